@@ -1,0 +1,208 @@
+//! What may be asked of an order, what has happened to it, and why it refuses. The events are on disk: variants keep
+//! their order and their fields for ever.
+
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Order, OrderStatus, Placement};
+use crate::money::Money;
+
+/// Why an order ended before it shipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CancelReason {
+    /// The buyer asked.
+    Buyer,
+    /// The merchant asked.
+    Merchant,
+    /// The gateway declined the payment.
+    PaymentDeclined,
+    /// A hold had lapsed before it could be allocated.
+    StockLost,
+}
+
+/// What a gateway said to an authorization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuthorizationOutcome {
+    /// The amount is reserved.
+    Approved {
+        /// The gateway's name for it.
+        reference: String,
+    },
+    /// The means of payment was refused.
+    Declined {
+        /// The gateway's reason code.
+        reason: String,
+    },
+}
+
+/// What a gateway said to a capture or a refund.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SettlementOutcome {
+    /// The money moved.
+    Done,
+    /// It will not move; an operator must look.
+    Failed {
+        /// The gateway's reason code.
+        reason: String,
+    },
+}
+
+/// What may be asked of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderCommand {
+    /// Bring it into being; its units are held. Repeating it with the same fingerprint changes nothing.
+    Place(Placement),
+    /// The gateway answered the authorization.
+    RecordAuthorization(AuthorizationOutcome),
+    /// Stock allocated a line.
+    LineAllocated {
+        /// Which.
+        line: u16,
+    },
+    /// Stock could not allocate a line: its hold was gone.
+    LineLost {
+        /// Which.
+        line: u16,
+    },
+    /// Stock took a line's units back.
+    LineReleased {
+        /// Which.
+        line: u16,
+    },
+    /// Stock let a line's units go.
+    LineFulfilled {
+        /// Which.
+        line: u16,
+    },
+    /// The gateway answered the capture.
+    RecordCapture(SettlementOutcome),
+    /// The gateway confirmed the void.
+    RecordVoid,
+    /// The gateway answered a refund.
+    RecordRefund {
+        /// Which, from 0.
+        refund: u16,
+        /// What it said.
+        outcome: SettlementOutcome,
+    },
+    /// End it before it ships. A captured amount is refunded, an authorized one voided.
+    Cancel {
+        /// Why.
+        reason: CancelReason,
+    },
+    /// Its payment deadline may have come.
+    Expire,
+    /// The goods leave the house.
+    Ship,
+    /// The goods arrived.
+    Deliver,
+    /// Give money back. Repeating it under the same `request` changes nothing.
+    Refund {
+        /// Digest of the request's idempotency key.
+        request: u128,
+        /// How much; everything that is left when `None`.
+        amount: Option<Money>,
+    },
+}
+
+/// What has happened to an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderEvent {
+    /// It came into being.
+    Placed(Placement),
+    /// The gateway answered the authorization; `Approved` after the end means the amount must be voided.
+    AuthorizationRecorded(AuthorizationOutcome),
+    /// A line's hold is an allocation now.
+    LineAllocated {
+        /// Which.
+        line: u16,
+    },
+    /// A line's units are back in stock, or were never held any more.
+    LineReleased {
+        /// Which.
+        line: u16,
+    },
+    /// A line's units left the house.
+    LineFulfilled {
+        /// Which.
+        line: u16,
+    },
+    /// Every line is allocated.
+    Confirmed,
+    /// The money is the merchant's, or the capture failed for good.
+    CaptureRecorded(SettlementOutcome),
+    /// The authorization is void.
+    Voided,
+    /// A refund was asked for.
+    RefundRequested {
+        /// Digest of the request's idempotency key.
+        request: u128,
+        /// How much.
+        amount: Money,
+    },
+    /// The gateway answered a refund.
+    RefundRecorded {
+        /// Which, from 0.
+        refund: u16,
+        /// What it said.
+        outcome: SettlementOutcome,
+    },
+    /// It ended before it shipped.
+    Canceled {
+        /// Why.
+        reason: CancelReason,
+    },
+    /// No payment in time.
+    Expired,
+    /// The goods left the house.
+    Shipped,
+    /// The goods arrived.
+    Delivered,
+}
+
+/// Why an order refused a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OrderRejection {
+    /// There is no such order.
+    #[error("there is no such order")]
+    NotFound,
+    /// An order without lines, or with more than [`Order::MAX_LINES`].
+    #[error("an order has 1 to {max} lines", max = Order::MAX_LINES)]
+    LineCount,
+    /// The lines are not all in one currency, or their sum does not fit.
+    #[error("the lines do not add up to one amount in one currency")]
+    Total,
+    /// The same idempotency key made an order of another request.
+    #[error("this idempotency key made an order of another request")]
+    FingerprintMismatch,
+    /// The command is not allowed where the order stands.
+    #[error("an order that is {status} cannot be {action}")]
+    IllegalTransition {
+        /// Where it stands.
+        status: OrderStatus,
+        /// What was asked, as a past participle: `shipped`, `canceled` ...
+        action: &'static str,
+    },
+    /// There is no such line.
+    #[error("the order has no line {line}")]
+    LineNotFound {
+        /// The line named.
+        line: u16,
+    },
+    /// More than what was captured and not yet refunded, or not a positive amount in the order's currency.
+    #[error("{refundable} minor units can be refunded")]
+    NotRefundable {
+        /// What is left to refund, in minor units.
+        refundable: i64,
+    },
+    /// There is no such refund.
+    #[error("the order has no refund {refund}")]
+    RefundNotFound {
+        /// The refund named.
+        refund: u16,
+    },
+    /// More refunds than one order may have, failed ones included.
+    #[error("an order has at most {max} refunds", max = Order::MAX_REFUNDS)]
+    TooManyRefunds,
+}

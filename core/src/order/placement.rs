@@ -1,0 +1,134 @@
+//! What is fixed when an order is placed: lines with their frozen prices, who buys, and how it is paid.
+//!
+//! Invariant: a [`PaymentToken`] is never a card number, wherever it was read from.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    card::looks_like_card_number,
+    id::{BuyerId, CustomerId, SkuId},
+    money::Money,
+    quantity::Quantity,
+    time::Timestamp,
+};
+
+/// One line as it was sold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderLine {
+    /// What.
+    pub sku: SkuId,
+    /// How many.
+    pub quantity: Quantity,
+    /// Price of one unit, frozen when the order was placed.
+    pub unit_price: Money,
+}
+
+/// When an authorized amount is captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum CapturePolicy {
+    /// When the goods leave the house, as card schemes ask of merchants who ship.
+    #[default]
+    OnShipment,
+    /// As soon as the order is confirmed.
+    OnConfirmation,
+}
+
+/// A gateway's token for a means of payment: 1 to 128 of `A-Z a-z 0-9 _ - .`, and never a card number.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PaymentToken(String);
+
+/// Everything fixed when an order is placed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Who may read it.
+    pub buyer: BuyerId,
+    /// Who per-customer limits counted for.
+    pub customer: Option<CustomerId>,
+    /// One line per SKU, at least one; line `n` is held under [`HoldId`](crate::HoldId) `{ order, line: n }`.
+    pub lines: Vec<OrderLine>,
+    /// The sum of the lines, in the one currency of all of them.
+    pub total: Money,
+    /// How it is paid.
+    pub payment_token: PaymentToken,
+    /// When the total is captured.
+    pub capture: CapturePolicy,
+    /// When it was placed: the `now` of the turn that decided it, so listings sort the same after every replay.
+    pub placed_at: Timestamp,
+    /// Without an authorization by then the order expires and its units are released.
+    pub expires_at: Timestamp,
+    /// Digest of the request: the same idempotency key with another body is told apart by it.
+    pub fingerprint: u128,
+}
+
+/// Why a text is not a payment token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PaymentTokenError {
+    /// A character outside `A-Z a-z 0-9 _ - .`.
+    #[error("a payment token has only letters, digits, '_', '-' and '.'")]
+    Charset,
+    /// Empty, or longer than [`PaymentToken::MAX_BYTES`].
+    #[error("a payment token has 1 to {max} characters", max = PaymentToken::MAX_BYTES)]
+    Length,
+    /// It looks like a card number, which must never be sent here.
+    #[error("this looks like a card number: send the gateway's token instead")]
+    CardNumber,
+}
+
+impl PaymentToken {
+    /// The longest token, in bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// `text` as a payment token.
+    ///
+    /// # Errors
+    /// [`PaymentTokenError`]: the first of charset, length and card number that is wrong.
+    pub fn parse(text: &str) -> Result<Self, PaymentTokenError> {
+        Self::check(text)?;
+        Ok(Self(String::from(text)))
+    }
+
+    /// The token's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn check(text: &str) -> Result<(), PaymentTokenError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if !text.bytes().all(allowed) {
+            return Err(PaymentTokenError::Charset);
+        }
+        if text.is_empty() || text.len() > Self::MAX_BYTES {
+            return Err(PaymentTokenError::Length);
+        }
+        if looks_like_card_number(text) {
+            return Err(PaymentTokenError::CardNumber);
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<String> for PaymentToken {
+    type Error = PaymentTokenError;
+
+    fn try_from(text: String) -> Result<Self, PaymentTokenError> {
+        Self::check(&text)?;
+        Ok(Self(text))
+    }
+}
+
+impl From<PaymentToken> for String {
+    fn from(token: PaymentToken) -> Self {
+        token.0
+    }
+}
+
+/// Says that there is a token, not which: whoever has it can charge the buyer.
+impl fmt::Debug for PaymentToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PaymentToken(..)")
+    }
+}

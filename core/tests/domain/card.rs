@@ -1,0 +1,100 @@
+//! No card number gets in, however it is written.
+
+use holdfast_core::{
+    card::looks_like_card_number,
+    order::{PaymentToken, PaymentTokenError},
+};
+use proptest::prelude::*;
+
+#[test]
+fn a_card_number_is_seen_however_it_is_written() {
+    for text in [
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111-1111-1111-1111",
+        "3782 822463 10005",
+        "4222222222222",
+        "6304000000000000000",
+        "my card: 5555555555554444, thanks",
+        "4111 1111 1111 1111 12/27",
+        "4111 1111 1111 1111 123",
+        "order 7 4111 1111 1111 1111",
+        "tok_4111111111111111_x",
+        "Straße 4111111111111111 ✓",
+    ] {
+        assert!(looks_like_card_number(text), "{text}");
+    }
+}
+
+#[test]
+fn other_numbers_are_not_card_numbers() {
+    for text in [
+        "",
+        "tok_visa",
+        "4111111111111112",
+        "411111111111",
+        "41111111111111111111111111",
+        "4111,1111,1111,1111",
+        "+49 30 901820",
+        "2026-11-22 16:29:50",
+        "4111 1111 a 1111 1111",
+    ] {
+        assert!(!looks_like_card_number(text), "{text}");
+    }
+}
+
+#[test]
+fn a_long_text_of_digits_is_read_in_good_time() {
+    assert!(!looks_like_card_number(&"7".repeat(1_000_000)));
+    assert!(!looks_like_card_number(&"1 ".repeat(500_000).replace('1', "a1")));
+}
+
+#[test]
+fn a_payment_token_is_never_a_card_number() {
+    assert_eq!(PaymentToken::parse("tok_Visa-4.2").unwrap().as_str(), "tok_Visa-4.2");
+    assert_eq!(PaymentToken::parse("4111 1111"), Err(PaymentTokenError::Charset));
+    assert_eq!(PaymentToken::parse("tök"), Err(PaymentTokenError::Charset));
+    assert_eq!(PaymentToken::parse(""), Err(PaymentTokenError::Length));
+    assert_eq!(PaymentToken::parse(&"t".repeat(129)), Err(PaymentTokenError::Length));
+    assert_eq!(PaymentToken::parse("4111-1111-1111-1111"), Err(PaymentTokenError::CardNumber));
+    assert!(PaymentToken::parse(&"t".repeat(128)).is_ok());
+}
+
+#[test]
+fn a_payment_token_does_not_print_in_logs() {
+    assert_eq!(format!("{:?}", PaymentToken::parse("tok_secret").unwrap()), "PaymentToken(..)");
+}
+
+/// Appends the digit that makes the Luhn sum a multiple of ten.
+fn with_check_digit(mut digits: Vec<u8>) -> String {
+    let weigh = |(place, digit): (usize, &u8)| {
+        let weight = if place % 2 == 0 { digit * 2 } else { *digit };
+        u32::from(if weight > 9 { weight - 9 } else { weight })
+    };
+    let sum: u32 = digits.iter().rev().enumerate().map(weigh).sum();
+    digits.push(u8::try_from((10 - sum % 10) % 10).unwrap());
+    digits.iter().map(|digit| char::from(b'0' + digit)).collect()
+}
+
+proptest! {
+    #[test]
+    fn every_number_with_a_right_check_digit_is_seen(
+        digits in prop::collection::vec(0_u8..10, 12..19),
+        group in 1_usize..8,
+        separator in "[ -]",
+        before in "[a-z:_.]{0,5}",
+        after in "[a-z:_.]{0,5}",
+    ) {
+        let number = with_check_digit(digits);
+        let groups: Vec<&str> =
+            number.as_bytes().chunks(group).map(|group| std::str::from_utf8(group).unwrap()).collect();
+        let written = groups.join(&separator);
+        let text = format!("{before}{written}{after}");
+        prop_assert!(looks_like_card_number(&text));
+    }
+
+    #[test]
+    fn any_text_is_read_without_a_panic(text: String) {
+        looks_like_card_number(&text);
+    }
+}
