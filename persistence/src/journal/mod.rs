@@ -1,0 +1,212 @@
+//! The journal: what it promises ([`Journal`]) and the segment files that keep the promise ([`SegmentJournal`]).
+//!
+//! Invariants: an append is reported durable only after its bytes were synced; after any write or sync error nothing is
+//! ever reported durable again and no sync is retried; the records of a shard form one gapless sequence.
+//!
+//! The files, in the order a byte meets them: [`record`](self) encodes a record, `frame` wraps what one sync makes
+//! durable, `segment` is the file a frame goes into, `prepare` makes segments ahead of time, `writer` groups and syncs;
+//! `recovery` finds the end after a crash, `replay` and `inspect` read it all back, `purge` lets old segments go.
+
+mod catalog;
+pub mod disk;
+mod error;
+mod frame;
+mod inspect;
+mod options;
+mod prepare;
+mod purge;
+mod queue;
+mod record;
+mod recovery;
+mod replay;
+mod scan;
+mod segment;
+mod segment_journal;
+mod shared;
+mod survey;
+mod writer;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use holdfast_core::ShardId;
+
+pub use error::{Damage, JournalError};
+pub use inspect::{FrameInfo, JournalReader, RecordInfo, SegmentInfo, VerifySummary};
+pub use options::{JournalOptions, VerifyOnOpen};
+pub use segment_journal::SegmentJournal;
+pub use survey::TornTail;
+
+use crate::{codec::CodecError, record::Record};
+
+/// Records of one shard that become durable together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Whose they are.
+    pub shard: ShardId,
+    /// The shard sequence number of the first record: 1, 2, 3 ... without a gap, one per record.
+    pub first_seq: u64,
+    /// The records, in order. May be empty: then `done` only waits for what was appended before.
+    pub records: Vec<Record>,
+}
+
+/// Told once what became of a batch. Runs on the journal's writer thread: it must not block.
+pub type Completion = Box<dyn FnOnce(Result<(), AppendError>) + Send>;
+
+/// Why a batch is not durable.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// The batch does not continue the shard's sequence: someone else appended, or an earlier batch was refused.
+    #[error("shard {} goes on at sequence number {expected}, not {given}", shard.0)]
+    Fenced {
+        /// The shard.
+        shard: ShardId,
+        /// The sequence number the journal goes on at.
+        expected: u64,
+        /// The batch's first sequence number.
+        given: u64,
+    },
+    /// A record or the batch as a whole passes its limit or cannot be encoded. Nothing was written; the journal goes on.
+    #[error("a batch of shard {} cannot be journaled", shard.0)]
+    Refused {
+        /// The shard.
+        shard: ShardId,
+        /// What is wrong with it.
+        #[source]
+        reason: Arc<BatchRefusal>,
+    },
+    /// A write or a sync failed. The journal is poisoned: every later append fails the same way.
+    #[error("the journal has failed and takes nothing more")]
+    Failed(#[source] Arc<JournalError>),
+}
+
+/// What is wrong with a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchRefusal {
+    /// One record is too large.
+    #[error("a record of {entity} takes {bytes} bytes, {limit} are allowed (record_limit_bytes)")]
+    RecordTooLarge {
+        /// Whom the record is about.
+        entity: holdfast_core::EntityId,
+        /// Its encoded size, in bytes.
+        bytes: u64,
+        /// The setting, in bytes.
+        limit: u64,
+    },
+    /// The batch is too large.
+    #[error("the batch takes {bytes} bytes, {limit} are allowed (reserve_bytes)")]
+    BatchTooLarge {
+        /// Its encoded size, in bytes.
+        bytes: u64,
+        /// The setting, in bytes.
+        limit: u64,
+    },
+    /// The deployment has no such shard.
+    #[error("there are {shards} shards")]
+    UnknownShard {
+        /// How many there are.
+        shards: u16,
+    },
+    /// The entity's kind is not the event's kind.
+    #[error("an event of another kind of entity was addressed to {entity}")]
+    KindMismatch {
+        /// Whom the record is addressed to.
+        entity: holdfast_core::EntityId,
+    },
+    /// The event cannot be encoded.
+    #[error("the event cannot be encoded")]
+    Codec(#[from] CodecError),
+}
+
+/// Why commands that would write are to be refused right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    /// The disk has no room for the next segment. Reads go on; it recovers by itself when there is room again.
+    #[error("the disk has no room for the next journal segment")]
+    NoSpace,
+    /// A write or a sync failed: only a restart helps.
+    #[error("the journal has failed and takes nothing more")]
+    Poisoned,
+}
+
+/// How far a replay has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReplayProgress {
+    /// Records handed to the workers so far.
+    pub records: u64,
+    /// Bytes read so far.
+    pub bytes: u64,
+    /// Bytes there are to read.
+    pub total_bytes: u64,
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReplaySummary {
+    /// Records given to the sink.
+    pub records: u64,
+    /// Records skipped because they lie before the wanted sequence number.
+    pub skipped: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Segments read.
+    pub segments: u64,
+}
+
+/// What a purge did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PurgeSummary {
+    /// Segments deleted.
+    pub segments: u64,
+    /// Bytes given back.
+    pub bytes: u64,
+}
+
+/// Counts since the journal was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JournalStats {
+    /// Batches made durable.
+    pub batches: u64,
+    /// Syncs that made them so.
+    pub syncs: u64,
+    /// Bytes written in frames.
+    pub bytes: u64,
+    /// Records made durable.
+    pub records: u64,
+}
+
+/// An append-only, durable, ordered record of events, grouped by shard.
+pub trait Journal: Send + Sync + 'static {
+    /// Encodes `batch` in the caller's thread and queues it for the writer. `done` is called exactly once, in append
+    /// order per shard, after the batch is durable or cannot become so.
+    ///
+    /// The queue has no bound of its own: whoever admits commands bounds it (an admission permit per command).
+    fn append(&self, batch: Batch, done: Completion);
+
+    /// Whether writes are to be accepted now. Asked before a command is decided: what was accepted still fits.
+    fn writable(&self) -> Result<(), Unwritable>;
+
+    /// Gives `sink` every durable record whose sequence number is at least `from[shard]` (1 when the shard is not
+    /// named), in order per shard. Different shards may be given concurrently, from several threads.
+    ///
+    /// # Errors
+    /// Any damage, gap or unreadable record, by file and offset; and when `from` lies in history that was purged.
+    fn replay(
+        &self,
+        from: &BTreeMap<ShardId, u64>,
+        sink: &(dyn Fn(ShardId, u64, Record) + Sync),
+        progress: &(dyn Fn(ReplayProgress) + Sync),
+    ) -> Result<ReplaySummary, JournalError>;
+
+    /// The sequence number the shard's next batch begins with.
+    fn next_seq(&self, shard: ShardId) -> u64;
+
+    /// Deletes the oldest segments whose records all lie below `floor[shard]` (a shard not named keeps everything).
+    /// Whole segments only, never the one being written.
+    ///
+    /// # Errors
+    /// When a file cannot be deleted.
+    fn purge_below(&self, floor: &BTreeMap<ShardId, u64>) -> Result<PurgeSummary, JournalError>;
+
+    /// Counts since the journal was opened.
+    fn stats(&self) -> JournalStats;
+}

@@ -1,0 +1,214 @@
+//! Makes segments ahead of time, in a thread of its own, so that the writer never waits for a disk to find room.
+//!
+//! Invariants: a segment is written full of zeros and synced before it gets its name (space that is only reserved still
+//! costs a metadata write at the first sync of each block); a full disk is found here, while the segment being written
+//! still has its reserve; any other fault poisons the journal.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use holdfast_core::ShardCount;
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    JournalError,
+    disk::{Disk, SegmentFile},
+    segment::{self, Header},
+};
+
+/// Zeros per write, in bytes.
+static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
+/// Zeros per sync, in bytes: many small syncs leave the device to the writer in between.
+const SYNC_BYTES: u64 = 4 << 20;
+
+/// Whose segments these are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identity {
+    pub(super) store: [u8; 16],
+    pub(super) shards: ShardCount,
+}
+
+/// A segment that is ready to be begun.
+#[derive(Debug)]
+pub(super) struct Spare {
+    pub(super) file: Arc<dyn SegmentFile>,
+    pub(super) generation: u64,
+    pub(super) capacity: u64,
+}
+
+/// Where the preparer leaves the spare and the writer takes it.
+#[derive(Debug)]
+pub(super) struct SpareSlot {
+    state: Mutex<SlotState>,
+    changed: Condvar,
+    /// Copy of `SlotState::no_space`, read by every command.
+    no_space: AtomicBool,
+}
+
+#[derive(Debug)]
+struct SlotState {
+    ready: Option<Spare>,
+    no_space: bool,
+    next_generation: u64,
+    closing: bool,
+}
+
+impl SpareSlot {
+    pub(super) fn new(ready: Option<Spare>, next_generation: u64) -> Self {
+        Self {
+            state: Mutex::new(SlotState { ready, no_space: false, next_generation, closing: false }),
+            changed: Condvar::new(),
+            no_space: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether there is no spare because the disk is full.
+    pub(super) fn lacks_space(&self) -> bool {
+        self.no_space.load(Ordering::Relaxed)
+    }
+
+    /// Takes the spare, waiting for one that is being made. `None` when the disk is full (tried once more just now) or
+    /// the preparer has ended.
+    pub(super) fn take(&self) -> Option<Spare> {
+        let mut state = self.state.lock();
+        // The writer needs it now: have a full disk tried again before giving up.
+        self.set_no_space(&mut state, false);
+        self.changed.notify_all();
+        loop {
+            if let Some(spare) = state.ready.take() {
+                self.changed.notify_all();
+                return Some(spare);
+            }
+            if state.no_space || state.closing {
+                return None;
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Ends the preparer, and whoever waits for it.
+    pub(super) fn close(&self) {
+        self.state.lock().closing = true;
+        self.changed.notify_all();
+    }
+
+    fn set_no_space(&self, state: &mut SlotState, no_space: bool) {
+        state.no_space = no_space;
+        self.no_space.store(no_space, Ordering::Relaxed);
+    }
+
+    /// Waits until a spare is wanted and gives its generation; `None` when closing.
+    fn wanted(&self, retry: Duration) -> Option<u64> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closing {
+                return None;
+            }
+            if state.ready.is_none() {
+                if !state.no_space {
+                    return Some(state.next_generation);
+                }
+                if self.changed.wait_for(&mut state, retry).timed_out() && !state.closing {
+                    return Some(state.next_generation);
+                }
+                continue;
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    fn put(&self, made: Result<Spare, ()>) {
+        let mut state = self.state.lock();
+        self.set_no_space(&mut state, made.is_err());
+        if let Ok(spare) = made {
+            state.next_generation = spare.generation + 1;
+            state.ready = Some(spare);
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// The preparer's thread: keeps one spare ready until the slot is closed or something other than a full disk happens.
+pub(super) fn run(
+    disk: &dyn Disk,
+    slot: &SpareSlot,
+    identity: Identity,
+    segment_bytes: u64,
+    retry: Duration,
+) -> Result<(), JournalError> {
+    let mut told = false;
+    while let Some(generation) = slot.wanted(retry) {
+        match make_spare(disk, identity, generation, segment_bytes) {
+            Ok(spare) => {
+                told = false;
+                slot.put(Ok(spare));
+            }
+            Err(error) if is_no_space(&error) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "no room for the next journal segment; writes stop when this one is full");
+                }
+                slot.put(Err(()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the disk, or the quota, is full.
+pub(super) fn is_no_space(error: &JournalError) -> bool {
+    let JournalError::Io { source, .. } = error else { return false };
+    matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Makes a segment ready to be begun. What was made of one that failed is removed, to give its room back.
+pub(super) fn make_spare(
+    disk: &dyn Disk,
+    identity: Identity,
+    generation: u64,
+    segment_bytes: u64,
+) -> Result<Spare, JournalError> {
+    let name = segment::file_name(generation);
+    let header = Header::spare(identity.store, generation, identity.shards);
+    let made = (|| {
+        let file = disk.create(segment::PREPARING)?;
+        file.reserve(segment_bytes)?;
+        write_zeros(&*file, 0, segment_bytes)?;
+        file.write_at(&header.encode(), 0)?;
+        file.sync_data()?;
+        disk.rename(segment::PREPARING, &name)?;
+        disk.sync_directory()?;
+        Ok(file)
+    })();
+    match made {
+        Ok(file) => Ok(Spare { file, generation, capacity: segment_bytes }),
+        Err(source) => {
+            // The next attempt makes it anew, and the next start removes it.
+            let _ = disk.remove(segment::PREPARING);
+            Err(JournalError::Io { action: "prepare", path: disk.path(&name), source })
+        }
+    }
+}
+
+/// Writes zeros from one offset to another, syncing now and then but not at the end.
+pub(super) fn write_zeros(file: &dyn SegmentFile, from: u64, to: u64) -> io::Result<()> {
+    let mut offset = from;
+    let mut unsynced = 0;
+    while offset < to {
+        let len = (to - offset).min(ZEROS.len() as u64);
+        file.write_at(&ZEROS[..usize::try_from(len).unwrap_or(ZEROS.len())], offset)?;
+        offset += len;
+        unsynced += len;
+        if unsynced >= SYNC_BYTES {
+            file.sync_data()?;
+            unsynced = 0;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Makes a journal directory ready to be written after whatever ended the last process: cuts the torn tail, removes
+//! leftovers, and says where the journal goes on.
+//!
+//! Invariant: nothing is changed before the whole survey succeeded, and only bytes that were never acknowledged are.
+
+use std::sync::Arc;
+
+use super::{
+    JournalError, JournalOptions,
+    disk::{Disk, SegmentFile},
+    prepare::{Identity, Spare, write_zeros},
+    segment::{self, Header},
+    survey::{Begun, Survey, TornTail, survey},
+};
+
+/// The segment that is being written.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) file: Arc<dyn SegmentFile>,
+    pub(super) generation: u64,
+    /// Where the next frame goes, in bytes.
+    pub(super) offset: u64,
+    /// The file's length, in bytes.
+    pub(super) capacity: u64,
+}
+
+/// Where the journal goes on.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    /// Headers of all begun segments, oldest first.
+    pub(super) begun: Vec<Header>,
+    pub(super) active: Option<Active>,
+    pub(super) spare: Option<Spare>,
+    pub(super) next_generation: u64,
+    pub(super) next_lsn: u64,
+    pub(super) next_seqs: Vec<u64>,
+    pub(super) torn: Option<TornTail>,
+}
+
+/// Surveys the directory and puts right what may be.
+pub(super) fn recover(
+    disk: &dyn Disk,
+    identity: Identity,
+    options: &JournalOptions,
+) -> Result<Recovered, JournalError> {
+    let mut found = survey(disk, identity.store, identity.shards, options.verify_on_open, &mut |scan, chunk| {
+        scan.split(chunk, |_, _, _| {})
+    })?;
+    remove_leftovers(disk, &found)?;
+    let active = match found.begun.last() {
+        Some(last) => Some(reopen(last, found.end, found.torn.as_ref(), options)?),
+        None => None,
+    };
+    let spare = found.spare.take().map(|spare| Spare {
+        file: spare.segment.file,
+        generation: spare.header.generation,
+        capacity: spare.segment.file_bytes,
+    });
+    let newest = spare.as_ref().map(|spare| spare.generation).or(active.as_ref().map(|active| active.generation));
+    Ok(Recovered {
+        begun: found.begun.into_iter().map(|begun| begun.header).collect(),
+        active,
+        spare,
+        next_generation: newest.map_or(1, |newest| newest + 1),
+        next_lsn: found.next_lsn,
+        next_seqs: found.next_seqs,
+        torn: found.torn,
+    })
+}
+
+fn remove_leftovers(disk: &dyn Disk, found: &Survey) -> Result<(), JournalError> {
+    let preparing = disk
+        .list()
+        .map_err(|source| JournalError::Io { action: "list", path: disk.path(""), source })?
+        .into_iter()
+        .find(|name| name == segment::PREPARING);
+    for name in preparing.iter().chain(&found.stillborn) {
+        disk.remove(name).map_err(|source| JournalError::Io { action: "remove", path: disk.path(name), source })?;
+    }
+    Ok(())
+}
+
+/// Makes the last begun segment ready for its next frame: zeros behind its end, and its full length.
+fn reopen(last: &Begun, end: u64, torn: Option<&TornTail>, options: &JournalOptions) -> Result<Active, JournalError> {
+    let segment = &last.segment;
+    let capacity = segment.file_bytes.max(options.segment_bytes);
+    let grown = capacity > segment.file_bytes;
+    let write = |from, to| write_zeros(&*segment.file, from, to).map_err(|source| segment.io("write", source));
+    if let Some(torn) = torn {
+        write(end, end + torn.bytes)?;
+    }
+    if grown {
+        write(segment.file_bytes, capacity)?;
+    }
+    if grown || torn.is_some() {
+        segment.file.sync_data().map_err(|source| segment.io("sync", source))?;
+    }
+    Ok(Active { file: segment.file.clone(), generation: last.header.generation, offset: end, capacity })
+}

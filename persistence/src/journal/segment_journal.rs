@@ -1,0 +1,267 @@
+//! The segment-file journal, put together: a queue in front of a writer thread, a preparer thread behind it.
+//!
+//! Invariant: dropping it writes what is queued and tells everyone before it returns.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use holdfast_core::{ShardCount, ShardId};
+use parking_lot::RwLock;
+
+use super::{
+    AppendError, Batch, BatchRefusal, Completion, Journal, JournalError, JournalOptions, JournalStats, PurgeSummary,
+    ReplayProgress, ReplaySummary, TornTail, Unwritable,
+    catalog::Catalog,
+    disk::{Access, Disk, FsDisk},
+    frame::HEADER_BYTES,
+    prepare::{self, Identity, SpareSlot},
+    purge,
+    queue::{Entry, Queue},
+    record,
+    recovery::{Recovered, recover},
+    replay::{self, Replay},
+    segment,
+    shared::Shared,
+    writer::Writer,
+};
+use crate::record::Record;
+
+thread_local! {
+    /// Where each calling thread encodes: reused, so that an append allocates nothing but its completion.
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The journal in segment files of one directory.
+#[derive(Debug)]
+pub struct SegmentJournal {
+    disk: Arc<dyn Disk>,
+    shared: Arc<Shared>,
+    identity: Identity,
+    options: JournalOptions,
+    /// Readers of segments share it; a purge has it alone.
+    retention: RwLock<()>,
+    writer: Option<JoinHandle<()>>,
+    preparer: Option<JoinHandle<()>>,
+}
+
+impl SegmentJournal {
+    /// Opens the journal of `store` in the directory `dir`, making it if there is none. Also says whether an unfinished
+    /// write was cut off its end.
+    ///
+    /// # Errors
+    /// [`JournalError`], naming the file, the offset and what to do. Nothing is changed then.
+    pub fn open(
+        dir: &Path,
+        store: [u8; 16],
+        shards: ShardCount,
+        options: JournalOptions,
+    ) -> Result<(Self, Option<TornTail>), JournalError> {
+        std::fs::create_dir_all(dir).map_err(|source| JournalError::Io {
+            action: "create",
+            path: dir.to_path_buf(),
+            source,
+        })?;
+        Self::open_on(Arc::new(FsDisk::new(dir, Access::Write)), store, shards, options)
+    }
+
+    /// As [`SegmentJournal::open`], on a disk of the caller's: the seam for fault tests and simulation.
+    ///
+    /// # Errors
+    /// As [`SegmentJournal::open`].
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        store: [u8; 16],
+        shards: ShardCount,
+        options: JournalOptions,
+    ) -> Result<(Self, Option<TornTail>), JournalError> {
+        let identity = Identity { store, shards };
+        let mut found = recover(&*disk, identity, &options)?;
+        if found.active.is_none() && found.spare.is_none() {
+            let generation = found.next_generation;
+            found.spare = Some(prepare::make_spare(&*disk, identity, generation, options.segment_bytes)?);
+            found.next_generation += 1;
+        }
+        let torn = found.torn.take();
+        Ok((Self::start(disk, identity, options, found)?, torn))
+    }
+
+    fn start(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        options: JournalOptions,
+        found: Recovered,
+    ) -> Result<Self, JournalError> {
+        // Before the first segment is begun, its spare is the room there is.
+        let room = found.active.as_ref().map_or(options.segment_bytes, |active| active.capacity - active.offset);
+        let shared = Arc::new(Shared::new(
+            Queue::new(found.next_seqs.clone()),
+            Catalog::new(found.begun, found.next_lsn),
+            SpareSlot::new(found.spare, found.next_generation),
+            room,
+        ));
+        let writer = Writer {
+            disk: Arc::clone(&disk),
+            shared: Arc::clone(&shared),
+            identity,
+            active: found.active,
+            next_lsn: found.next_lsn,
+            next_seqs: found.next_seqs,
+        };
+        let path = disk.path("");
+        let io = |source| JournalError::Io { action: "start a thread for", path: path.clone(), source };
+        let mut journal = Self {
+            disk,
+            shared,
+            identity,
+            options,
+            retention: RwLock::new(()),
+            writer: None,
+            preparer: None,
+        };
+        journal.preparer = Some(journal.spawn_preparer().map_err(io)?);
+        let spawned = thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run());
+        journal.writer = Some(spawned.map_err(io)?);
+        Ok(journal)
+    }
+
+    fn spawn_preparer(&self) -> std::io::Result<JoinHandle<()>> {
+        let (disk, shared, identity) = (Arc::clone(&self.disk), Arc::clone(&self.shared), self.identity);
+        let (bytes, retry) = (self.options.segment_bytes, Duration::from_millis(self.options.space_retry_ms));
+        thread::Builder::new().name("journal-preparer".to_owned()).spawn(move || {
+            if let Err(error) = prepare::run(&*disk, &shared.spares, identity, bytes, retry) {
+                shared.fail(error);
+                shared.spares.close();
+            }
+        })
+    }
+
+    /// Whether the journal reaches back to the first record ever.
+    pub fn history_is_complete(&self) -> bool {
+        self.shared.catalog.first_lsn() == 1
+    }
+
+    /// Whether any record was ever journaled.
+    pub fn has_records(&self) -> bool {
+        self.shared.catalog.durable() > 1
+    }
+
+    /// Whether the directory `dir` holds any segment.
+    pub fn is_in(dir: &Path) -> bool {
+        let names = FsDisk::new(dir, Access::Read).list().unwrap_or_default();
+        names.iter().any(|name| segment::generation_of(name).is_some())
+    }
+
+    /// Encodes the whole batch into `out`.
+    fn encode(&self, batch: &Batch, out: &mut Vec<u8>) -> Result<(), BatchRefusal> {
+        let shards = self.identity.shards.get();
+        if batch.shard.0 >= shards {
+            return Err(BatchRefusal::UnknownShard { shards });
+        }
+        for (seq, record) in (batch.first_seq..).zip(&batch.records) {
+            record::encode(record, batch.shard, seq, self.options.record_limit_bytes, out)?;
+        }
+        // The largest frame, header included, fits the reserve.
+        let (bytes, limit) = ((out.len() + HEADER_BYTES) as u64, self.options.reserve_bytes);
+        if bytes > limit {
+            return Err(BatchRefusal::BatchTooLarge { bytes, limit });
+        }
+        Ok(())
+    }
+
+    fn enqueue(&self, batch: &Batch, encoded: &[u8], refused: Option<BatchRefusal>, done: Completion) {
+        let shard = batch.shard;
+        let mut queue = self.shared.queue.lock();
+        let mut refusal = refused.map(|reason| AppendError::Refused { shard, reason: Arc::new(reason) });
+        let mut records = 0;
+        if let (None, false, Some(next)) =
+            (&refusal, batch.records.is_empty(), queue.next_seqs.get_mut(usize::from(shard.0)))
+        {
+            if *next == batch.first_seq {
+                *next += batch.records.len() as u64;
+                // A batch within the reserve has far fewer records than 32 bits count.
+                records = u32::try_from(batch.records.len()).unwrap_or(u32::MAX);
+            } else {
+                refusal = Some(AppendError::Fenced { shard, expected: *next, given: batch.first_seq });
+            }
+        }
+        let encoded = if records == 0 { &[] } else { encoded };
+        let limit = usize::try_from(self.options.frame_limit_bytes).unwrap_or(usize::MAX);
+        queue.push(encoded, Entry { shard, records, refusal, done }, limit);
+        let wake = std::mem::take(&mut queue.idle);
+        drop(queue);
+        if wake {
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+impl Journal for SegmentJournal {
+    fn append(&self, batch: Batch, done: Completion) {
+        ENCODED.with_borrow_mut(|encoded| {
+            encoded.clear();
+            let refused = self.encode(&batch, encoded).err();
+            self.enqueue(&batch, encoded, refused, done);
+        });
+    }
+
+    fn writable(&self) -> Result<(), Unwritable> {
+        if self.shared.failure.get().is_some() {
+            return Err(Unwritable::Poisoned);
+        }
+        if self.shared.spares.lacks_space() && self.shared.room() < self.options.reserve_bytes {
+            return Err(Unwritable::NoSpace);
+        }
+        Ok(())
+    }
+
+    fn replay(
+        &self,
+        from: &BTreeMap<ShardId, u64>,
+        sink: &(dyn Fn(ShardId, u64, Record) + Sync),
+        progress: &(dyn Fn(ReplayProgress) + Sync),
+    ) -> Result<ReplaySummary, JournalError> {
+        let _segments_stay = self.retention.read();
+        let begun = self.shared.catalog.begun();
+        let until_lsn = self.shared.catalog.durable();
+        let threads = replay::threads(self.options.replay_threads, self.identity.shards);
+        Replay { disk: &*self.disk, begun: &begun, until_lsn, from, threads }.run(sink, progress)
+    }
+
+    fn next_seq(&self, shard: ShardId) -> u64 {
+        self.shared.queue.lock().next_seqs.get(usize::from(shard.0)).copied().unwrap_or(1)
+    }
+
+    fn purge_below(&self, floor: &BTreeMap<ShardId, u64>) -> Result<PurgeSummary, JournalError> {
+        let _alone = self.retention.write();
+        purge::purge_below(&*self.disk, &self.shared.catalog, floor)
+    }
+
+    fn stats(&self) -> JournalStats {
+        self.shared.stats.read()
+    }
+}
+
+impl Drop for SegmentJournal {
+    fn drop(&mut self) {
+        self.shared.queue.lock().closing = true;
+        self.shared.wake.notify_one();
+        if self.writer.as_ref().is_some_and(|writer| writer.thread().id() == thread::current().id()) {
+            // A completion held the last reference, so this *is* the writer. It goes on until the queue is empty, and
+            // ends the preparer itself.
+            return;
+        }
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the journal's writer panicked");
+        }
+        self.shared.spares.close();
+        if self.preparer.take().is_some_and(|preparer| preparer.join().is_err()) {
+            tracing::error!("the journal's preparer panicked");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The one thread that writes: takes everything that is queued, and per frame writes once, syncs once, then tells.
+//!
+//! Invariants: at most one frame is written and not synced at any time (recovery relies on it); no completion hears `Ok`
+//! before the sync that covers it returned; after the first fault nothing is written and nothing is retried, every batch
+//! hears the same error, in order.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    AppendError, JournalError,
+    disk::Disk,
+    frame::{self, Place, Seed},
+    prepare::{Identity, Spare},
+    queue::PendingFrame,
+    recovery::Active,
+    segment::{self, Header},
+    shared::Shared,
+};
+
+/// The writer's own state.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) identity: Identity,
+    pub(super) active: Option<Active>,
+    pub(super) next_lsn: u64,
+    pub(super) next_seqs: Vec<u64>,
+}
+
+impl Writer {
+    /// Writes until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        let meters = Meters::new();
+        let mut frames = Vec::new();
+        while self.take(&mut frames) {
+            for frame in &mut frames {
+                self.finish(frame, &meters);
+            }
+        }
+        self.shared.spares.close();
+    }
+
+    /// Waits for frames. `false` when there will be no more.
+    fn take(&self, frames: &mut Vec<PendingFrame>) -> bool {
+        let mut queue = self.shared.queue.lock();
+        while queue.is_empty() {
+            if queue.closing {
+                return false;
+            }
+            queue.idle = true;
+            self.shared.wake.wait(&mut queue);
+        }
+        queue.idle = false;
+        queue.swap(frames);
+        true
+    }
+
+    fn finish(&mut self, frame: &mut PendingFrame, meters: &Meters) {
+        let written = match self.shared.failure.get() {
+            Some(failure) => Err(Arc::clone(failure)),
+            None if frame.records == 0 => Ok(()),
+            None => self.write(frame, meters).map_err(|error| self.shared.fail(error)),
+        };
+        if written.is_ok() {
+            self.shared.stats.count_batches(frame.entries.iter().filter(|entry| entry.records > 0).count());
+        }
+        for entry in frame.entries.drain(..) {
+            let outcome = match (&written, entry.refusal) {
+                (Err(failure), _) => Err(AppendError::Failed(Arc::clone(failure))),
+                (Ok(()), Some(refusal)) => Err(refusal),
+                (Ok(()), None) => Ok(()),
+            };
+            // A completion that panics is its owner's bug; the others must still hear.
+            if catch_unwind(AssertUnwindSafe(|| (entry.done)(outcome))).is_err() {
+                tracing::error!(shard = entry.shard.0, "a journal completion panicked");
+            }
+        }
+    }
+
+    fn write(&mut self, frame: &mut PendingFrame, meters: &Meters) -> Result<(), JournalError> {
+        let bytes = frame.bytes.len() as u64;
+        // On an error it is not put back: there is no writing after that.
+        let mut active = match self.active.take() {
+            Some(active) if active.offset + bytes <= active.capacity => active,
+            full => self.begin_next(full)?,
+        };
+        let io = |action| {
+            let path = self.disk.path(&segment::file_name(active.generation));
+            move |source| JournalError::Io { action, path, source }
+        };
+        let place = Place { generation: active.generation, first_lsn: self.next_lsn, count: frame.records };
+        frame::seal(&mut frame.bytes, Seed::of_store(self.identity.store), place);
+        active.file.write_at(&frame.bytes, active.offset).map_err(io("write"))?;
+        let synced = meters.time(|| active.file.sync_data());
+        synced.map_err(io("sync"))?;
+        active.offset += bytes;
+        self.next_lsn += u64::from(frame.records);
+        for entry in &frame.entries {
+            if let Some(next_seq) = self.next_seqs.get_mut(usize::from(entry.shard.0)) {
+                *next_seq += u64::from(entry.records);
+            }
+        }
+        self.shared.set_room(active.capacity - active.offset);
+        self.shared.catalog.set_durable(self.next_lsn);
+        self.shared.stats.count_frame(frame.records, bytes);
+        self.active = Some(active);
+        meters.count(frame.records, bytes);
+        Ok(())
+    }
+
+    /// Begins the next segment: its header says where it goes on, and is durable before any frame is in it.
+    fn begin_next(&self, full: Option<Active>) -> Result<Active, JournalError> {
+        let Some(spare) = self.shared.spares.take() else {
+            let generation = full.map_or(1, |full| full.generation);
+            return Err(JournalError::NoSpace { path: self.disk.path(&segment::file_name(generation)) });
+        };
+        let header = Header {
+            store: self.identity.store,
+            generation: spare.generation,
+            first_lsn: self.next_lsn,
+            next_seqs: self.next_seqs.clone(),
+        };
+        let io = |action| {
+            let path = self.disk.path(&segment::file_name(spare.generation));
+            move |source| JournalError::Io { action, path, source }
+        };
+        spare.file.write_at(&header.encode(), 0).map_err(io("write"))?;
+        spare.file.sync_data().map_err(io("sync"))?;
+        self.shared.stats.count_sync();
+        let offset = header.bytes() as u64;
+        self.shared.catalog.begin(header);
+        let Spare { file, generation, capacity } = spare;
+        Ok(Active { file, generation, offset, capacity })
+    }
+}
+
+/// The journal's metrics, by name. Taken once: a recorder must be installed before the journal is opened.
+struct Meters {
+    batch_records: metrics::Histogram,
+    sync_seconds: metrics::Histogram,
+    records: metrics::Counter,
+    bytes: metrics::Counter,
+    syncs: metrics::Counter,
+}
+
+impl Meters {
+    fn new() -> Self {
+        Self {
+            batch_records: metrics::histogram!("holdfast_journal_batch_records"),
+            sync_seconds: metrics::histogram!("holdfast_journal_sync_seconds"),
+            records: metrics::counter!("holdfast_journal_records_total"),
+            bytes: metrics::counter!("holdfast_journal_bytes_total"),
+            syncs: metrics::counter!("holdfast_journal_syncs_total"),
+        }
+    }
+
+    fn time<T>(&self, sync: impl FnOnce() -> T) -> T {
+        #[expect(clippy::disallowed_methods, reason = "measures the device; nothing is decided by it")]
+        let begun = std::time::Instant::now();
+        let result = sync();
+        let took: Duration = begun.elapsed();
+        self.sync_seconds.record(took.as_secs_f64());
+        result
+    }
+
+    fn count(&self, records: u32, bytes: u64) {
+        self.batch_records.record(f64::from(records));
+        self.records.increment(records.into());
+        self.bytes.increment(bytes);
+        self.syncs.increment(1);
+    }
+}

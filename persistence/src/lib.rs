@@ -1,0 +1,28 @@
+//! Holdfast's durable side. The journal is the truth: every event of every entity, in order per shard, on disk before
+//! anyone hears of it. Snapshots only shorten recovery and can always be rebuilt from it.
+//!
+//! Read in this order: [`record`] and [`state`] are what is stored; [`journal`] is the segment-file journal; [`snapshot`]
+//! is the snapshot store; [`store`] is the data directory that holds both.
+//!
+//! Invariant: no business rules here. This crate stores what core decided and gives back exactly that, or an error that
+//! names the file, the offset and what to do.
+#![forbid(unsafe_code)]
+
+mod codec;
+mod event_type;
+pub mod journal;
+pub mod record;
+pub mod snapshot;
+pub mod state;
+pub mod store;
+mod wire;
+
+pub use codec::CodecError;
+pub use journal::{
+    AppendError, Batch, Completion, Journal, JournalError, JournalReader, JournalStats, PurgeSummary, ReplayProgress,
+    ReplaySummary, Unwritable,
+};
+pub use record::Record;
+pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotStore, decode_snapshot, encode_snapshot};
+pub use state::{EntityState, EntityStateRef};
+pub use store::{Recovery, Store, StoreError, StoreOptions};

@@ -1,0 +1,253 @@
+//! Snapshots in sled `1.0.0-alpha.124`. All sled code is here.
+//!
+//! Invariants: nothing is promised before `flush()` returned; there is one writer; every entry carries its own checksum;
+//! the database says whose it is. sled 0.34 is not an alternative: it loses acknowledged data in a power cut.
+//!
+//! Keys begin with the shard, big-endian, so that one shard is one range:
+//! `shard | 0` is its watermark, `shard | kind | id` a snapshot, and `0xffff` (no shard has that number) the identity.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+use holdfast_core::{EntityId, ShardId};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::{EncodedSnapshot, SnapshotError, SnapshotStore, decode_snapshot, entry};
+use crate::{codec, codec::CodecError, event_type::kind_of, state::EntityState, store::OptionError};
+
+/// Entries per leaf: small, because a checkpoint rewrites the leaves of scattered keys.
+const LEAF_FANOUT: usize = 64;
+const IDENTITY_KEY: [u8; 2] = [0xff, 0xff];
+const IDENTITY_MAGIC: &[u8; 8] = b"HFSNAPS\x01";
+const WATERMARK_KIND: u8 = 0;
+
+/// Settings of the snapshot store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SnapshotOptions {
+    /// Memory for cached leaves, in bytes.
+    pub cache_bytes: u64,
+}
+
+impl Default for SnapshotOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 64 << 20 }
+    }
+}
+
+impl SnapshotOptions {
+    pub(crate) const fn validate(self) -> Result<(), OptionError> {
+        OptionError::check("cache_bytes", self.cache_bytes, 1 << 20, 1 << 40)
+    }
+}
+
+/// What an open database holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// Nothing at all.
+    Nothing,
+    /// Snapshots of this store.
+    Ours,
+}
+
+/// The snapshot store of one data directory.
+pub(crate) struct SledSnapshots {
+    /// The one writer's handle.
+    writer: Mutex<sled::Db<LEAF_FANOUT>>,
+    /// Handles of readers that are not reading just now. A handle is costly to make and cannot be shared.
+    readers: Mutex<Vec<sled::Tree<LEAF_FANOUT>>>,
+    path: PathBuf,
+}
+
+impl SledSnapshots {
+    /// Opens the database in `path`, making an empty one if there is none.
+    pub(crate) fn open(path: &Path, options: SnapshotOptions) -> Result<Self, SnapshotError> {
+        let cache_bytes = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity_bytes(cache_bytes)
+            .zstd_compression_level(1)
+            .flush_every_ms(None);
+        let db = guarded("open", path, || config.open())?;
+        let reader = (*db).clone();
+        Ok(Self { writer: Mutex::new(db), readers: Mutex::new(vec![reader]), path: path.to_path_buf() })
+    }
+
+    /// Whether it holds nothing, or snapshots of `store`.
+    pub(crate) fn contents(&self, store: [u8; 16]) -> Result<Contents, SnapshotError> {
+        let path = || self.path.clone();
+        match self.read("read its identity", |db| db.get(IDENTITY_KEY))? {
+            Some(identity) if identity.as_ref() == self::identity(store) => Ok(Contents::Ours),
+            Some(identity) if identity.starts_with(IDENTITY_MAGIC) => Err(SnapshotError::Foreign { path: path() }),
+            None if self.read("read its first entry", sled::Tree::first)?.is_none() => Ok(Contents::Nothing),
+            _ => Err(SnapshotError::NoIdentity { path: path() }),
+        }
+    }
+
+    /// Makes an empty database the one of `store`.
+    pub(crate) fn claim(&self, store: [u8; 16]) -> Result<(), SnapshotError> {
+        self.put("claim", std::iter::once((IDENTITY_KEY.to_vec(), identity(store).to_vec())))
+    }
+
+    /// Checks every entry's checksum without decoding it.
+    pub(crate) fn verify(&self) -> Result<(), SnapshotError> {
+        self.for_each("verify", &[], |key, value| {
+            if key == IDENTITY_KEY {
+                return Ok(());
+            }
+            match parse_key(key)? {
+                (shard, Some(entity)) => entry::verify(&entity, value).map(drop).map_err(|error| damaged(shard, error)),
+                (shard, None) => parse_watermark(shard, value).map(drop),
+            }
+        })
+    }
+
+    fn put(
+        &self,
+        action: &'static str,
+        entries: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Result<(), SnapshotError> {
+        let db = self.writer.lock();
+        self.guarded(action, || {
+            for (key, value) in entries {
+                db.insert(key, value)?;
+            }
+            db.flush().map(drop)
+        })
+    }
+
+    fn for_each(
+        &self,
+        action: &'static str,
+        prefix: &[u8],
+        mut sink: impl FnMut(&[u8], &[u8]) -> Result<(), SnapshotError>,
+    ) -> Result<(), SnapshotError> {
+        let mut entries = self.read(action, |db| Ok(db.scan_prefix(prefix)))?;
+        while let Some((key, value)) = self.guarded(action, || entries.next().transpose())? {
+            sink(&key, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Reads through a handle of its own, so that readers wait neither for each other nor for the writer.
+    fn read<T>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&sled::Tree<LEAF_FANOUT>) -> io::Result<T>,
+    ) -> Result<T, SnapshotError> {
+        let idle = self.readers.lock().pop();
+        let handle = idle.unwrap_or_else(|| (**self.writer.lock()).clone());
+        let result = self.guarded(action, || work(&handle));
+        self.readers.lock().push(handle);
+        result
+    }
+
+    fn guarded<T>(&self, action: &'static str, work: impl FnOnce() -> io::Result<T>) -> Result<T, SnapshotError> {
+        guarded(action, &self.path, work)
+    }
+}
+
+impl SnapshotStore for SledSnapshots {
+    fn load(&self, shard: ShardId, entity: &EntityId) -> Result<Option<(u64, EntityState)>, SnapshotError> {
+        let Some(bytes) = self.read("read", |db| db.get(key(shard, entity)))? else {
+            return Ok(None);
+        };
+        decode_snapshot(entity, &bytes).map(Some).map_err(|error| damaged(shard, error))
+    }
+
+    fn scan(&self, shard: ShardId, sink: &mut dyn FnMut(EntityId, u64, EntityState)) -> Result<(), SnapshotError> {
+        self.for_each("scan", &shard.0.to_be_bytes(), |key, value| {
+            if let (_, Some(entity)) = parse_key(key)? {
+                let (version, state) = decode_snapshot(&entity, value).map_err(|error| damaged(shard, error))?;
+                sink(entity, version, state);
+            }
+            Ok(())
+        })
+    }
+
+    fn write(&self, shard: ShardId, snapshots: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
+        self.put("write", snapshots.iter().map(|snapshot| (key(shard, &snapshot.entity), snapshot.bytes.clone())))
+    }
+
+    fn set_watermark(&self, shard: ShardId, seq: u64) -> Result<(), SnapshotError> {
+        let mut value = seq.to_le_bytes().to_vec();
+        value.extend_from_slice(&watermark_crc(shard, seq).to_le_bytes());
+        self.put("move the watermark", std::iter::once((watermark_key(shard), value)))
+    }
+
+    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError> {
+        match self.read("read the watermark", |db| db.get(watermark_key(shard)))? {
+            Some(value) => parse_watermark(shard, &value),
+            None => Ok(0),
+        }
+    }
+}
+
+/// Runs sled code. It panics on some damaged files; that is a fault of the files, not of this process.
+fn guarded<T>(action: &'static str, path: &Path, work: impl FnOnce() -> io::Result<T>) -> Result<T, SnapshotError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(SnapshotError::Io { action, path: path.to_path_buf(), source }),
+        Err(_) => Err(SnapshotError::Panicked { action, path: path.to_path_buf() }),
+    }
+}
+
+fn identity(store: [u8; 16]) -> [u8; 24] {
+    let mut identity = [0; 24];
+    identity[..8].copy_from_slice(IDENTITY_MAGIC);
+    identity[8..].copy_from_slice(&store);
+    identity
+}
+
+fn key(shard: ShardId, entity: &EntityId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(80);
+    key.extend_from_slice(&shard.0.to_be_bytes());
+    key.push(entity.kind() as u8);
+    codec::encode_id(entity, &mut key);
+    key
+}
+
+fn watermark_key(shard: ShardId) -> Vec<u8> {
+    let [high, low] = shard.0.to_be_bytes();
+    vec![high, low, WATERMARK_KIND]
+}
+
+/// The shard of a key, and the entity unless it is the shard's watermark.
+fn parse_key(key: &[u8]) -> Result<(ShardId, Option<EntityId>), SnapshotError> {
+    let Some((&[high, low, kind], id)) = key.split_first_chunk::<3>() else {
+        return Err(SnapshotError::Damaged { shard: ShardId(u16::MAX), what: "a key is cut short" });
+    };
+    let shard = ShardId(u16::from_be_bytes([high, low]));
+    if kind == WATERMARK_KIND && id.is_empty() {
+        return Ok((shard, None));
+    }
+    let kind = kind_of(kind).ok_or(SnapshotError::Damaged { shard, what: "a key names no kind of entity" })?;
+    let entity =
+        codec::decode_id(kind, id).map_err(|_| SnapshotError::Damaged { shard, what: "a key names no entity" })?;
+    Ok((shard, Some(entity)))
+}
+
+fn parse_watermark(shard: ShardId, value: &[u8]) -> Result<u64, SnapshotError> {
+    let damaged = SnapshotError::Damaged { shard, what: "the watermark's checksum does not match" };
+    let Some((seq, crc)) = value.split_first_chunk::<8>() else { return Err(damaged) };
+    let seq = u64::from_le_bytes(*seq);
+    if crc == watermark_crc(shard, seq).to_le_bytes() { Ok(seq) } else { Err(damaged) }
+}
+
+fn watermark_crc(shard: ShardId, seq: u64) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&shard.0.to_be_bytes()), &seq.to_le_bytes())
+}
+
+/// A failed checksum is damage of the files; anything else is a matter of versions.
+fn damaged(shard: ShardId, error: CodecError) -> SnapshotError {
+    match error {
+        CodecError::Checksum | CodecError::CutShort => {
+            SnapshotError::Damaged { shard, what: "an entry's checksum does not match" }
+        }
+        other => SnapshotError::Codec(other),
+    }
+}

@@ -1,0 +1,83 @@
+//! The state of any entity, owned or borrowed: what a snapshot holds.
+
+use holdfast_core::{Entity, EntityId, EntityKind, cart::Cart, order::Order, product::Product, stock::StockItem};
+
+/// The state of one entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntityState {
+    /// Units of one SKU.
+    Stock(StockItem),
+    /// A catalog entry.
+    Product(Product),
+    /// A cart.
+    Cart(Cart),
+    /// An order.
+    Order(Order),
+}
+
+/// The state of one entity, borrowed from whoever hosts it.
+#[derive(Debug, Clone, Copy)]
+pub enum EntityStateRef<'a> {
+    /// Units of one SKU.
+    Stock(&'a StockItem),
+    /// A catalog entry.
+    Product(&'a Product),
+    /// A cart.
+    Cart(&'a Cart),
+    /// An order.
+    Order(&'a Order),
+}
+
+impl EntityState {
+    /// The same state, borrowed.
+    pub const fn as_ref(&self) -> EntityStateRef<'_> {
+        match self {
+            Self::Stock(stock) => EntityStateRef::Stock(stock),
+            Self::Product(product) => EntityStateRef::Product(product),
+            Self::Cart(cart) => EntityStateRef::Cart(cart),
+            Self::Order(order) => EntityStateRef::Order(order),
+        }
+    }
+
+    /// Whose state it is.
+    pub fn id(&self) -> EntityId {
+        self.as_ref().id()
+    }
+
+    /// How many events led to it.
+    pub fn version(&self) -> u64 {
+        self.as_ref().version()
+    }
+}
+
+impl EntityStateRef<'_> {
+    /// Whose state it is.
+    pub fn id(&self) -> EntityId {
+        match self {
+            Self::Stock(stock) => EntityId::Stock(stock.sku().clone()),
+            Self::Product(product) => EntityId::Product(product.sku().clone()),
+            Self::Cart(cart) => EntityId::Cart(cart.id()),
+            Self::Order(order) => EntityId::Order(order.id()),
+        }
+    }
+
+    /// Which state machine it is of.
+    pub const fn kind(&self) -> EntityKind {
+        match self {
+            Self::Stock(_) => EntityKind::Stock,
+            Self::Product(_) => EntityKind::Product,
+            Self::Cart(_) => EntityKind::Cart,
+            Self::Order(_) => EntityKind::Order,
+        }
+    }
+
+    /// How many events led to it.
+    pub fn version(&self) -> u64 {
+        match self {
+            Self::Stock(stock) => stock.version(),
+            Self::Product(product) => product.version(),
+            Self::Cart(cart) => cart.version(),
+            Self::Order(order) => order.version(),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The settings of a data directory. Units are in the names; unknown names are refused.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{journal::JournalOptions, snapshot::SnapshotOptions};
+
+/// Settings of a data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreOptions {
+    /// Number of shards, 1 to 1,024. Fixed when the directory is first opened.
+    pub shards: u16,
+    /// The journal's settings.
+    pub journal: JournalOptions,
+    /// The snapshot store's settings.
+    pub snapshots: SnapshotOptions,
+}
+
+/// A setting is outside its range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} is {given}: {min} to {max} are allowed")]
+pub struct OptionError {
+    /// The setting's name.
+    pub setting: &'static str,
+    /// What was given.
+    pub given: u64,
+    /// The smallest value allowed.
+    pub min: u64,
+    /// The largest value allowed, given the other settings.
+    pub max: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { shards: 16, journal: JournalOptions::default(), snapshots: SnapshotOptions::default() }
+    }
+}
+
+impl StoreOptions {
+    /// Checks the settings against their ranges and each other.
+    ///
+    /// # Errors
+    /// [`OptionError`] naming the first setting that is out of range.
+    pub fn validate(&self) -> Result<(), OptionError> {
+        OptionError::check("shards", u64::from(self.shards), 1, u64::from(holdfast_core::ShardCount::MAX))?;
+        self.journal.validate()?;
+        self.snapshots.validate()
+    }
+}
+
+impl OptionError {
+    pub(crate) const fn check(setting: &'static str, given: u64, min: u64, max: u64) -> Result<(), Self> {
+        if given < min || given > max {
+            return Err(Self { setting, given, min, max });
+        }
+        Ok(())
+    }
+}
