@@ -1,0 +1,72 @@
+//! The ractor actor that runs a shard: each wake is one pass over its mailbox.
+//!
+//! A panic inside one message's work is caught in the shard; anything else that panics here kills the actor, whose
+//! supervisor recovers the shard by replay.
+
+use std::{sync::Arc, vec};
+
+use parking_lot::RwLock;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::{
+    clock::Clock,
+    gate::Gate,
+    mailbox::{Mailbox, Wake},
+    message::Envelope,
+    shard::{Shard, ShardFigures},
+};
+
+/// Runs one shard.
+pub(crate) struct ShardActor;
+
+/// What the actor owns.
+pub(crate) struct ShardRun {
+    pub(crate) shard: Box<Shard>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) clock: Clock,
+    pub(crate) figures: Arc<RwLock<ShardFigures>>,
+}
+
+impl Actor for ShardActor {
+    type Msg = Wake;
+    type State = ShardRun;
+    type Arguments = ShardRun;
+
+    async fn pre_start(&self, _myself: ActorRef<Wake>, run: ShardRun) -> Result<ShardRun, ActorProcessingErr> {
+        Ok(run)
+    }
+
+    async fn post_start(&self, myself: ActorRef<Wake>, run: &mut ShardRun) -> Result<(), ActorProcessingErr> {
+        run.mailbox.open(myself);
+        Ok(())
+    }
+
+    async fn handle(&self, _myself: ActorRef<Wake>, _: Wake, run: &mut ShardRun) -> Result<(), ActorProcessingErr> {
+        if run.gate.has_failed() {
+            return Err("the journal did not take what this shard decided".into());
+        }
+        run.pass();
+        Ok(())
+    }
+}
+
+impl ShardRun {
+    /// Takes everything that waits, in turns of bounded size.
+    fn pass(&mut self) {
+        let mut inbox: Vec<Envelope> = Vec::new();
+        self.mailbox.take(&mut inbox);
+        let mut inbox: vec::IntoIter<Envelope> = inbox.into_iter();
+        loop {
+            self.shard.turn(&mut inbox, self.clock.now(), &self.gate);
+            if inbox.len() == 0 {
+                break;
+            }
+        }
+        self.mailbox.set_next_due(self.shard.next_due());
+        *self.figures.write() = self.shard.figures();
+        if self.shard.has_more_now() {
+            self.mailbox.wake();
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Makes what left the gate happen: messages to mailboxes, calls to the gateway, snapshots to the store, entities read.
+//! Never blocks its caller, which is the journal's writer or a shard's turn.
+
+use std::sync::{Arc, mpsc};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use holdfast_core::{EntityId, OrderId, ShardId, order::GatewayCall};
+use holdfast_persistence::{Journal, SnapshotStore};
+use tokio::runtime::Handle;
+
+use crate::{
+    mailbox::Mailbox,
+    message::{Envelope, Internal, Message},
+    outbound::{Outbound, Outgoing},
+    payment::{Attempt, GatewayError, GatewayRequest, PaymentDriver},
+    rebuild,
+    router::Router,
+    snapshot_writer::Job,
+};
+
+/// The runtime's side of [`Outbound`].
+pub(crate) struct Effects {
+    pub(crate) router: Arc<dyn Router>,
+    pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
+    pub(crate) runtime: Handle,
+    pub(crate) driver: Arc<PaymentDriver>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) writer: mpsc::Sender<Job>,
+}
+
+impl Outbound for Arc<Effects> {
+    fn send(&self, outgoing: Vec<Outgoing>) {
+        let mut calls = Vec::new();
+        for item in outgoing {
+            match item {
+                Outgoing::Message { to, message } => self.router.send(to, message),
+                Outgoing::Gateway(request) => calls.push(request),
+                Outgoing::Snapshots { shard, snapshots } => self.write(Job::Snapshots { shard, snapshots }),
+                Outgoing::Watermark { shard, sequence } => self.write(Job::Watermark { shard, sequence }),
+                Outgoing::Load { shard, entity, rebuild } => self.load(shard, entity, rebuild),
+            }
+        }
+        if !calls.is_empty() {
+            // Dropped with the runtime: an unanswered step is asked again after the restart, under the same key.
+            self.runtime.spawn(Arc::clone(self).call_gateway(calls));
+        }
+    }
+}
+
+impl Effects {
+    fn write(&self, job: Job) {
+        if self.writer.send(job).is_err() {
+            tracing::debug!("the snapshot writer has stopped; recovery replays the journal instead");
+        }
+    }
+
+    fn load(self: &Arc<Self>, shard: ShardId, entity: EntityId, rebuild: bool) {
+        let effects = Arc::clone(self);
+        self.runtime.spawn_blocking(move || {
+            let snapshots = effects.snapshots.as_ref();
+            let state = if rebuild {
+                rebuild::rebuild(effects.journal.as_ref(), snapshots, shard, &entity)
+            } else {
+                rebuild::load(snapshots, shard, &entity)
+            };
+            let internal = Internal::Loaded { entity, state: Box::new(state) };
+            if let Some(mailbox) = effects.mailboxes.get(usize::from(shard.0)) {
+                mailbox.deliver(Envelope::Internal(internal));
+            }
+        });
+    }
+
+    /// Makes the calls of one turn: those answered at once go back together, the others as they come.
+    async fn call_gateway(self: Arc<Self>, calls: Vec<GatewayRequest>) {
+        let mut answered = Vec::with_capacity(calls.len());
+        let mut under_way = FuturesUnordered::new();
+        for request in calls {
+            let (order, call) = (request.key.order, request.key.call);
+            match self.driver.begin(request) {
+                Attempt::Answered(result) => answered.push(to_message(order, call, result)),
+                Attempt::UnderWay(attempt) => under_way.push(async move { to_message(order, call, attempt.await) }),
+            }
+        }
+        self.answer(answered);
+        while let Some(message) = under_way.next().await {
+            self.answer(vec![message]);
+        }
+    }
+
+    fn answer(&self, messages: Vec<(OrderId, Message)>) {
+        let router = &self.router;
+        let mut local: Option<(&Arc<Mailbox>, Vec<Envelope>)> = None;
+        for (order, message) in messages {
+            let shard = router.shards().shard_of(order.slot());
+            match (router.local(shard), &mut local) {
+                (Some(mailbox), Some((same, envelopes))) if Arc::ptr_eq(mailbox, same) => {
+                    envelopes.push(Envelope::Message(message));
+                }
+                (Some(mailbox), slot @ None) => *slot = Some((mailbox, vec![Envelope::Message(message)])),
+                _ => router.send(shard, message),
+            }
+        }
+        if let Some((mailbox, envelopes)) = local {
+            mailbox.deliver_all(envelopes);
+        }
+    }
+}
+
+fn to_message(
+    order: OrderId,
+    call: GatewayCall,
+    result: Result<holdfast_core::order::OrderCommand, GatewayError>,
+) -> (OrderId, Message) {
+    match result {
+        Ok(command) => (order, Message::OrderAnswer { order, command }),
+        Err(error) => {
+            tracing::debug!(%order, ?call, %error, "a gateway call failed and will be repeated");
+            (order, Message::GatewayFailed { order, call })
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How a command can end other than well. Three different things stay three: a *rejection* is the domain's answer and
+//! changed nothing; *overloaded* and *unavailable* are the runtime's and may be retried; a *quarantine* is a bug of ours,
+//! kept away from its neighbors.
+
+use holdfast_core::{
+    EntityId, SkuId, cart::CartRejection, order::OrderRejection, product::ProductRejection, stock::StockRejection,
+};
+
+/// Which entity refused, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The stock of a SKU.
+    #[error("{sku}: {rejection}")]
+    Stock {
+        /// The SKU.
+        sku: SkuId,
+        /// Why.
+        rejection: StockRejection,
+    },
+    /// The catalog entry of a SKU.
+    #[error("{sku}: {rejection}")]
+    Product {
+        /// The SKU.
+        sku: SkuId,
+        /// Why.
+        rejection: ProductRejection,
+    },
+    /// A cart.
+    #[error(transparent)]
+    Cart(#[from] CartRejection),
+    /// An order.
+    #[error(transparent)]
+    Order(#[from] OrderRejection),
+}
+
+/// Why the runtime cannot take a command now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The shard is replaying its journal.
+    #[error("the shard is recovering")]
+    Recovering,
+    /// The node is shutting down.
+    #[error("the node is draining")]
+    Draining,
+    /// The disk is full: reads go on, writes resume when there is room.
+    #[error("the journal's disk is full")]
+    StorageFull,
+    /// The journal failed: whether this command was committed is unknown until the restart.
+    #[error("the journal failed")]
+    StorageFailed,
+}
+
+/// Why a command did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The domain's answer. Nothing changed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The shard has as many requests as it may. Nothing changed.
+    #[error("the shard is at its limit; retry after {retry_after_ms} ms")]
+    Overloaded {
+        /// What to wait, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The runtime cannot take it now.
+    #[error("{reason}; retry after {retry_after_ms} ms")]
+    Unavailable {
+        /// Why.
+        reason: Unavailable,
+        /// What to wait, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The entity panicked too often and is out of service; its neighbors go on.
+    #[error("{0} is quarantined")]
+    Quarantined(EntityId),
+    /// A turn panicked on this command; nothing of it was kept.
+    #[error("an internal error at {0}; nothing was changed")]
+    Panicked(EntityId),
+    /// The attempt's deadline passed before it was decided. Nothing changed.
+    #[error("the deadline passed before the command was decided")]
+    DeadlineExceeded,
+}
+
+impl CommandError {
+    /// The rejection of a SKU's stock.
+    pub fn stock(sku: SkuId, rejection: StockRejection) -> Self {
+        Self::Rejected(Rejection::Stock { sku, rejection })
+    }
+
+    /// The rejection of a SKU's catalog entry.
+    pub fn product(sku: SkuId, rejection: ProductRejection) -> Self {
+        Self::Rejected(Rejection::Product { sku, rejection })
+    }
+}
+
+impl From<CartRejection> for CommandError {
+    fn from(rejection: CartRejection) -> Self {
+        Self::Rejected(Rejection::Cart(rejection))
+    }
+}
+
+impl From<OrderRejection> for CommandError {
+    fn from(rejection: OrderRejection) -> Self {
+        Self::Rejected(Rejection::Order(rejection))
+    }
+}

@@ -1,0 +1,162 @@
+//! The output gate: nothing leaves a shard before everything it has seen is durable.
+//!
+//! A turn's output (answers, view updates, messages to other shards, gateway calls, snapshots) is stamped with the last
+//! journal sequence the shard had appended, and leaves when that sequence is durable. An output that saw nothing new leaves
+//! at once: a sold-out answer costs no write.
+//!
+//! Invariant: outputs leave in the order of their turns, and views are updated before answers are sent, so a client that
+//! got its answer reads its own write.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{
+    message::{Outcome, ReplyPort},
+    outbound::{Outbound, Outgoing},
+    view::{ViewUpdate, Views},
+};
+
+/// What one turn lets out.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) views: Vec<ViewUpdate>,
+    pub(crate) answers: Vec<(ReplyPort, Outcome)>,
+    pub(crate) outgoing: Vec<Outgoing>,
+}
+
+impl Output {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.views.is_empty() && self.answers.is_empty() && self.outgoing.is_empty()
+    }
+}
+
+/// A shard's gate, shared with the journal's writer.
+pub(crate) struct Gate {
+    views: Arc<Views>,
+    outbound: Arc<dyn Outbound>,
+    state: Mutex<GateState>,
+    settled: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    appended: u64,
+    durable: u64,
+    failed: bool,
+    poisoned: bool,
+    /// Whether a thread is letting an output out right now.
+    releasing: bool,
+    waiting: VecDeque<(u64, Output)>,
+}
+
+impl GateState {
+    fn is_settled(&self) -> bool {
+        self.durable >= self.appended && self.waiting.is_empty() && !self.releasing
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(views: Arc<Views>, outbound: Arc<dyn Outbound>, durable: u64) -> Arc<Self> {
+        let state = GateState { appended: durable, durable, ..GateState::default() };
+        Arc::new(Self { views, outbound, state: Mutex::new(state), settled: Condvar::new() })
+    }
+
+    /// Takes a turn's output. `appended` is the last sequence handed to the journal, this turn's records included; it must
+    /// be submitted here before the journal is, so that the batch's completion finds it.
+    pub(crate) fn submit(&self, appended: u64, output: Output) {
+        {
+            let mut state = self.state.lock();
+            state.appended = appended;
+            if state.failed {
+                return;
+            }
+            state.waiting.push_back((appended, output));
+        }
+        self.pump();
+    }
+
+    /// The journal made every record up to `sequence` durable.
+    pub(crate) fn durable(&self, sequence: u64) {
+        {
+            let mut state = self.state.lock();
+            state.durable = state.durable.max(sequence);
+        }
+        self.settled.notify_all();
+        self.pump();
+    }
+
+    /// Lets out what is ready, in order. Whoever comes while another thread is at it leaves the rest to that thread.
+    fn pump(&self) {
+        let mut released = false;
+        loop {
+            let output = {
+                let mut state = self.state.lock();
+                if released {
+                    state.releasing = false;
+                }
+                let ready = !state.releasing && state.waiting.front().is_some_and(|(needs, _)| *needs <= state.durable);
+                let next = if ready { state.waiting.pop_front() } else { None };
+                state.releasing |= next.is_some();
+                if state.is_settled() {
+                    self.settled.notify_all();
+                }
+                next
+            };
+            let Some((_, output)) = output else { return };
+            self.release(output);
+            released = true;
+        }
+    }
+
+    /// The journal did not take a batch: nothing that waits, and nothing that comes, ever leaves. When it is `poisoned`,
+    /// nothing will ever be durable again either.
+    pub(crate) fn fail(&self, poisoned: bool) {
+        let dropped = {
+            let mut state = self.state.lock();
+            state.failed = true;
+            state.poisoned |= poisoned;
+            std::mem::take(&mut state.waiting)
+        };
+        self.settled.notify_all();
+        drop(dropped);
+    }
+
+    /// Whether the journal did not take a batch: the shard's memory is ahead of it and must go.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state.lock().failed
+    }
+
+    /// Blocks until every appended record is durable and let out (`true`), or a batch failed (`false`).
+    pub(crate) fn wait_settled(&self) -> bool {
+        let mut state = self.state.lock();
+        while !state.failed && !state.is_settled() {
+            self.settled.wait(&mut state);
+        }
+        !state.failed
+    }
+
+    /// Blocks until every record up to `sequence` is durable (`true`), or the journal is poisoned (`false`).
+    pub(crate) fn wait_durable(&self, sequence: u64) -> bool {
+        let mut state = self.state.lock();
+        while !state.poisoned && state.durable < sequence {
+            self.settled.wait(&mut state);
+        }
+        !state.poisoned
+    }
+
+    fn release(&self, output: Output) {
+        for update in output.views {
+            self.views.apply(update);
+        }
+        for (port, outcome) in output.answers {
+            let ReplyPort { sender, _permit, guard } = port;
+            drop(guard);
+            // A caller that hung up needs no answer; what was decided stays decided.
+            let _ = sender.send(outcome);
+        }
+        if !output.outgoing.is_empty() {
+            self.outbound.send(output.outgoing);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A shard's mailbox: ordered, and bounded by permits that clients' requests carry until they are answered.
+//!
+//! ractor's own mailboxes are unbounded and deliver one message per call. So requests wait here, the actor is woken once
+//! when work arrives, and one turn takes everything that waits: that is where a batch comes from. Messages between shards
+//! need no permit, since refusing them could not undo what was decided elsewhere.
+
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering},
+    },
+};
+
+use holdfast_core::{ShardId, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+use crate::{
+    error::{CommandError, Unavailable},
+    key::KeyGuard,
+    message::{Envelope, Outcome, ReplyPort, Request},
+    settings::RuntimeSettings,
+};
+
+/// Tells a shard's actor to take a turn.
+#[derive(Debug)]
+pub struct Wake;
+
+/// A shard's mailbox.
+#[derive(Debug)]
+pub struct Mailbox {
+    shard: ShardId,
+    limit: usize,
+    retry_after_ms: u64,
+    state: AtomicU8,
+    /// Permits in use: requests that wait, are in a turn, or wait for their batch to be durable.
+    in_use: AtomicUsize,
+    queue: Mutex<Vec<Envelope>>,
+    /// Whether a wake is on its way, so that a thousand senders cast once.
+    scheduled: AtomicBool,
+    /// When the shard wants to be woken although nobody writes, in milliseconds since the epoch.
+    next_due_ms: AtomicI64,
+    actor: RwLock<Option<ActorRef<Wake>>>,
+}
+
+/// A request's place in its shard; given back when dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<Mailbox>);
+
+const RECOVERING: u8 = 0;
+const OPEN: u8 = 1;
+const DRAINING: u8 = 2;
+const FAILED: u8 = 3;
+
+impl Mailbox {
+    /// An empty mailbox that refuses requests until its shard has recovered.
+    pub fn new(shard: ShardId, settings: &RuntimeSettings) -> Arc<Self> {
+        Arc::new(Self {
+            shard,
+            limit: settings.mailbox_permits,
+            retry_after_ms: settings.retry_after_ms,
+            state: AtomicU8::new(RECOVERING),
+            in_use: AtomicUsize::new(0),
+            queue: Mutex::new(Vec::new()),
+            scheduled: AtomicBool::new(false),
+            next_due_ms: AtomicI64::new(i64::MAX),
+            actor: RwLock::new(None),
+        })
+    }
+
+    /// The shard it belongs to.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// Requests that hold a permit now.
+    pub fn depth(&self) -> usize {
+        self.in_use.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request; the receiver gives its outcome, or an error when the shard dies before it answers.
+    ///
+    /// # Errors
+    /// At once, without waiting: [`CommandError::Overloaded`] when every permit is in use, [`CommandError::Unavailable`]
+    /// while recovering, draining, or after the journal failed.
+    pub fn request(
+        self: &Arc<Self>,
+        request: Request,
+        guard: Option<KeyGuard>,
+    ) -> Result<oneshot::Receiver<Outcome>, CommandError> {
+        self.refusal()?;
+        if self.in_use.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            self.in_use.fetch_sub(1, Ordering::Relaxed);
+            metrics::counter!("holdfast_requests_overloaded_total").increment(1);
+            return Err(CommandError::Overloaded { retry_after_ms: self.retry_after_ms });
+        }
+        let permit = Permit(Arc::clone(self));
+        let (sender, receiver) = oneshot::channel();
+        self.deliver(Envelope::Request { request, port: ReplyPort { sender, _permit: permit, guard } });
+        Ok(receiver)
+    }
+
+    /// Puts an envelope in, behind everything before it, and wakes the shard.
+    pub fn deliver(&self, envelope: Envelope) {
+        self.queue.lock().push(envelope);
+        self.wake();
+    }
+
+    /// Puts several envelopes in at once.
+    pub fn deliver_all(&self, envelopes: impl IntoIterator<Item = Envelope>) {
+        self.queue.lock().extend(envelopes);
+        self.wake();
+    }
+
+    /// Makes the shard take a turn soon.
+    pub fn wake(&self) {
+        if !self.scheduled.swap(true, Ordering::AcqRel)
+            && let Some(actor) = self.actor.read().as_ref()
+        {
+            // A stopped actor takes no turn; its supervisor attaches the next one, which starts with a wake.
+            let _ = actor.cast(Wake);
+        }
+    }
+
+    /// Wakes the shard if its next deadline has come.
+    pub fn tick(&self, now: Timestamp) {
+        if self.next_due_ms.load(Ordering::Relaxed) <= now.as_millis() {
+            self.wake();
+        }
+    }
+
+    /// Takes everything that waits into `inbox`, which is empty. Called once at the start of a turn.
+    pub(crate) fn take(&self, inbox: &mut Vec<Envelope>) {
+        self.scheduled.store(false, Ordering::Release);
+        mem::swap(&mut *self.queue.lock(), inbox);
+    }
+
+    /// Says when the shard wants its next turn if nobody writes.
+    pub(crate) fn set_next_due(&self, due: Timestamp) {
+        self.next_due_ms.store(due.as_millis(), Ordering::Relaxed);
+    }
+
+    /// The shard has recovered and `actor` runs it.
+    pub(crate) fn open(&self, actor: ActorRef<Wake>) {
+        *self.actor.write() = Some(actor);
+        let _ = self.state.compare_exchange(RECOVERING, OPEN, Ordering::AcqRel, Ordering::Relaxed);
+        self.scheduled.store(false, Ordering::Release);
+        self.wake();
+    }
+
+    /// The shard's actor is gone; requests are refused until the next one attaches.
+    pub(crate) fn close_for_recovery(&self) {
+        *self.actor.write() = None;
+        let _ = self.state.compare_exchange(OPEN, RECOVERING, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// From now on no request is taken: the node shuts down.
+    pub(crate) fn drain(&self) {
+        self.state.store(DRAINING, Ordering::Release);
+    }
+
+    /// From now on no request is taken: the journal failed. Whatever waits is dropped unanswered.
+    pub(crate) fn fail(&self) {
+        self.state.store(FAILED, Ordering::Release);
+        let waiting = mem::take(&mut *self.queue.lock());
+        drop(waiting);
+    }
+
+    /// Whether the shard takes requests.
+    pub fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OPEN
+    }
+
+    /// What a request is told when the shard died with it.
+    pub fn lost(&self) -> CommandError {
+        self.unavailable(if self.state.load(Ordering::Acquire) == DRAINING {
+            Unavailable::Draining
+        } else {
+            Unavailable::StorageFailed
+        })
+    }
+
+    fn refusal(&self) -> Result<(), CommandError> {
+        match self.state.load(Ordering::Acquire) {
+            OPEN => Ok(()),
+            RECOVERING => Err(self.unavailable(Unavailable::Recovering)),
+            DRAINING => Err(self.unavailable(Unavailable::Draining)),
+            _ => Err(self.unavailable(Unavailable::StorageFailed)),
+        }
+    }
+
+    pub(crate) fn unavailable(&self, reason: Unavailable) -> CommandError {
+        CommandError::Unavailable { reason, retry_after_ms: self.retry_after_ms }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.in_use.fetch_sub(1, Ordering::Relaxed);
+    }
+}

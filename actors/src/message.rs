@@ -1,0 +1,261 @@
+//! What a shard can be asked, and what it answers. Requests from clients carry a permit and a reply port; messages between
+//! shards carry neither: they have ids, may arrive twice, and are deduplicated by the receiver's state.
+
+use holdfast_core::{
+    BuyerId, CartId, CustomerId, EntityId, HoldId, Money, OrderId, Quantity, SkuId, Timestamp,
+    cart::{Cart, CartCommand},
+    order::{GatewayCall, Order, OrderCommand, OrderLine, PaymentToken, StockAction},
+    product::{ProductCommand, ProductDetails},
+    stock::{SalePolicy, StockCommand},
+};
+use holdfast_persistence::EntityState;
+use tokio::sync::oneshot;
+
+use crate::{
+    error::CommandError,
+    key::KeyGuard,
+    mailbox::Permit,
+    view::{ProductView, StockView},
+};
+
+/// What a shard is asked to do, in one turn.
+#[derive(Debug)]
+pub enum Request {
+    /// Put a SKU into the catalog with its first units and sale policy: product and stock together.
+    CreateProduct(Box<NewProduct>),
+    /// Replace a product's details and, if given, its sale policy.
+    UpdateProduct {
+        /// Which.
+        sku: SkuId,
+        /// The new details, whole.
+        details: Box<ProductDetails>,
+        /// The new policy; unchanged when `None`.
+        policy: Option<SalePolicy>,
+        /// The version the caller saw.
+        expected_version: Option<u64>,
+    },
+    /// One command to a product.
+    Product {
+        /// Which.
+        sku: SkuId,
+        /// What.
+        command: Box<ProductCommand>,
+    },
+    /// One command to a SKU's stock.
+    Stock {
+        /// Which.
+        sku: SkuId,
+        /// What.
+        command: StockCommand,
+    },
+    /// Hold one line of an order that lives in another shard, and say what a unit costs.
+    HoldLine {
+        /// The hold.
+        hold: HoldId,
+        /// What.
+        sku: SkuId,
+        /// How many.
+        quantity: Quantity,
+        /// Who limits count for.
+        customer: Option<CustomerId>,
+    },
+    /// One command to a cart.
+    Cart {
+        /// Which.
+        cart: CartId,
+        /// What.
+        command: CartCommand,
+    },
+    /// One command to an order.
+    Order {
+        /// Which.
+        order: OrderId,
+        /// What.
+        command: OrderCommand,
+    },
+    /// Hold the lines of this shard and place the order: one turn, one batch, one durable write.
+    Place(Box<Place>),
+    /// Show a cart.
+    ReadCart(CartId),
+    /// Show an order.
+    ReadOrder(OrderId),
+}
+
+/// A SKU to put into the catalog.
+#[derive(Debug)]
+pub struct NewProduct {
+    /// Its name.
+    pub sku: SkuId,
+    /// What is said about it.
+    pub details: ProductDetails,
+    /// When and how much may be sold.
+    pub policy: SalePolicy,
+    /// Units received with it; none at zero.
+    pub units: u64,
+}
+
+/// An order to place at its home shard.
+#[derive(Debug)]
+pub struct Place {
+    /// The order.
+    pub order: OrderId,
+    /// Who may read it.
+    pub buyer: BuyerId,
+    /// Who limits count for.
+    pub customer: Option<CustomerId>,
+    /// Every line, in order; those of other shards are held already.
+    pub lines: Vec<PlaceLine>,
+    /// How it is paid.
+    pub payment_token: PaymentToken,
+    /// Digest of the request.
+    pub fingerprint: u128,
+    /// The attempt is void from this instant on.
+    pub deadline: Timestamp,
+}
+
+/// One line of an order to place.
+#[derive(Debug, Clone)]
+pub struct PlaceLine {
+    /// What.
+    pub sku: SkuId,
+    /// How many.
+    pub quantity: Quantity,
+    /// The price of a unit if another shard holds the line already; `None` for lines of the home shard.
+    pub held_at: Option<Money>,
+}
+
+impl PlaceLine {
+    /// The line with its frozen price.
+    pub(crate) fn priced(&self, unit_price: Money) -> OrderLine {
+        OrderLine { sku: self.sku.clone(), quantity: self.quantity, unit_price }
+    }
+}
+
+/// What a shard answers when it does not refuse.
+#[derive(Debug)]
+pub enum Reply {
+    /// It is done; there is nothing to show.
+    Done,
+    /// The product with its stock.
+    Product(Box<ProductView>),
+    /// The stock.
+    Stock(Box<StockView>),
+    /// The cart.
+    Cart(Box<Cart>),
+    /// The order.
+    Order(Box<Order>),
+    /// The order was placed (or had been before).
+    Placed {
+        /// The order.
+        order: Box<Order>,
+        /// Whether an earlier request of the same key had placed it.
+        replayed: bool,
+    },
+    /// The line is held.
+    Held {
+        /// The price of a unit.
+        unit_price: Money,
+    },
+}
+
+/// A reply or the reason there is none.
+pub type Outcome = Result<Reply, CommandError>;
+
+/// Where a reply goes. Dropping it unanswered tells the caller that the shard died.
+#[derive(Debug)]
+pub struct ReplyPort {
+    /// The caller.
+    pub(crate) sender: oneshot::Sender<Outcome>,
+    /// The place in the mailbox, given back with the reply.
+    pub(crate) _permit: Permit,
+    /// Given back with the reply.
+    pub(crate) guard: Option<KeyGuard>,
+}
+
+/// What lies in a shard's mailbox.
+#[derive(Debug)]
+pub enum Envelope {
+    /// A client's request.
+    Request {
+        /// What.
+        request: Request,
+        /// Where the answer goes.
+        port: ReplyPort,
+    },
+    /// A message from another shard or from the payment driver.
+    Message(Message),
+    /// Something the shard's own background work reports.
+    Internal(Internal),
+}
+
+/// What crosses shards: at least once, in any order, deduplicated by the receiver.
+#[derive(Debug)]
+pub enum Message {
+    /// An order asks stock for a step.
+    StockStep {
+        /// The hold, and so the order and its line.
+        hold: HoldId,
+        /// Which SKU.
+        sku: SkuId,
+        /// What to do.
+        action: StockAction,
+    },
+    /// Stock or the payment gateway answers an order.
+    OrderAnswer {
+        /// Which order.
+        order: OrderId,
+        /// The answer, as a command.
+        command: OrderCommand,
+    },
+    /// A gateway call did not get an answer: try again later.
+    GatewayFailed {
+        /// Which order.
+        order: OrderId,
+        /// Which call.
+        call: GatewayCall,
+    },
+    /// A cart whose checkout attempt ran out asks whether its order came to be.
+    ResolveCheckout {
+        /// The cart.
+        cart: CartId,
+        /// Its order.
+        order: OrderId,
+    },
+    /// The answer to that.
+    CheckoutResolved {
+        /// The cart.
+        cart: CartId,
+        /// Its order.
+        order: OrderId,
+        /// Whether it exists.
+        placed: bool,
+    },
+    /// Give a hold back: its checkout failed elsewhere.
+    ReleaseHold {
+        /// Which SKU.
+        sku: SkuId,
+        /// Which hold.
+        hold: HoldId,
+    },
+}
+
+/// What a shard's own background work reports to it.
+#[derive(Debug)]
+pub enum Internal {
+    /// An entity was read from the snapshot store or rebuilt from the journal.
+    Loaded {
+        /// Which.
+        entity: EntityId,
+        /// Its state; `None` when it does not exist; the error in words when it could not be read.
+        state: Box<Result<Option<EntityState>, String>>,
+    },
+    /// These entities' snapshots are durable at these versions: they may leave memory.
+    Snapshotted(Vec<(EntityId, u64)>),
+    /// The shard's watermark is durable.
+    Checkpointed {
+        /// Every record up to here is in the snapshots.
+        watermark: u64,
+    },
+    /// Stop taking requests, write everything out, and say so.
+    Drain(oneshot::Sender<()>),
+}

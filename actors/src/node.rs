@@ -1,0 +1,357 @@
+//! A node: its shards, their supervisor, and everything they share. Opened first, so that the edge can already say that it
+//! is recovering; recovered then; drained and closed at the end.
+
+use std::{
+    io,
+    sync::{Arc, OnceLock, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use holdfast_core::{ShardCount, ShardId};
+use holdfast_persistence::{Journal, SnapshotStore, Store};
+use parking_lot::{Mutex, RwLock};
+use ractor::{Actor, ActorRef};
+use tokio::{runtime::Handle, sync::oneshot, task::AbortHandle};
+
+use crate::{
+    actor::ShardRun,
+    clock::Clock,
+    commerce::Commerce,
+    effects::Effects,
+    fatal::Fatal,
+    gate::Gate,
+    key::KeysInFlight,
+    mailbox::Mailbox,
+    message::{Envelope, Internal},
+    outbound::Outbound,
+    payment::{Backoff, PaymentDriver, PaymentGateway, PaymentSettings},
+    recovery::{self, RecoveryError, RecoveryProgress, RecoverySummary},
+    router::Router,
+    settings::RuntimeSettings,
+    shard::{Probe, Shard, ShardFigures, ShardParts},
+    snapshot_writer::{self, Job},
+    supervisor::{Supervise, Supervisor},
+    view::Views,
+};
+
+/// What a node is made of.
+pub struct NodeParts {
+    /// The limits.
+    pub settings: RuntimeSettings,
+    /// How the gateway is called.
+    pub payments: PaymentSettings,
+    /// The data directory.
+    pub store: Store,
+    /// Who moves the money.
+    pub gateway: Arc<dyn PaymentGateway>,
+    /// The one owner of time.
+    pub clock: Clock,
+    /// A test's probe.
+    pub probe: Option<Probe>,
+}
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A thread could not be started.
+    #[error("a thread could not be started")]
+    Thread(#[from] io::Error),
+    /// The store could not be recovered.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The recovery's thread ended early.
+    #[error("the recovery was interrupted")]
+    Interrupted,
+    /// The supervisor could not be started.
+    #[error("the supervisor could not be started: {0}")]
+    Supervisor(String),
+}
+
+/// A shard's figures for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardReport {
+    /// Which shard.
+    pub shard: ShardId,
+    /// Whether it takes requests.
+    pub is_open: bool,
+    /// Requests that wait, are decided, or wait for their batch.
+    pub mailbox_depth: usize,
+    /// Its own figures as of its last turn.
+    pub figures: ShardFigures,
+}
+
+/// What the shards of a node share.
+pub(crate) struct NodeCore {
+    pub(crate) settings: Arc<RuntimeSettings>,
+    pub(crate) clock: Clock,
+    pub(crate) fatal: Fatal,
+    pub(crate) runtime: Handle,
+    pub(crate) views: Arc<Views>,
+    pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
+    shards: ShardCount,
+    backoff: Backoff,
+    probe: Option<Probe>,
+    effects: Arc<Effects>,
+    progress: RecoveryProgress,
+    gates: Mutex<Vec<Option<Arc<Gate>>>>,
+    figures: Vec<Arc<RwLock<ShardFigures>>>,
+}
+
+/// A running node.
+pub struct Node {
+    core: Arc<NodeCore>,
+    commerce: Commerce,
+    writer: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
+    supervisor: OnceLock<ActorRef<Supervise>>,
+    ticker: OnceLock<AbortHandle>,
+    // Holds the directory's lock until the node is gone.
+    _store: Store,
+}
+
+impl Node {
+    /// Puts a node together. It refuses every request as recovering until [`Node::recover`] is done. `router` gets every
+    /// shard's mailbox, in order. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// [`NodeError::Thread`].
+    pub fn open(
+        parts: NodeParts,
+        router: impl FnOnce(ShardCount, Arc<[Arc<Mailbox>]>) -> Arc<dyn Router>,
+    ) -> Result<Self, NodeError> {
+        let NodeParts { settings, payments, store, gateway, clock, probe } = parts;
+        let shards = store.shards;
+        let settings = Arc::new(settings);
+        let mailboxes: Arc<[Arc<Mailbox>]> = shards.iter().map(|shard| Mailbox::new(shard, &settings)).collect();
+        let router = router(shards, Arc::clone(&mailboxes));
+        let (writer, thread) = snapshot_writer::start(Arc::clone(&store.snapshots), Arc::clone(&mailboxes))?;
+        let runtime = Handle::current();
+        let effects = Arc::new(Effects {
+            router: Arc::clone(&router),
+            mailboxes: Arc::clone(&mailboxes),
+            runtime: runtime.clone(),
+            driver: Arc::new(PaymentDriver::new(gateway, &payments)),
+            journal: Arc::clone(&store.journal),
+            snapshots: Arc::clone(&store.snapshots),
+            writer: writer.clone(),
+        });
+        let views = Arc::new(Views::new());
+        let core = Arc::new(NodeCore {
+            fatal: Fatal::new(Arc::clone(&mailboxes)),
+            figures: mailboxes.iter().map(|_| Arc::default()).collect(),
+            gates: Mutex::new(mailboxes.iter().map(|_| None).collect()),
+            backoff: Backoff::new(&payments),
+            progress: RecoveryProgress::default(),
+            settings: Arc::clone(&settings),
+            clock: clock.clone(),
+            views: Arc::clone(&views),
+            runtime,
+            mailboxes,
+            shards,
+            probe,
+            effects,
+        });
+        let commerce = Commerce::new(router, views, KeysInFlight::default(), clock, settings);
+        Ok(Self {
+            core,
+            commerce,
+            writer: Mutex::new(Some((writer, thread))),
+            supervisor: OnceLock::new(),
+            ticker: OnceLock::new(),
+            _store: store,
+        })
+    }
+
+    /// Brings every shard back and starts it.
+    ///
+    /// # Errors
+    /// [`NodeError`]; the node then stays closed and nothing on disk was changed.
+    pub async fn recover(&self) -> Result<RecoverySummary, NodeError> {
+        let core = Arc::clone(&self.core);
+        let recovered = self.core.runtime.spawn_blocking(move || core.recover_all());
+        let runs = recovered.await.map_err(|_| NodeError::Interrupted)??;
+        let supervisor = Supervisor { node: Arc::clone(&self.core) };
+        let (supervisor, _) =
+            Actor::spawn(None, supervisor, ()).await.map_err(|error| NodeError::Supervisor(error.to_string()))?;
+        for run in runs {
+            let started = supervisor.cast(Supervise::Start(Box::new(run)));
+            started.map_err(|error| NodeError::Supervisor(error.to_string()))?;
+        }
+        self.core.views.settle();
+        self.wait_open().await;
+        let _ = self.supervisor.set(supervisor);
+        let _ = self.ticker.set(self.start_ticker());
+        Ok(self.core.progress.so_far())
+    }
+
+    /// How far the recovery is.
+    pub fn recovery_progress(&self) -> RecoverySummary {
+        self.core.progress.so_far()
+    }
+
+    /// Whether every shard takes requests.
+    pub fn is_ready(&self) -> bool {
+        self.core.mailboxes.iter().all(|mailbox| mailbox.is_open())
+    }
+
+    /// The facade.
+    pub fn commerce(&self) -> &Commerce {
+        &self.commerce
+    }
+
+    /// Every shard's figures.
+    pub fn shards(&self) -> Vec<ShardReport> {
+        let report = |(mailbox, figures): (&Arc<Mailbox>, &Arc<RwLock<ShardFigures>>)| ShardReport {
+            shard: mailbox.shard(),
+            is_open: mailbox.is_open(),
+            mailbox_depth: mailbox.depth(),
+            figures: *figures.read(),
+        };
+        self.core.mailboxes.iter().zip(&self.core.figures).map(report).collect()
+    }
+
+    /// Waits until the node cannot go on (the journal failed) and says why. The process must then leave.
+    pub async fn failed(&self) -> String {
+        self.core.fatal.raised().await
+    }
+
+    /// Stops taking requests, lets what was accepted finish, and writes a last checkpoint, within `limit`. What does not
+    /// fit in is in the journal all the same: the next start replays it. `true` when everything was written.
+    pub async fn shutdown(&self, limit: Duration) -> bool {
+        let drained = tokio::time::timeout(limit, self.drain()).await.unwrap_or(false);
+        self.core.views.close_watches();
+        if let Some(ticker) = self.ticker.get() {
+            ticker.abort();
+        }
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.stop_children(None);
+            supervisor.stop(None);
+        }
+        drained
+    }
+
+    async fn drain(&self) -> bool {
+        let mut done = Vec::new();
+        for mailbox in self.core.mailboxes.iter() {
+            let was_open = mailbox.is_open();
+            mailbox.drain();
+            if was_open {
+                let (sender, receiver) = oneshot::channel();
+                mailbox.deliver(Envelope::Internal(Internal::Drain(sender)));
+                done.push(receiver);
+            }
+        }
+        for receiver in done {
+            if receiver.await.is_err() {
+                return false;
+            }
+        }
+        let gates: Vec<Arc<Gate>> = self.core.gates.lock().iter().flatten().cloned().collect();
+        let writer = self.writer.lock().take();
+        let flush = move || {
+            let settled = gates.iter().all(|gate| gate.wait_settled());
+            let stopped = writer.is_none_or(|(sender, thread)| {
+                let _ = sender.send(Job::Stop);
+                thread.join().is_ok()
+            });
+            settled && stopped
+        };
+        self.core.runtime.spawn_blocking(flush).await.unwrap_or(false)
+    }
+
+    async fn wait_open(&self) {
+        while !self.is_ready() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn start_ticker(&self) -> AbortHandle {
+        let core = Arc::clone(&self.core);
+        let tick = Duration::from_millis(self.core.settings.tick_ms.max(1));
+        let ticking = async move {
+            let mut interval = tokio::time::interval(tick);
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                interval.tick().await;
+                let now = core.clock.now();
+                core.mailboxes.iter().for_each(|mailbox| mailbox.tick(now));
+            }
+        };
+        self.core.runtime.spawn(ticking).abort_handle()
+    }
+}
+
+impl NodeCore {
+    fn recover_all(&self) -> Result<Vec<ShardRun>, RecoveryError> {
+        self.recover(self.shards.iter().collect())
+    }
+
+    /// Brings one dead shard back, after everything it had handed to the journal is durable. Blocking.
+    pub(crate) fn recover_one(&self, shard: ShardId) -> Result<ShardRun, NodeError> {
+        let index = usize::from(shard.0);
+        if let Some(mailbox) = self.mailboxes.get(index) {
+            mailbox.close_for_recovery();
+        }
+        let old = self.gates.lock().get(index).cloned().flatten();
+        let last = self.effects.journal.next_seq(shard).saturating_sub(1);
+        if old.is_some_and(|gate| !gate.wait_durable(last)) {
+            return Err(NodeError::Interrupted);
+        }
+        self.recover(vec![shard])?.pop().ok_or(NodeError::Interrupted)
+    }
+
+    fn recover(&self, ids: Vec<ShardId>) -> Result<Vec<ShardRun>, RecoveryError> {
+        let now = self.clock.now();
+        let shards = ids.into_iter().map(|id| (id, Shard::new(self.shard_parts(id), now))).collect();
+        let effects = &self.effects;
+        let recovered = recovery::recover(
+            shards,
+            effects.journal.as_ref(),
+            effects.snapshots.as_ref(),
+            &self.views,
+            &self.progress,
+        )?;
+        Ok(recovered.into_iter().filter_map(|(id, shard)| self.prepare_run(id, shard)).collect())
+    }
+
+    fn prepare_run(&self, id: ShardId, shard: Shard) -> Option<ShardRun> {
+        let index = usize::from(id.0);
+        let outbound: Arc<dyn Outbound> = Arc::new(Arc::clone(&self.effects));
+        let gate = Gate::new(Arc::clone(&self.views), outbound, shard.figures().sequence);
+        if let Some(slot) = self.gates.lock().get_mut(index) {
+            *slot = Some(Arc::clone(&gate));
+        }
+        Some(ShardRun {
+            shard: Box::new(shard),
+            mailbox: Arc::clone(self.mailboxes.get(index)?),
+            gate,
+            clock: self.clock.clone(),
+            figures: Arc::clone(self.figures.get(index)?),
+        })
+    }
+
+    fn shard_parts(&self, id: ShardId) -> ShardParts {
+        ShardParts {
+            id,
+            shards: self.shards,
+            settings: Arc::clone(&self.settings),
+            backoff: self.backoff,
+            journal: Arc::clone(&self.effects.journal),
+            fatal: self.fatal.clone(),
+            probe: self.probe.clone(),
+        }
+    }
+}
+
+/// What a node keeps of its store, by name, for those who only look.
+impl Node {
+    /// The journal.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.core.effects.journal
+    }
+
+    /// The snapshots.
+    pub fn snapshots(&self) -> &Arc<dyn SnapshotStore> {
+        &self.core.effects.snapshots
+    }
+}

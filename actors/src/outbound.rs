@@ -1,0 +1,50 @@
+//! What leaves a shard besides answers: messages to other shards, calls to the payment gateway, snapshots. The shard only
+//! says what shall happen; a driver on the runtime (or a simulation) makes it happen, after the gate has let it out.
+
+use holdfast_core::{EntityId, ShardId};
+use holdfast_persistence::EncodedSnapshot;
+
+use crate::{message::Message, payment::GatewayRequest};
+
+/// One thing to be done outside the shard.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Tell another shard.
+    Message {
+        /// Which.
+        to: ShardId,
+        /// What.
+        message: Message,
+    },
+    /// Call the payment gateway.
+    Gateway(GatewayRequest),
+    /// Write snapshots, whose events are all durable by now.
+    Snapshots {
+        /// Of which shard.
+        shard: ShardId,
+        /// The entities.
+        snapshots: Vec<EncodedSnapshot>,
+    },
+    /// Move the shard's watermark, after the snapshots before it.
+    Watermark {
+        /// Of which shard.
+        shard: ShardId,
+        /// Every record up to here is contained in snapshots.
+        sequence: u64,
+    },
+    /// Read an entity from the snapshot store, or rebuild it from the journal, and hand it back.
+    Load {
+        /// Of which shard.
+        shard: ShardId,
+        /// Which entity.
+        entity: EntityId,
+        /// Whether the journal must be asked (after a panic), not only the snapshot store.
+        rebuild: bool,
+    },
+}
+
+/// Makes it happen. Called from the journal's writer or a shard's turn: it must not block.
+pub trait Outbound: Send + Sync + 'static {
+    /// Starts everything in `outgoing`, in order.
+    fn send(&self, outgoing: Vec<Outgoing>);
+}

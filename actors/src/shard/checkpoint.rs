@@ -1,0 +1,146 @@
+//! Checkpoints: every so often the changed entities are snapshotted, slice by slice, and the shard's watermark moves to
+//! where the checkpoint began. Recovery then starts from there.
+//!
+//! Invariant: when the watermark `w` is durable, every entity that had an event at or before `w` has a durable snapshot
+//! that contains it. A snapshot may be newer; replay skips what it contains by version.
+
+use holdfast_core::{EntityId, Timestamp};
+
+use super::{Shard, table::on_table};
+use crate::{outbound::Outgoing, settings::RuntimeSettings};
+
+/// Where a shard's checkpoints stand.
+#[derive(Debug)]
+pub(super) struct Checkpointing {
+    /// Entities changed since they were last snapshotted by a checkpoint, each once, in order of their first change.
+    dirty: Vec<EntityId>,
+    /// The checkpoint under way: its entities yet to be encoded, and the sequence it began at.
+    running: Option<(Vec<EntityId>, u64)>,
+    /// Whether the last checkpoint's watermark is still being written.
+    writing: bool,
+    /// Whether the checkpoint under way met an entity that is being rebuilt or is quarantined: then the watermark stays.
+    held_back: bool,
+    watermark: u64,
+    last_began: Timestamp,
+    last_began_sequence: u64,
+}
+
+impl Checkpointing {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            dirty: Vec::new(),
+            running: None,
+            writing: false,
+            held_back: false,
+            watermark: 0,
+            last_began: now,
+            last_began_sequence: 0,
+        }
+    }
+
+    /// Continues after a recovery that found this watermark.
+    pub(super) fn resume(&mut self, watermark: u64, now: Timestamp) {
+        self.watermark = watermark;
+        self.last_began_sequence = watermark;
+        self.last_began = now;
+    }
+
+    pub(super) fn note_dirty(&mut self, entity: EntityId) {
+        self.dirty.push(entity);
+    }
+
+    pub(super) fn watermark(&self) -> u64 {
+        self.watermark
+    }
+
+    pub(super) fn done(&mut self, watermark: u64) {
+        self.watermark = self.watermark.max(watermark);
+        self.writing = false;
+    }
+
+    /// Whether the checkpoint under way has entities left to encode.
+    pub(super) fn has_more(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Keeps an entity for the next checkpoint and this one's watermark where it is.
+    fn hold_back(&mut self, entity: EntityId) {
+        self.dirty.push(entity);
+        self.held_back = true;
+    }
+
+    /// When the next checkpoint begins by time; `None` when nothing changed or one is under way.
+    pub(super) fn due(&self, settings: &RuntimeSettings) -> Option<Timestamp> {
+        let wanted = !self.dirty.is_empty() && self.running.is_none() && !self.writing;
+        wanted.then(|| self.last_began.saturating_add_millis(settings.checkpoint_interval_ms))
+    }
+}
+
+impl Shard {
+    /// Begins a checkpoint when one is due and encodes one slice of the one under way.
+    pub(super) fn checkpoint_slice(&mut self) {
+        self.begin_checkpoint_if_due();
+        let Some((mut pending, sequence)) = self.checkpointing.running.take() else { return };
+        let rest = pending.len().saturating_sub(self.parts.settings.checkpoint_slice.max(1));
+        let mut snapshots = Vec::with_capacity(pending.len() - rest);
+        for entity in pending.drain(rest..) {
+            self.clear_dirty(&entity);
+            match self.encode(&entity) {
+                Some(snapshot) => snapshots.push(snapshot),
+                None if self.is_troubled(&entity) => self.checkpointing.hold_back(entity),
+                // Not in memory: it left after a snapshot of its latest version was durable.
+                None => {}
+            }
+        }
+        let shard = self.parts.id;
+        if !snapshots.is_empty() {
+            self.output.outgoing.push(Outgoing::Snapshots { shard, snapshots });
+        }
+        if !pending.is_empty() {
+            self.checkpointing.running = Some((pending, sequence));
+            return;
+        }
+        if !std::mem::take(&mut self.checkpointing.held_back) {
+            self.output.outgoing.push(Outgoing::Watermark { shard, sequence });
+            self.checkpointing.writing = true;
+        }
+        if let Some(done) = self.draining.take() {
+            // The snapshots themselves are written before the node closes the store.
+            let _ = done.send(());
+        }
+    }
+
+    fn begin_checkpoint_if_due(&mut self) {
+        let state = &mut self.checkpointing;
+        if state.running.is_some() || state.writing || state.dirty.is_empty() {
+            return;
+        }
+        // Records of this turn are not yet numbered; the checkpoint covers those before it.
+        let since = self.sequence - state.last_began_sequence;
+        let by_time = state.due(&self.parts.settings).is_some_and(|due| due <= self.now);
+        if since >= self.parts.settings.checkpoint_records || by_time || self.draining.is_some() {
+            state.last_began = self.now;
+            state.last_began_sequence = self.sequence;
+            state.running = Some((std::mem::take(&mut state.dirty), self.sequence));
+        }
+    }
+
+    /// Writes everything out; `done` is told when nothing is left to write.
+    pub(super) fn begin_draining(&mut self, done: tokio::sync::oneshot::Sender<()>) {
+        if self.checkpointing.dirty.is_empty() && self.checkpointing.running.is_none() {
+            let _ = done.send(());
+        } else {
+            self.draining = Some(done);
+        }
+    }
+
+    fn is_troubled(&mut self, entity: &EntityId) -> bool {
+        on_table!(entity, self.tables, |table, key| table.troubled.contains_key(key))
+    }
+
+    fn clear_dirty(&mut self, entity: &EntityId) {
+        on_table!(entity, self.tables, |table, key| if let Some(live) = table.live.get_mut(key) {
+            live.dirty = false;
+        });
+    }
+}

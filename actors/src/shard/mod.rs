@@ -1,0 +1,345 @@
+//! The shard: the serial place where entities live and are decided. A plain value without threads, clocks or IO, so that an
+//! actor, a recovery and a simulation drive the very same code.
+//!
+//! One turn: drain what waits -> run what is due -> decide and apply each message -> hand records to the journal and
+//! everything else to the output gate. Nothing is awaited inside a turn, and the turn has one `now`.
+//!
+//! Invariant: a request's events are journaled together or not at all, and memory never keeps what the journal will not.
+
+mod agenda;
+mod checkpoint;
+mod meter;
+mod place;
+mod pursuit;
+mod recover;
+mod residence;
+mod serve;
+mod table;
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use holdfast_core::{EntityId, OrderId, ShardCount, ShardId, Timestamp};
+use holdfast_persistence::{AppendError, Batch, Journal, Record};
+
+use self::{
+    checkpoint::Checkpointing,
+    meter::{ShardMetrics, Tally},
+    pursuit::Pursuit,
+    table::{Hosted, Live, Tables},
+};
+use crate::{
+    error::CommandError,
+    fatal::Fatal,
+    gate::{Gate, Output},
+    message::{Envelope, Outcome},
+    payment::Backoff,
+    settings::RuntimeSettings,
+    view::ViewUpdate,
+};
+
+pub use self::recover::ReplayError;
+
+/// Called with an entity's address before it decides or applies. A test's probe panics to poison an entity.
+pub type Probe = Arc<dyn Fn(&EntityId) + Send + Sync>;
+
+/// Figures of a shard, as of its last turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardFigures {
+    /// Entities in memory.
+    pub live: usize,
+    /// Entities known by their snapshot only.
+    pub cold: usize,
+    /// Entities out of service after repeated panics.
+    pub quarantined: usize,
+    /// Orders that wait for stock elsewhere or for the gateway.
+    pub pursuits: usize,
+    /// The last journal sequence.
+    pub sequence: u64,
+    /// Every record up to here is in snapshots.
+    pub watermark: u64,
+}
+
+/// What a shard is made with.
+pub(crate) struct ShardParts {
+    pub(crate) id: ShardId,
+    pub(crate) shards: ShardCount,
+    pub(crate) settings: Arc<RuntimeSettings>,
+    pub(crate) backoff: Backoff,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) fatal: Fatal,
+    pub(crate) probe: Option<Probe>,
+}
+
+/// A shard with its entities.
+pub(crate) struct Shard {
+    parts: ShardParts,
+    tables: Tables,
+    now: Timestamp,
+    /// The last sequence handed to the journal.
+    sequence: u64,
+    /// Deadlines of entities: never later than the entity's own.
+    agenda: BTreeSet<(Timestamp, EntityId)>,
+    /// When to pursue an order's unanswered steps again.
+    retries: BTreeSet<(Timestamp, OrderId)>,
+    pursuits: HashMap<OrderId, Pursuit>,
+    /// Carts and orders by when they were last seen touched: candidates for passivation.
+    idle: VecDeque<(Timestamp, EntityId)>,
+    checkpointing: Checkpointing,
+    strikes: HashMap<EntityId, u8>,
+    quarantined: usize,
+    draining: Option<tokio::sync::oneshot::Sender<()>>,
+
+    metrics: ShardMetrics,
+
+    // Of this turn.
+    tally: Tally,
+    records: Vec<Record>,
+    output: Output,
+    unseen: Vec<EntityId>,
+    /// Entities the current message has changed: rebuilt if it panics.
+    touching: Vec<EntityId>,
+    /// The entity that decides or applies right now: to blame for a panic.
+    current: Option<EntityId>,
+}
+
+impl Shard {
+    pub(crate) fn new(parts: ShardParts, now: Timestamp) -> Self {
+        let checkpointing = Checkpointing::new(now);
+        Self {
+            parts,
+            tables: Tables::default(),
+            now,
+            sequence: 0,
+            agenda: BTreeSet::new(),
+            retries: BTreeSet::new(),
+            pursuits: HashMap::new(),
+            idle: VecDeque::new(),
+            checkpointing,
+            strikes: HashMap::new(),
+            quarantined: 0,
+            draining: None,
+            metrics: ShardMetrics::new(),
+            tally: Tally::default(),
+            records: Vec::new(),
+            output: Output::default(),
+            unseen: Vec::new(),
+            touching: Vec::new(),
+            current: None,
+        }
+    }
+
+    /// Takes one turn at `now` over `inbox`, which is emptied up to the turn's limit of messages.
+    pub(crate) fn turn(&mut self, inbox: &mut impl Iterator<Item = Envelope>, now: Timestamp, gate: &Arc<Gate>) {
+        self.now = now.max(self.now);
+        self.run_due();
+        for envelope in inbox.take(self.parts.settings.turn_messages) {
+            self.receive(envelope);
+        }
+        self.sweep_idle();
+        self.checkpoint_slice();
+        self.hand_over(gate);
+    }
+
+    /// When the next turn is wanted if nobody writes; the past when work is left over.
+    pub(crate) fn next_due(&self) -> Timestamp {
+        if self.checkpointing.has_more() {
+            return self.now;
+        }
+        let deadline = self.agenda.first().map(|(due, _)| *due);
+        let retry = self.retries.first().map(|(due, _)| *due);
+        let checkpoint = self.checkpointing.due(&self.parts.settings);
+        let idle = self.idle_due();
+        [deadline, retry, checkpoint, idle].into_iter().flatten().min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether another turn would have work although nothing new arrived. What the journal refuses waits for the next tick.
+    pub(crate) fn has_more_now(&self) -> bool {
+        self.next_due() <= self.now && self.parts.journal.writable().is_ok()
+    }
+
+    pub(crate) fn figures(&self) -> ShardFigures {
+        let tables = &self.tables;
+        ShardFigures {
+            live: tables.stock.live.len()
+                + tables.products.live.len()
+                + tables.carts.live.len()
+                + tables.orders.live.len(),
+            cold: tables.carts.cold.len() + tables.orders.cold.len(),
+            quarantined: self.quarantined,
+            pursuits: self.pursuits.len(),
+            sequence: self.sequence,
+            watermark: self.checkpointing.watermark(),
+        }
+    }
+
+    fn receive(&mut self, envelope: Envelope) {
+        let Some(envelope) = self.park_if_unready(envelope) else { return };
+        match envelope {
+            Envelope::Internal(internal) => self.note(internal),
+            Envelope::Message(message) => {
+                let handled = self.guarded(|shard| {
+                    shard.hear(message);
+                    Ok(crate::message::Reply::Done)
+                });
+                if let Err(error) = handled {
+                    tracing::warn!(shard = self.parts.id.0, %error, "a message between shards was not taken in");
+                }
+            }
+            Envelope::Request { request, port } => {
+                if port.sender.is_closed() {
+                    return; // The caller hung up before its turn came: nothing was decided, nothing is owed.
+                }
+                let outcome = if request.writes() {
+                    self.writable().and_then(|()| self.guarded(|shard| shard.serve(request)))
+                } else {
+                    self.guarded(|shard| shard.serve(request))
+                };
+                if matches!(outcome, Err(CommandError::Rejected(_))) {
+                    self.tally.rejected += 1;
+                }
+                self.output.answers.push((port, outcome));
+            }
+        }
+    }
+
+    /// Runs one message's work. A panic undoes it whole: its records are dropped and every entity it touched is rebuilt.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
+        let (records, outgoing) = (self.records.len(), self.output.outgoing.len());
+        self.touching.clear();
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            self.records.truncate(records);
+            self.output.outgoing.truncate(outgoing);
+            Err(self.after_panic())
+        })
+    }
+
+    fn probe(&mut self, entity: EntityId) {
+        if let Some(probe) = &self.parts.probe {
+            let probe = Arc::clone(probe);
+            self.current = Some(entity.clone());
+            probe(&entity);
+        } else {
+            self.current = Some(entity);
+        }
+    }
+
+    /// What the entity says to a command. An entity that does not exist is asked in its vacant state.
+    fn decide<E: Hosted>(&mut self, key: &E::Key, command: E::Command) -> Result<Vec<E::Event>, E::Rejection> {
+        self.probe(E::address(key));
+        match E::table(&self.tables).get(key) {
+            Some(entity) => entity.decide(command, self.now),
+            None => E::vacant(key).decide(command, self.now),
+        }
+    }
+
+    /// Applies an entity's facts and stages them for the journal.
+    fn commit<E: Hosted>(&mut self, key: &E::Key, events: Vec<E::Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let address = E::address(key);
+        self.touching.push(address.clone());
+        self.probe(address.clone());
+        let now = self.now;
+        let table = E::table_mut(&mut self.tables);
+        let mut is_new = false;
+        let live = table.live.entry(key.clone()).or_insert_with(|| {
+            is_new = true;
+            Box::new(Live::new(E::vacant(key), now))
+        });
+        for event in events {
+            live.entity.apply(&event);
+            let version = live.entity.version();
+            self.records.push(Record { entity: address.clone(), version, at: now, event: E::journaled(event) });
+        }
+        live.touched = now;
+        if !std::mem::replace(&mut live.dirty, true) {
+            self.checkpointing.note_dirty(address.clone());
+        }
+        if !std::mem::replace(&mut live.unseen, true) {
+            self.unseen.push(address.clone());
+        }
+        Self::schedule(&mut self.agenda, &address, live, now);
+        if is_new {
+            self.watch_idle(address);
+        }
+    }
+
+    fn writable(&self) -> Result<(), CommandError> {
+        use crate::error::Unavailable;
+        use holdfast_persistence::Unwritable;
+        let retry_after_ms = self.parts.settings.retry_after_ms;
+        let refuse = |reason| Err(CommandError::Unavailable { reason, retry_after_ms });
+        match self.parts.journal.writable() {
+            Ok(()) => Ok(()),
+            Err(Unwritable::NoSpace) => refuse(Unavailable::StorageFull),
+            Err(Unwritable::Poisoned) => refuse(Unavailable::StorageFailed),
+        }
+    }
+
+    /// Ends the turn: records to the journal, everything else to the gate.
+    fn hand_over(&mut self, gate: &Arc<Gate>) {
+        self.collect_views();
+        let records = std::mem::take(&mut self.records);
+        let output = std::mem::take(&mut self.output);
+        self.metrics.note_turn(&std::mem::take(&mut self.tally), records.len(), output.answers.len());
+        let first_seq = self.sequence + 1;
+        self.sequence += records.len() as u64;
+        if !output.is_empty() || !records.is_empty() {
+            gate.submit(self.sequence, output);
+        }
+        if records.is_empty() {
+            return;
+        }
+        let (gate, fatal, last, shard) = (Arc::clone(gate), self.parts.fatal.clone(), self.sequence, self.parts.id);
+        let batch = Batch { shard, first_seq, records };
+        self.parts.journal.append(
+            batch,
+            Box::new(move |written| match written {
+                Ok(()) => gate.durable(last),
+                Err(error @ AppendError::Failed(_)) => {
+                    gate.fail(true);
+                    fatal.raise(&error.to_string());
+                }
+                // The journal goes on without this batch, so the shard that decided it must not: it dies and is replayed.
+                Err(error) => {
+                    tracing::error!(shard = shard.0, %error, "the journal did not take a batch");
+                    gate.fail(false);
+                    fatal.wake(shard);
+                }
+            }),
+        );
+    }
+
+    fn collect_views(&mut self) {
+        let mut unseen = std::mem::take(&mut self.unseen);
+        for address in unseen.drain(..) {
+            let update = match &address {
+                EntityId::Stock(sku) => self.tables.stock.live.get_mut(sku).map(|live| {
+                    live.unseen = false;
+                    ViewUpdate::of_stock(&live.entity)
+                }),
+                EntityId::Product(sku) => self.tables.products.live.get_mut(sku).map(|live| {
+                    live.unseen = false;
+                    ViewUpdate::of_product(&live.entity)
+                }),
+                EntityId::Order(order) => self.tables.orders.live.get_mut(order).and_then(|live| {
+                    live.unseen = false;
+                    ViewUpdate::of_order(&live.entity)
+                }),
+                EntityId::Cart(cart) => {
+                    if let Some(live) = self.tables.carts.live.get_mut(cart) {
+                        live.unseen = false;
+                    }
+                    None
+                }
+            };
+            self.output.views.extend(update);
+        }
+        self.unseen = unseen;
+    }
+}

@@ -1,0 +1,188 @@
+//! Pursuit: seeing an order's `next_steps` through. Steps of this shard's stock are done inside the turn; others are sent
+//! out once, after the gate, and asked again only when their answer fails or stays away.
+//!
+//! Nothing here is durable: after a restart every order is asked for its steps anew, and every step has a deterministic id.
+
+use holdfast_core::{
+    OrderId, SkuId, Timestamp,
+    order::{GatewayCall, GatewayKey, Order, OrderCommand, Step, StockAction},
+    stock::{StockCommand, StockItem},
+};
+
+use super::Shard;
+use crate::{
+    message::{Message, Reply},
+    outbound::Outgoing,
+    payment::GatewayRequest,
+};
+
+/// What has been asked for one order and not answered.
+#[derive(Debug, Default)]
+pub(crate) struct Pursuit {
+    asked: Vec<StepId>,
+    /// Whether an earlier life of this process, or a failed attempt, may have asked the gateway already.
+    asked_before: bool,
+    /// Failed gateway attempts in a row: sets the delay of the next.
+    failures: u32,
+    retry_at: Option<Timestamp>,
+}
+
+/// Tells the steps of one order apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StepId {
+    Stock(u16, StockAction),
+    Gateway(GatewayCall),
+}
+
+impl StepId {
+    fn of(step: &Step) -> Self {
+        match step {
+            Step::Stock { hold, action, .. } => Self::Stock(hold.line, *action),
+            Step::Gateway { key, .. } => Self::Gateway(key.call),
+        }
+    }
+}
+
+impl Shard {
+    /// Gives an order a command that is not a client's; a refusal means it was answered before.
+    pub(super) fn order_command(&mut self, order: OrderId, command: OrderCommand) {
+        match self.decide::<Order>(&order, command) {
+            Ok(events) => {
+                self.commit::<Order>(&order, events);
+                self.pursue(order);
+            }
+            Err(rejection) => tracing::debug!(%order, %rejection, "an answer came too late or twice"),
+        }
+    }
+
+    /// Does what the order is owed here and asks for what it is owed elsewhere.
+    pub(super) fn pursue(&mut self, order: OrderId) {
+        loop {
+            let Some(entity) = self.tables.orders.get(&order) else { return };
+            let steps = entity.next_steps();
+            if steps.is_empty() {
+                self.end_pursuit(order);
+                return;
+            }
+            let mut progressed = false;
+            for step in steps {
+                match step {
+                    Step::Stock { sku, hold, action } if self.is_here_and_ready(&sku) => {
+                        let answer = self.stock_step(&sku, hold, action);
+                        if let Ok(events) = self.decide::<Order>(&order, answer) {
+                            progressed |= !events.is_empty();
+                            self.commit::<Order>(&order, events);
+                        }
+                    }
+                    step => self.ask_once(order, step),
+                }
+            }
+            if !progressed {
+                return;
+            }
+        }
+    }
+
+    /// Pursues an order whose steps may have been asked for before this shard came (back) to life.
+    pub(super) fn pursue_again(&mut self, order: OrderId) {
+        let owes = self.tables.orders.get(&order).is_some_and(|entity| !entity.next_steps().is_empty());
+        if owes {
+            self.pursuits.insert(order, Pursuit { asked_before: true, ..Pursuit::default() });
+            self.pursue(order);
+        }
+    }
+
+    /// Lets stock do a step and says what the order is to hear.
+    pub(super) fn stock_step(&mut self, sku: &SkuId, hold: holdfast_core::HoldId, action: StockAction) -> OrderCommand {
+        let command = match action {
+            StockAction::Allocate => StockCommand::Allocate { hold },
+            StockAction::Release => StockCommand::Release { hold },
+            StockAction::Fulfill => StockCommand::Fulfill { hold },
+        };
+        let line = hold.line;
+        match (self.decide::<StockItem>(sku, command), action) {
+            (Ok(events), action) => {
+                self.commit::<StockItem>(sku, events);
+                match action {
+                    StockAction::Allocate => OrderCommand::LineAllocated { line },
+                    StockAction::Release => OrderCommand::LineReleased { line },
+                    StockAction::Fulfill => OrderCommand::LineFulfilled { line },
+                }
+            }
+            (Err(_), StockAction::Allocate) => OrderCommand::LineLost { line },
+            // Stock that is gone or holds nothing of the order has nothing left to give back or let go.
+            (Err(_), StockAction::Release) => OrderCommand::LineReleased { line },
+            (Err(_), StockAction::Fulfill) => OrderCommand::LineFulfilled { line },
+        }
+    }
+
+    /// A gateway call of this order got no answer: forget that it was asked, and ask again after a while.
+    pub(super) fn gateway_failed(&mut self, order: OrderId, call: GatewayCall) {
+        let Some(pursuit) = self.pursuits.get_mut(&order) else { return };
+        pursuit.asked.retain(|step| *step != StepId::Gateway(call));
+        pursuit.asked_before = true;
+        pursuit.failures = pursuit.failures.saturating_add(1);
+        let delay_ms = self.parts.backoff.delay_ms(GatewayKey { order, call }, pursuit.failures);
+        let at = self.now.saturating_add_millis(i64::try_from(delay_ms).unwrap_or(i64::MAX));
+        self.retry_at(order, at);
+    }
+
+    /// Pursues the orders whose time has come again.
+    pub(super) fn run_retries(&mut self) {
+        while let Some((due, order)) = self.retries.first().copied()
+            && due <= self.now
+        {
+            self.retries.pop_first();
+            if let Some(pursuit) = self.pursuits.get_mut(&order) {
+                pursuit.retry_at = None;
+                pursuit.asked.retain(|step| matches!(step, StepId::Gateway(_)));
+                let handled = self.guarded(|shard| {
+                    shard.pursue(order);
+                    Ok(Reply::Done)
+                });
+                if let Err(error) = handled {
+                    tracing::error!(%order, %error, "an order could not be pursued");
+                }
+            }
+        }
+    }
+
+    fn ask_once(&mut self, order: OrderId, step: Step) {
+        let id = StepId::of(&step);
+        let pursuit = self.pursuits.entry(order).or_default();
+        if pursuit.asked.contains(&id) {
+            return;
+        }
+        pursuit.asked.push(id);
+        match step {
+            Step::Stock { sku, hold, action } => {
+                let to = self.home_of(&sku);
+                self.output.outgoing.push(Outgoing::Message { to, message: Message::StockStep { hold, sku, action } });
+                let again = self.now.saturating_add_millis(self.parts.settings.step_retry_ms);
+                self.retry_at(order, again);
+            }
+            step @ Step::Gateway { .. } => {
+                let request = GatewayRequest::from_step(step, pursuit.asked_before);
+                self.output.outgoing.extend(request.map(Outgoing::Gateway));
+            }
+        }
+    }
+
+    fn retry_at(&mut self, order: OrderId, at: Timestamp) {
+        let Some(pursuit) = self.pursuits.get_mut(&order) else { return };
+        if let Some(before) = pursuit.retry_at.replace(at) {
+            self.retries.remove(&(before, order));
+        }
+        self.retries.insert((at, order));
+    }
+
+    fn end_pursuit(&mut self, order: OrderId) {
+        if let Some(at) = self.pursuits.remove(&order).and_then(|pursuit| pursuit.retry_at) {
+            self.retries.remove(&(at, order));
+        }
+    }
+
+    fn is_here_and_ready(&self, sku: &SkuId) -> bool {
+        self.home_of(sku) == self.parts.id && self.tables.stock.is_ready(sku)
+    }
+}

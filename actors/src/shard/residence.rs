@@ -1,0 +1,247 @@
+//! Who is in memory: passivation of the idle, activation on the first message, rebuilding after a panic, quarantine.
+//!
+//! Invariant: an entity leaves memory only when a durable snapshot holds its latest version, and is asked nothing while it
+//! is being read; what arrives meanwhile waits in order.
+
+use holdfast_core::{
+    EntityId, Timestamp,
+    cart::{Cart, CartState},
+    order::Order,
+    product::Product,
+    stock::StockItem,
+};
+use holdfast_persistence::{EntityState, encode_snapshot};
+
+use super::{
+    Shard,
+    table::{Hosted, Live, Table, Trouble, on_table},
+};
+use crate::{
+    error::CommandError,
+    message::{Envelope, Internal},
+    outbound::Outgoing,
+};
+
+/// The most idle candidates looked at in one turn.
+const SWEEP_PER_TURN: usize = 64;
+/// Under memory pressure an entity still stays for so long, in milliseconds, lest it thrash.
+const PRESSURE_GRACE_MS: i64 = 1_000;
+
+impl Shard {
+    /// Gives the envelope back if everything it needs can be asked now; otherwise it waits or is answered.
+    pub(super) fn park_if_unready(&mut self, envelope: Envelope) -> Option<Envelope> {
+        let Some(entity) = self.obstacle(&envelope) else { return Some(envelope) };
+        self.load_if_cold(&entity);
+        let trouble = on_table!(&entity, self.tables, |table, key| table.troubled.get_mut(key));
+        match (trouble, envelope) {
+            (Some(Trouble::Loading(waiting)), envelope) => waiting.push(envelope),
+            (_, Envelope::Request { port, .. }) => {
+                self.output.answers.push((port, Err(CommandError::Quarantined(entity))));
+            }
+            (_, envelope) => tracing::error!(%entity, ?envelope, "a message to a quarantined entity was dropped"),
+        }
+        None
+    }
+
+    /// Begins to read a passivated entity.
+    pub(super) fn load_if_cold(&mut self, entity: &EntityId) {
+        let was_cold = match entity {
+            EntityId::Cart(cart) => self.tables.carts.cold.contains_key(cart),
+            EntityId::Order(order) => self.tables.orders.cold.contains_key(order),
+            EntityId::Stock(_) | EntityId::Product(_) => false,
+        };
+        if was_cold && self.mark_loading(entity) {
+            self.ask_to_load(entity.clone(), false);
+        }
+    }
+
+    /// Counts a strike against the entity that panicked and has everything the message touched rebuilt from the journal.
+    pub(super) fn after_panic(&mut self) -> CommandError {
+        let blamed = self.current.take().unwrap_or_else(|| EntityId::Order(holdfast_core::OrderId::from_u128(0)));
+        let strikes = self.strikes.entry(blamed.clone()).or_insert(0);
+        *strikes = strikes.saturating_add(1);
+        metrics::counter!("holdfast_turn_panics_total").increment(1);
+        tracing::error!(shard = self.parts.id.0, entity = %blamed, strikes = *strikes, "a turn panicked");
+        let out_of_service = *strikes >= self.parts.settings.quarantine_after;
+        let mut tainted = std::mem::take(&mut self.touching);
+        tainted.retain(|entity| *entity != blamed);
+        tainted.dedup();
+        if out_of_service {
+            self.quarantine(&blamed);
+        } else {
+            tainted.push(blamed.clone());
+        }
+        for entity in tainted {
+            if self.mark_loading(&entity) {
+                self.ask_to_load(entity, true);
+            }
+        }
+        CommandError::Panicked(blamed)
+    }
+
+    /// Takes in an entity that was read, and everything that waited for it.
+    pub(super) fn install(&mut self, entity: &EntityId, state: Result<Option<EntityState>, String>) {
+        let state = match state {
+            Ok(state) => state,
+            Err(error) => {
+                tracing::error!(%entity, error, "an entity could not be read");
+                self.quarantine(entity);
+                return;
+            }
+        };
+        let waiting = match (entity, state) {
+            (EntityId::Stock(sku), Some(EntityState::Stock(stock))) => self.install_as::<StockItem>(sku, Some(stock)),
+            (EntityId::Product(sku), Some(EntityState::Product(product))) => {
+                self.install_as::<Product>(sku, Some(product))
+            }
+            (EntityId::Cart(cart), Some(EntityState::Cart(state))) => self.install_as::<Cart>(cart, Some(state)),
+            (EntityId::Order(order), Some(EntityState::Order(state))) => self.install_as::<Order>(order, Some(state)),
+            (EntityId::Stock(sku), _) => self.install_as::<StockItem>(sku, None),
+            (EntityId::Product(sku), _) => self.install_as::<Product>(sku, None),
+            (EntityId::Cart(cart), _) => self.install_as::<Cart>(cart, None),
+            (EntityId::Order(order), _) => self.install_as::<Order>(order, None),
+        };
+        if let EntityId::Order(order) = entity {
+            self.pursue_again(*order);
+        }
+        for envelope in waiting {
+            self.receive(envelope);
+        }
+    }
+
+    fn install_as<E: Hosted>(&mut self, key: &E::Key, state: Option<E>) -> Vec<Envelope> {
+        let address = E::address(key);
+        let now = self.now;
+        let table: &mut Table<E> = E::table_mut(&mut self.tables);
+        table.cold.remove(key);
+        let waiting = match table.troubled.remove(key) {
+            Some(Trouble::Loading(waiting)) => waiting,
+            Some(Trouble::Quarantined) => {
+                table.troubled.insert(key.clone(), Trouble::Quarantined);
+                return Vec::new();
+            }
+            None => Vec::new(),
+        };
+        if let Some(entity) = state {
+            let mut live = Box::new(Live::new(entity, now));
+            // Rebuilt or activated: whether its snapshot is current is not known here, and one more snapshot is harmless.
+            live.dirty = true;
+            live.unseen = true;
+            Self::schedule(&mut self.agenda, &address, &mut live, now);
+            table.live.insert(key.clone(), live);
+            self.checkpointing.note_dirty(address.clone());
+            self.unseen.push(address.clone());
+            self.watch_idle(address);
+        }
+        waiting
+    }
+
+    /// Remembers a cart or an order as a candidate for passivation.
+    pub(super) fn watch_idle(&mut self, entity: EntityId) {
+        if matches!(entity, EntityId::Cart(_) | EntityId::Order(_)) {
+            self.idle.push_back((self.now, entity));
+        }
+    }
+
+    /// When the next candidate may leave.
+    pub(super) fn idle_due(&self) -> Option<Timestamp> {
+        let (seen, _) = self.idle.front()?;
+        Some(seen.saturating_add_millis(self.idle_after_ms()))
+    }
+
+    fn idle_after_ms(&self) -> i64 {
+        let settings = &self.parts.settings;
+        let live = self.tables.carts.live.len() + self.tables.orders.live.len();
+        if live > settings.max_live_entities { PRESSURE_GRACE_MS } else { settings.passivate_after_ms }
+    }
+
+    /// Snapshots entities that have been idle long enough; they leave memory once the snapshot is durable.
+    pub(super) fn sweep_idle(&mut self) {
+        let after_ms = self.idle_after_ms();
+        let mut leaving = Vec::new();
+        for _ in 0..SWEEP_PER_TURN {
+            match self.idle.front() {
+                Some((seen, _)) if seen.saturating_add_millis(after_ms) <= self.now => {}
+                _ => break,
+            }
+            let Some((seen, entity)) = self.idle.pop_front() else { break };
+            let Some((touched, may_leave)) = self.idleness(&entity) else { continue };
+            if touched > seen || !may_leave {
+                let again = if may_leave { touched } else { self.now };
+                self.idle.push_back((again, entity));
+            } else {
+                leaving.extend(self.encode(&entity));
+                // Looked at again if it is touched before its snapshot is durable.
+                self.idle.push_back((self.now, entity));
+            }
+        }
+        if !leaving.is_empty() {
+            self.output.outgoing.push(Outgoing::Snapshots { shard: self.parts.id, snapshots: leaving });
+        }
+    }
+
+    /// When a candidate was last touched and whether nothing is owed to it; `None` when it has left already.
+    fn idleness(&self, entity: &EntityId) -> Option<(Timestamp, bool)> {
+        match entity {
+            EntityId::Cart(cart) => self.tables.carts.live.get(cart).map(|live| {
+                let may_leave = !matches!(live.entity.state(), CartState::CheckingOut { .. });
+                (live.touched, may_leave)
+            }),
+            EntityId::Order(order) => self
+                .tables
+                .orders
+                .live
+                .get(order)
+                .map(|live| (live.touched, live.entity.is_settled() && !self.pursuits.contains_key(order))),
+            EntityId::Stock(_) | EntityId::Product(_) => None,
+        }
+    }
+
+    /// Drops from memory what is durable at its current version.
+    pub(super) fn evict(&mut self, entities: Vec<(EntityId, u64)>) {
+        let idle_before = self.now.saturating_add_millis(-self.idle_after_ms());
+        for (entity, version) in entities {
+            let Some((_, true)) = self.idleness(&entity) else { continue };
+            on_table!(&entity, self.tables, |table, key| table.evict(key, version, idle_before));
+        }
+    }
+
+    /// The snapshot of an entity in memory.
+    pub(super) fn encode(&mut self, entity: &EntityId) -> Option<holdfast_persistence::EncodedSnapshot> {
+        let state = on_table!(entity, self.tables, |table, key| table.get(key).map(Hosted::state_ref))?;
+        match encode_snapshot(&state) {
+            Ok(snapshot) => Some(snapshot),
+            Err(error) => {
+                tracing::error!(%entity, %error, "an entity could not be snapshotted; it stays in memory");
+                None
+            }
+        }
+    }
+
+    fn mark_loading(&mut self, entity: &EntityId) -> bool {
+        on_table!(entity, self.tables, |table, key| table.mark_loading(key))
+    }
+
+    fn quarantine(&mut self, entity: &EntityId) {
+        self.quarantined += 1;
+        metrics::counter!("holdfast_entities_quarantined_total").increment(1);
+        tracing::error!(%entity, "quarantined: it answers nothing until the node restarts; its neighbors go on");
+        let waiting = on_table!(entity, self.tables, |table, key| table.quarantine(key));
+        for envelope in waiting {
+            if let Envelope::Request { port, .. } = envelope {
+                self.output.answers.push((port, Err(CommandError::Quarantined(entity.clone()))));
+            }
+        }
+    }
+
+    fn ask_to_load(&mut self, entity: EntityId, rebuild: bool) {
+        self.output.outgoing.push(Outgoing::Load { shard: self.parts.id, entity, rebuild });
+    }
+}
+
+impl Internal {
+    /// What to tell the shard about snapshots that are durable.
+    pub(crate) fn snapshotted(snapshots: &[holdfast_persistence::EncodedSnapshot]) -> Self {
+        Self::Snapshotted(snapshots.iter().map(|snapshot| (snapshot.entity.clone(), snapshot.version)).collect())
+    }
+}

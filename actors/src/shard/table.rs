@@ -1,0 +1,184 @@
+//! The entities of one kind that live in a shard: hot ones in memory, passivated ones by their version, troubled ones with
+//! the messages that wait for them.
+
+use std::{collections::HashMap, fmt::Debug, hash::Hash};
+
+use holdfast_core::{
+    CartId, Entity, EntityId, Event, OrderId, SkuId, Timestamp, cart::Cart, order::Order, product::Product,
+    stock::StockItem,
+};
+use holdfast_persistence::EntityStateRef;
+
+use crate::message::Envelope;
+
+/// An entity in memory with what the shard keeps beside it.
+#[derive(Debug)]
+pub(crate) struct Live<E> {
+    pub(crate) entity: E,
+    /// When it was last asked anything.
+    pub(crate) touched: Timestamp,
+    /// The agenda's entry for it: never later than its next deadline.
+    pub(crate) scheduled: Option<Timestamp>,
+    /// Changed since its last snapshot.
+    pub(crate) dirty: bool,
+    /// Changed in this turn: its view is owed an update.
+    pub(crate) unseen: bool,
+}
+
+/// Why an entity cannot be asked right now.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It is being read; these wait.
+    Loading(Vec<Envelope>),
+    /// It panicked too often.
+    Quarantined,
+}
+
+/// All entities of one kind in a shard.
+#[derive(Debug)]
+pub(crate) struct Table<E: Hosted> {
+    pub(crate) live: HashMap<E::Key, Box<Live<E>>>,
+    /// Passivated entities and the version of their snapshot.
+    pub(crate) cold: HashMap<E::Key, u64>,
+    pub(crate) troubled: HashMap<E::Key, Trouble>,
+}
+
+/// The four tables.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) stock: Table<StockItem>,
+    pub(crate) products: Table<Product>,
+    pub(crate) carts: Table<Cart>,
+    pub(crate) orders: Table<Order>,
+}
+
+/// An entity that a shard can host.
+pub(crate) trait Hosted: Entity + Sized {
+    /// What names it within its kind.
+    type Key: Clone + Debug + Eq + Hash;
+
+    fn vacant(key: &Self::Key) -> Self;
+    fn address(key: &Self::Key) -> EntityId;
+    fn journaled(event: Self::Event) -> Event;
+    fn state_ref(&self) -> EntityStateRef<'_>;
+    fn table(tables: &Tables) -> &Table<Self>;
+    fn table_mut(tables: &mut Tables) -> &mut Table<Self>;
+}
+
+impl<E> Live<E> {
+    pub(crate) fn new(entity: E, now: Timestamp) -> Self {
+        Self { entity, touched: now, scheduled: None, dirty: false, unseen: false }
+    }
+}
+
+impl<E: Hosted> Default for Table<E> {
+    fn default() -> Self {
+        Self { live: HashMap::new(), cold: HashMap::new(), troubled: HashMap::new() }
+    }
+}
+
+impl<E: Hosted> Table<E> {
+    /// Takes it out of memory and lets messages wait for it; `false` when it was in trouble already.
+    pub(crate) fn mark_loading(&mut self, key: &E::Key) -> bool {
+        self.live.remove(key);
+        if self.troubled.contains_key(key) {
+            return false;
+        }
+        self.troubled.insert(key.clone(), Trouble::Loading(Vec::new()));
+        true
+    }
+
+    /// Takes it out of service; what waited for it is to be told.
+    pub(crate) fn quarantine(&mut self, key: &E::Key) -> Vec<Envelope> {
+        self.live.remove(key);
+        match self.troubled.insert(key.clone(), Trouble::Quarantined) {
+            Some(Trouble::Loading(waiting)) => waiting,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Keeps only its version, if its snapshot is current and nobody touched it since `idle_before`.
+    pub(crate) fn evict(&mut self, key: &E::Key, version: u64, idle_before: Timestamp) {
+        let may_leave =
+            self.live.get(key).is_some_and(|live| live.touched <= idle_before && live.entity.version() == version);
+        if may_leave {
+            self.live.remove(key);
+            self.cold.insert(key.clone(), version);
+        }
+    }
+
+    pub(crate) fn get(&self, key: &E::Key) -> Option<&E> {
+        self.live.get(key).map(|live| &live.entity)
+    }
+
+    /// Whether the entity can be asked now: it is in memory, or there is none.
+    pub(crate) fn is_ready(&self, key: &E::Key) -> bool {
+        (self.cold.is_empty() || !self.cold.contains_key(key))
+            && (self.troubled.is_empty() || !self.troubled.contains_key(key))
+    }
+}
+
+/// Runs the same code on the table of whichever kind an [`EntityId`] is of.
+macro_rules! on_table {
+    ($entity:expr, $tables:expr, |$table:ident, $key:ident| $body:expr) => {
+        match $entity {
+            holdfast_core::EntityId::Stock($key) => {
+                let $table = &mut $tables.stock;
+                $body
+            }
+            holdfast_core::EntityId::Product($key) => {
+                let $table = &mut $tables.products;
+                $body
+            }
+            holdfast_core::EntityId::Cart($key) => {
+                let $table = &mut $tables.carts;
+                $body
+            }
+            holdfast_core::EntityId::Order($key) => {
+                let $table = &mut $tables.orders;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on_table;
+
+/// Ties an entity to its key, its table and its place in the closed enums.
+macro_rules! hosted {
+    ($entity:ident, $key:ty, $variant:ident, $table:ident) => {
+        impl Hosted for $entity {
+            type Key = $key;
+
+            #[allow(clippy::clone_on_copy, reason = "SKUs are cloned, the other keys are Copy")]
+            fn vacant(key: &$key) -> Self {
+                Self::new(key.clone())
+            }
+
+            #[allow(clippy::clone_on_copy, reason = "SKUs are cloned, the other keys are Copy")]
+            fn address(key: &$key) -> EntityId {
+                EntityId::$variant(key.clone())
+            }
+
+            fn journaled(event: Self::Event) -> Event {
+                Event::$variant(event)
+            }
+
+            fn state_ref(&self) -> EntityStateRef<'_> {
+                EntityStateRef::$variant(self)
+            }
+
+            fn table(tables: &Tables) -> &Table<Self> {
+                &tables.$table
+            }
+
+            fn table_mut(tables: &mut Tables) -> &mut Table<Self> {
+                &mut tables.$table
+            }
+        }
+    };
+}
+
+hosted!(StockItem, SkuId, Stock, stock);
+hosted!(Product, SkuId, Product, products);
+hosted!(Cart, CartId, Cart, carts);
+hosted!(Order, OrderId, Order, orders);

@@ -1,0 +1,87 @@
+//! The one thread that writes snapshots, so that no turn waits for a disk. It only ever gets what the gate let out: the
+//! journal has every event in these snapshots already.
+
+use std::{
+    collections::HashSet,
+    io,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use holdfast_core::ShardId;
+use holdfast_persistence::{EncodedSnapshot, SnapshotError, SnapshotStore};
+
+use crate::{
+    mailbox::Mailbox,
+    message::{Envelope, Internal},
+};
+
+/// What the writer is to do.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Write these entities.
+    Snapshots { shard: ShardId, snapshots: Vec<EncodedSnapshot> },
+    /// Everything up to here is written.
+    Watermark { shard: ShardId, sequence: u64 },
+    /// Finish what came before and end.
+    Stop,
+}
+
+struct Writer {
+    store: Arc<dyn SnapshotStore>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    /// Shards with a snapshot that could not be written: their watermark stays where it is until the node restarts.
+    failed: HashSet<ShardId>,
+}
+
+/// Starts the writer.
+pub(crate) fn start(
+    store: Arc<dyn SnapshotStore>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+) -> io::Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
+    let (sender, jobs) = mpsc::channel();
+    let mut writer = Writer { store, mailboxes, failed: HashSet::new() };
+    let thread = thread::Builder::new().name(String::from("snapshots")).spawn(move || {
+        for job in jobs {
+            match job {
+                Job::Snapshots { shard, snapshots } => writer.write(shard, &snapshots),
+                Job::Watermark { shard, sequence } => writer.mark(shard, sequence),
+                Job::Stop => break,
+            }
+        }
+    })?;
+    Ok((sender, thread))
+}
+
+impl Writer {
+    fn write(&mut self, shard: ShardId, snapshots: &[EncodedSnapshot]) {
+        match self.store.write(shard, snapshots) {
+            Ok(()) => self.tell(shard, Internal::snapshotted(snapshots)),
+            Err(error) => self.note_failure(shard, &error),
+        }
+    }
+
+    fn mark(&mut self, shard: ShardId, sequence: u64) {
+        let watermark = if self.failed.contains(&shard) {
+            0
+        } else if let Err(error) = self.store.set_watermark(shard, sequence) {
+            self.note_failure(shard, &error);
+            0
+        } else {
+            sequence
+        };
+        self.tell(shard, Internal::Checkpointed { watermark });
+    }
+
+    fn note_failure(&mut self, shard: ShardId, error: &SnapshotError) {
+        metrics::counter!("holdfast_snapshot_failures_total").increment(1);
+        tracing::error!(shard = shard.0, %error, "snapshots could not be written: the shard's journal tail grows");
+        self.failed.insert(shard);
+    }
+
+    fn tell(&self, shard: ShardId, internal: Internal) {
+        if let Some(mailbox) = self.mailboxes.get(usize::from(shard.0)) {
+            mailbox.deliver(Envelope::Internal(internal));
+        }
+    }
+}

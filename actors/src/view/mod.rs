@@ -1,0 +1,184 @@
+//! What readers see: the catalog with its stock, and the orders. A copy of the shards' state, fed by durable events only.
+//!
+//! Invariants:
+//! - Reads never show what is not durable: [`Views::apply`] is called only with what the journal has made durable.
+//! - No entity goes backwards: an update older than what is shown changes nothing, so feeding twice is harmless.
+//! - Nothing is decided here. A view may be behind its shard by one journal write; who gets a unit is the shard's say.
+//!
+//! Why a copy: a listing would otherwise cost a message per product, and it would queue behind the sale it looks at.
+//!
+//! Cost: one map entry of about 200 bytes per SKU; about 100 bytes per order, 140 if every order has a customer of its own.
+//! An update of stock takes one lock of one part of the map, an update of an order the lock of the order index.
+
+mod catalog;
+mod orders;
+mod update;
+
+use std::sync::Arc;
+
+use holdfast_core::{
+    BuyerId, CustomerId, Money, OrderId, SkuId, Timestamp,
+    order::OrderStatus,
+    product::ProductDetails,
+    stock::{SalePolicy, StockLevel},
+};
+use tokio::sync::watch;
+
+use catalog::Catalog;
+use orders::Orders;
+pub use update::{OrderEntry, ViewUpdate};
+
+/// All read views of a node.
+#[derive(Default)]
+pub struct Views {
+    catalog: Catalog,
+    orders: Orders,
+}
+
+/// A product as a buyer finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductView {
+    /// Which SKU.
+    pub sku: SkuId,
+    /// What the merchant says about it.
+    pub details: Arc<ProductDetails>,
+    /// The product's version, for `ETag` and `If-Match`. The stock counts its own.
+    pub version: u64,
+    /// Its units.
+    pub stock: StockView,
+}
+
+/// The units of a SKU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StockView {
+    /// Which SKU.
+    pub sku: SkuId,
+    /// How the units are divided.
+    pub level: StockLevel,
+    /// When and how much may be sold.
+    pub policy: SalePolicy,
+    /// The stock's version; 0 when nothing was ever received.
+    pub version: u64,
+}
+
+/// Which products, in the order of their SKUs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProductQuery {
+    /// Only SKUs after this one: the last of the page before.
+    pub after: Option<SkuId>,
+    /// How many at most.
+    pub limit: usize,
+    /// Only this category and what is below it: `audio` finds `audio/headphones` too.
+    pub category: Option<String>,
+    /// Only with (`true`) or without (`false`) a unit that can be sold now. Units under a hold cannot.
+    pub in_stock: Option<bool>,
+}
+
+/// Which orders, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderQuery {
+    /// Only what this buyer may read.
+    pub buyer: Option<BuyerId>,
+    /// Only of this customer.
+    pub customer: Option<CustomerId>,
+    /// Only where they stand here.
+    pub status: Option<OrderStatus>,
+    /// Only with a line of this SKU.
+    pub sku: Option<SkuId>,
+    /// Only orders before this one: the last of the page before.
+    pub before: Option<(Timestamp, OrderId)>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// An order in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderSummary {
+    /// Which order.
+    pub id: OrderId,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// Who may read it.
+    pub buyer: BuyerId,
+    /// Who per-customer limits counted for.
+    pub customer: Option<CustomerId>,
+    /// The sum of its lines.
+    pub total: Money,
+}
+
+impl Views {
+    /// Empty views.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a durable change in. Of several changes to one entity only the last is needed.
+    pub fn apply(&self, update: ViewUpdate) {
+        match update {
+            ViewUpdate::Stock { sku, level, policy, version } => self.catalog.set_stock(&sku, level, policy, version),
+            ViewUpdate::Product { sku, details, version } => self.catalog.set_product(&sku, details, version),
+            ViewUpdate::Order(entry) => self.orders.insert(&entry),
+            ViewUpdate::OrderStatus { id, status, version } => self.orders.set_status(id, status, version),
+        }
+    }
+
+    /// Puts the order index in order once recovery has fed it. Without this the first listing does.
+    pub fn settle(&self) {
+        self.orders.settle();
+    }
+
+    /// The product of a SKU; `None` if it is not in the catalog.
+    pub fn product(&self, sku: &SkuId) -> Option<ProductView> {
+        self.catalog.product(sku)
+    }
+
+    /// One page of products.
+    pub fn products(&self, query: &ProductQuery) -> Vec<ProductView> {
+        self.catalog.products(query)
+    }
+
+    /// The units of a SKU, whether or not it is in the catalog; `None` if nobody ever spoke of it.
+    pub fn stock(&self, sku: &SkuId) -> Option<StockView> {
+        self.catalog.stock(sku)
+    }
+
+    /// The units of a SKU as they change, starting with how they are; `None` if it is not in the catalog, or if
+    /// [`Views::close_watches`] was called. A slow reader skips to the newest. The channel closes when the product is
+    /// removed.
+    pub fn watch_stock(&self, sku: &SkuId) -> Option<watch::Receiver<StockView>> {
+        self.catalog.watch_stock(sku)
+    }
+
+    /// How many SKUs are watched, at most: a few whose last reader has gone may still be counted.
+    pub fn watch_count(&self) -> usize {
+        self.catalog.watch_count()
+    }
+
+    /// Closes every watch and opens no further one: the node shuts down.
+    pub fn close_watches(&self) {
+        self.catalog.close_watches();
+    }
+
+    /// One page of orders.
+    pub fn orders(&self, query: &OrderQuery) -> Vec<OrderSummary> {
+        self.orders.page(query)
+    }
+
+    /// The order made under an idempotency key, whatever its first line, if it is durable. Only the upper 112 bits of
+    /// `key_digest` count, as in [`OrderId::from_key`].
+    pub fn order_of_key(&self, key_digest: u128) -> Option<OrderId> {
+        self.orders.of_key(key_digest)
+    }
+
+    /// How many products are in the catalog.
+    pub fn product_count(&self) -> usize {
+        self.catalog.len()
+    }
+
+    /// How many orders there are, in every status.
+    pub fn order_count(&self) -> usize {
+        self.orders.len()
+    }
+}

@@ -1,0 +1,54 @@
+//! A growing list whose items never move: growth allocates one more chunk instead of copying what is there, so the
+//! millionth order is not the one that waits for the first 999,999.
+//!
+//! Invariant: positions count from 0, are below [`NONE`], and stay with their item.
+
+/// No position: the end of a chain, an empty place in a table.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Items of one chunk.
+const CHUNK: usize = 4_096;
+
+/// A list addressed by 32-bit positions.
+pub(super) struct Chunked<T> {
+    chunks: Vec<Vec<T>>,
+    len: u32,
+}
+
+impl<T> Default for Chunked<T> {
+    fn default() -> Self {
+        Self { chunks: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> Chunked<T> {
+    /// Appends, and says where. `None` when every position is taken.
+    pub(super) fn push(&mut self, item: T) -> Option<u32> {
+        let position = self.len;
+        if position == NONE {
+            return None;
+        }
+        if (position as usize).is_multiple_of(CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        self.chunks.last_mut()?.push(item);
+        self.len += 1;
+        Some(position)
+    }
+
+    /// The item at `position`, which must have come from this list.
+    pub(super) fn at(&self, position: u32) -> &T {
+        &self.chunks[position as usize / CHUNK][position as usize % CHUNK]
+    }
+
+    /// The same, to change it.
+    pub(super) fn at_mut(&mut self, position: u32) -> &mut T {
+        &mut self.chunks[position as usize / CHUNK][position as usize % CHUNK]
+    }
+
+    /// Memory of the items, in bytes.
+    #[cfg(test)]
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<T>()).sum()
+    }
+}

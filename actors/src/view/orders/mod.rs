@@ -1,0 +1,80 @@
+//! The orders, newest first, of all, of one buyer or of one customer; and the order of an idempotency key.
+//!
+//! Invariants: every order fed is in the index exactly once, and a listing is sorted by the time of placing and then by id,
+//! both descending, so a cursor means the same after a restart.
+//!
+//! Cost: an order takes 72 bytes for its row, 4 to 8 for its place in time, and 10 to 13 each for finding it by id and by
+//! buyer: 96 to 106 bytes. A customer seen for the first time takes 24 bytes for the name (and the text itself if it is
+//! longer than that), 4 to 8 for its newest order and 10 to 13 for finding it. Orders with several SKUs take 16 bytes and 4
+//! for each. So 10 million orders take about 1 GB; nothing is ever dropped. A new order costs about a microsecond.
+//!
+//! A listing by buyer or customer follows that one's orders. Filters by status or SKU alone look at every order until the
+//! page is full; they are for administrators. The index is locked for [`SCAN_ROWS`] orders at a time, so that a long
+//! search holds nobody up.
+//!
+//! [`SCAN_ROWS`]: scan::SCAN_ROWS
+
+mod chunked;
+mod index;
+mod names;
+mod row;
+mod scan;
+mod table;
+
+use holdfast_core::{OrderId, order::OrderStatus};
+use parking_lot::{RwLock, RwLockReadGuard};
+
+use super::{OrderEntry, OrderQuery, OrderSummary};
+use index::Index;
+
+/// The order views.
+#[derive(Default)]
+pub(super) struct Orders {
+    index: RwLock<Index>,
+}
+
+impl Orders {
+    pub(super) fn insert(&self, entry: &OrderEntry) {
+        self.index.write().insert(entry);
+    }
+
+    pub(super) fn set_status(&self, id: OrderId, status: OrderStatus, version: u64) {
+        self.index.write().set_status(id, status, version);
+    }
+
+    pub(super) fn settle(&self) {
+        drop(self.settled());
+    }
+
+    pub(super) fn page(&self, query: &OrderQuery) -> Vec<OrderSummary> {
+        let mut page = Vec::new();
+        let mut before = query.before.map(|(placed_at, id)| row::key_of(placed_at, id));
+        while page.len() < query.limit {
+            before = self.settled().scan(query, before, &mut page);
+            if before.is_none() {
+                break;
+            }
+        }
+        page
+    }
+
+    pub(super) fn of_key(&self, key_digest: u128) -> Option<OrderId> {
+        self.index.read().of_key(key_digest)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.read().len()
+    }
+
+    /// The index in order. Orders fed in the order they were placed leave it so; recovery does not.
+    fn settled(&self) -> RwLockReadGuard<'_, Index> {
+        loop {
+            let index = self.index.read();
+            if index.is_settled() {
+                return index;
+            }
+            drop(index);
+            self.index.write().settle();
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Names as numbers: a customer or SKU is kept once and its orders refer to it in 4 bytes.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use super::{chunked::Chunked, table::Table};
+
+/// Names in the order of their first mention. A name costs its own size and 10 to 13 bytes.
+pub(super) struct Names<T> {
+    list: Chunked<T>,
+    numbers: Table,
+    hasher: RandomState,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { list: Chunked::default(), numbers: Table::default(), hasher: RandomState::new() }
+    }
+}
+
+impl<T: Hash + Eq + Clone> Names<T> {
+    /// The number of `name`, if it was mentioned.
+    pub(super) fn find(&self, name: &T) -> Option<u32> {
+        self.numbers.find(self.hasher.hash_one(name), |number| self.list.at(number) == name)
+    }
+
+    /// The number of `name`, from now on if not before. `None` when every number is taken.
+    pub(super) fn number(&mut self, name: &T) -> Option<u32> {
+        if let Some(known) = self.find(name) {
+            return Some(known);
+        }
+        let number = self.list.push(name.clone())?;
+        self.numbers.put(self.hasher.hash_one(name), number, |_| false);
+        Some(number)
+    }
+
+    /// The name of a number.
+    pub(super) fn name(&self, number: u32) -> &T {
+        self.list.at(number)
+    }
+
+    /// Memory of names and numbers, in bytes, without what long names keep elsewhere.
+    #[cfg(test)]
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.list.allocated_bytes() + self.numbers.allocated_bytes()
+    }
+}

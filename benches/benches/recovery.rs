@@ -1,0 +1,86 @@
+//! How long does a store with a million journal records take to replay, and to come back whole, after a crash?
+
+use std::{
+    collections::BTreeMap,
+    hint::black_box,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use holdfast_actors::RuntimeSettings;
+use holdfast_benches::{Shop, one_line_order};
+use holdfast_core::SkuId;
+use holdfast_persistence::{Store, StoreOptions};
+use tokio::{runtime::Runtime, task::JoinSet};
+
+/// A one-line order is five records: held, placed, authorized, allocated, confirmed (and two of stock).
+const ORDERS: u64 = 170_000;
+
+/// Sells until the journal has about a million records, and leaves as a crash would.
+async fn fill(dir: &Path) -> u64 {
+    let settings = RuntimeSettings { checkpoint_records: u64::MAX, mailbox_permits: 100_000, ..Default::default() };
+    let shop = Arc::new(Shop::open(dir, settings).await);
+    let mut clients = JoinSet::new();
+    for client in 0..64_u64 {
+        let shop = Arc::clone(&shop);
+        clients.spawn(async move {
+            let sku = SkuId::parse(&format!("SKU-{client}")).unwrap_or_else(|error| panic!("{error}"));
+            shop.stock(&sku, 1_000_000).await;
+            for number in 0..ORDERS / 64 {
+                let order = one_line_order(u128::from(client << 32 | (number + 1)), &sku);
+                shop.node.commerce().checkout(order).await.unwrap_or_else(|error| panic!("{error}"));
+            }
+        });
+    }
+    clients.join_all().await;
+    while shop.node.shards().iter().any(|report| report.figures.pursuits > 0) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    shop.node.journal().stats().records
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures")]
+fn recovery(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let records = Runtime::new().unwrap_or_else(|error| panic!("{error}")).block_on(fill(dir.path()));
+    eprintln!("{records} records in the journal");
+    let mut group = criterion.benchmark_group("recovery");
+    group.throughput(Throughput::Elements(records)).sample_size(10).measurement_time(Duration::from_secs(20));
+    group.bench_function("journal_replay", |bencher| {
+        let store = Store::open(dir.path(), &StoreOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+        let from: BTreeMap<_, _> = store.shards.iter().map(|shard| (shard, 1)).collect();
+        bencher.iter(|| {
+            let seen = AtomicU64::new(0);
+            let count = |_, _, record| {
+                black_box(record);
+                seen.fetch_add(1, Ordering::Relaxed);
+            };
+            store.journal.replay(&from, &count, &|_| {}).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(seen.into_inner(), records);
+        });
+    });
+    group.bench_function("whole_node", |bencher| {
+        bencher.iter_custom(|iterations| {
+            let mut total = Duration::ZERO;
+            for _ in 0..iterations {
+                let runtime = Runtime::new().unwrap_or_else(|error| panic!("{error}"));
+                let began = Instant::now();
+                let settings = RuntimeSettings { checkpoint_records: u64::MAX, ..Default::default() };
+                let shop = runtime.block_on(Shop::open(dir.path(), settings));
+                total += began.elapsed();
+                drop(shop);
+                drop(runtime);
+            }
+            total
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, recovery);
+criterion_main!(benches);

@@ -1,0 +1,14 @@
+//! Placement: which node owns a shard, and how a request gets there.
+//!
+//! On one node there is one owner, and [`LocalRouter`] is all there is. A cluster puts its own [`Router`] in the same place:
+//! the shard map then names other nodes, requests to them travel over NATS, and nothing above or below changes.
+//!
+//! Invariant: no business rule lives here.
+#![forbid(unsafe_code)]
+
+pub mod local;
+pub mod map;
+
+pub use holdfast_actors::Router;
+pub use local::LocalRouter;
+pub use map::{Owner, ShardMap};

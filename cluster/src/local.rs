@@ -1,0 +1,47 @@
+//! The router of a single node: every shard's mailbox is in this process.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use holdfast_actors::{
+    CommandError, Mailbox, Router, Unavailable,
+    message::{Envelope, Message, Outcome, Request},
+};
+use holdfast_core::{ShardCount, ShardId};
+
+use crate::map::ShardMap;
+
+/// Delivers to mailboxes of this process.
+pub struct LocalRouter {
+    map: ShardMap,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+}
+
+impl LocalRouter {
+    /// A router over every shard's mailbox, in order.
+    pub fn new(shards: ShardCount, mailboxes: Arc<[Arc<Mailbox>]>) -> Self {
+        Self { map: ShardMap::all_here(shards), mailboxes }
+    }
+}
+
+#[async_trait]
+impl Router for LocalRouter {
+    fn shards(&self) -> ShardCount {
+        self.map.shards()
+    }
+
+    fn local(&self, shard: ShardId) -> Option<&Arc<Mailbox>> {
+        self.mailboxes.get(usize::from(shard.0))
+    }
+
+    async fn remote(&self, _shard: ShardId, _request: Request) -> Outcome {
+        // Only reached for a shard number beyond the last, which no id maps to.
+        Err(CommandError::Unavailable { reason: Unavailable::Recovering, retry_after_ms: 1_000 })
+    }
+
+    fn send(&self, shard: ShardId, message: Message) {
+        if let Some(mailbox) = self.local(shard) {
+            mailbox.deliver(Envelope::Message(message));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Time: holds that lapse, orders that expire, payments that come too late.
+
+use holdfast_actors::RuntimeSettings;
+use holdfast_core::order::OrderStatus;
+
+use crate::shop::{Setup, Shop, request, skus_apart, token};
+
+fn ttl_ms() -> u64 {
+    u64::try_from(RuntimeSettings::default().hold_ttl_ms).expect("positive")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unpaid_order_expires_and_its_units_are_free_again() {
+    // After vendure #3509: a hold that never expires.
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    shop.stock("HP-1", 5).await;
+    let mut unpaid = request(1, &[("HP-1", 5)]);
+    unpaid.payment_token = token("tok_never");
+    let placed = shop.commerce().checkout(unpaid).await.expect("placed");
+    shop.clock.advance(ttl_ms() - 1);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert_eq!(shop.level("HP-1").held, 5, "not a millisecond early");
+    shop.clock.advance(1);
+    shop.wait_for(placed.order.id(), OrderStatus::Expired).await;
+    let level = shop.wait_for_level("HP-1", 0, 0).await;
+    assert_eq!(level.available(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_over_several_shards_expires_everywhere() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    let names = skus_apart(3);
+    for name in &names {
+        shop.stock(name, 2).await;
+    }
+    let lines: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), 2)).collect();
+    let mut unpaid = request(1, &lines);
+    unpaid.payment_token = token("tok_never");
+    let placed = shop.commerce().checkout(unpaid).await.expect("placed");
+    shop.clock.advance(ttl_ms());
+    shop.wait_for(placed.order.id(), OrderStatus::Expired).await;
+    for name in &names {
+        assert_eq!(shop.wait_for_level(name, 0, 0).await.available(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_races_the_expiry_is_fulfilled_or_voided_never_both() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open_with(dir.path(), Setup { late_ms: Some(40), ..Setup::default() }).await;
+    shop.stock("HP-1", 50).await;
+    let mut orders = Vec::new();
+    for key in 0..50 {
+        let mut late = request(key, &[("HP-1", 1)]);
+        late.payment_token = token("tok_late");
+        orders.push(shop.commerce().checkout(late).await.expect("placed").order.id());
+    }
+    // The answers come about now; which side wins is each order's own race.
+    tokio::time::sleep(std::time::Duration::from_millis(38)).await;
+    shop.clock.advance(ttl_ms());
+    let (mut confirmed, mut ended) = (0, 0);
+    for order in orders {
+        let settled = async {
+            loop {
+                let order = shop.commerce().order(order).await.expect("there");
+                if order.is_settled() {
+                    return order;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let order = tokio::time::timeout(std::time::Duration::from_secs(30), settled).await.expect("it settles");
+        let ledger = shop.gateway.ledger().order(order.id()).expect("the gateway knows it");
+        match order.status() {
+            OrderStatus::Confirmed => {
+                confirmed += 1;
+                assert!(!ledger.voided);
+            }
+            OrderStatus::Expired | OrderStatus::Canceled => {
+                ended += 1;
+                assert!(ledger.voided && ledger.captured == 0);
+            }
+            other => panic!("{} settled as {other}", order.id()),
+        }
+    }
+    println!("50 late payments: {confirmed} confirmed, {ended} ended and voided");
+    let level = shop.wait_for_level("HP-1", 0, confirmed).await;
+    assert_eq!(level.available() + confirmed, 50);
+    assert_eq!(ended + confirmed, 50);
+    assert!(shop.gateway.ledger().violations().is_empty());
+}

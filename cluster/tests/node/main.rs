@@ -1,0 +1,10 @@
+//! A whole node through its local router: real journal, real snapshots, real actors, the sandbox gateway.
+//! What the edge promises over HTTP is proved here without it.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod checkout;
+mod expiry;
+mod panic;
+mod recovery;
+mod shop;

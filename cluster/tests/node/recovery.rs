@@ -1,0 +1,129 @@
+//! Coming back: after an orderly end, and after none.
+
+use holdfast_actors::RuntimeSettings;
+use holdfast_core::{CartId, Currency, OrderId, order::OrderStatus};
+
+use crate::shop::{Setup, Shop, quantity, request, sku, skus_apart, token};
+
+/// Buys in every shard and gives the orders.
+async fn busy_shop(shop: &Shop, orders: u32) -> Vec<OrderId> {
+    let names = skus_apart(5);
+    for name in &names {
+        shop.stock(name, 1_000).await;
+    }
+    let mut placed = Vec::new();
+    for key in 0..orders {
+        let first = names[key as usize % names.len()].as_str();
+        let second = names[(key as usize + 1) % names.len()].as_str();
+        placed.push(shop.buy(key, &[(first, 1), (second, 2)]).await.expect("placed").order.id());
+    }
+    for order in &placed {
+        shop.wait_for(*order, OrderStatus::Confirmed).await;
+    }
+    placed
+}
+
+/// Everything a reader could see, in words.
+async fn picture(shop: &Shop, orders: &[OrderId]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for name in skus_apart(5) {
+        lines.push(format!("{name} {:?}", shop.level(&name)));
+    }
+    for order in orders {
+        lines.push(format!("{:?}", shop.commerce().order(*order).await.expect("the order is there")));
+    }
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_orderly_end_everything_is_as_it_was() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    let orders = busy_shop(&shop, 40).await;
+    let before = picture(&shop, &orders).await;
+    shop.close().await;
+    let shop = Shop::open(dir.path()).await;
+    assert!(shop.node.recovery_progress().snapshots > 0, "the checkpoint was used");
+    assert_eq!(picture(&shop, &orders).await, before);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_orderly_end_the_journal_alone_gives_everything_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    let orders = busy_shop(&shop, 40).await;
+    let before = picture(&shop, &orders).await;
+    shop.crash().await;
+    let shop = Shop::open(dir.path()).await;
+    assert!(shop.node.recovery_progress().records > 0, "the journal was replayed");
+    assert_eq!(picture(&shop, &orders).await, before);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoints_in_the_middle_of_a_sale_change_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let settings = RuntimeSettings { checkpoint_records: 50, checkpoint_slice: 3, ..RuntimeSettings::default() };
+    let shop = Shop::open_with(dir.path(), Setup { settings, ..Setup::default() }).await;
+    let orders = busy_shop(&shop, 120).await;
+    let before = picture(&shop, &orders).await;
+    shop.crash().await;
+    let shop = Shop::open(dir.path()).await;
+    let progress = shop.node.recovery_progress();
+    assert!(progress.snapshots > 0 && progress.records > 0, "both were used: {progress:?}");
+    assert_eq!(picture(&shop, &orders).await, before);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_after_a_restart_returns_the_same_order() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    shop.stock("HP-1", 10).await;
+    let first = shop.buy(9, &[("HP-1", 1)]).await.expect("placed").order.id();
+    shop.crash().await;
+    let shop = Shop::open(dir.path()).await;
+    let again = shop.buy(9, &[("HP-1", 1)]).await.expect("replayed");
+    assert!(again.replayed);
+    assert_eq!(again.order.id(), first);
+    shop.wait_for_level("HP-1", 0, 1).await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_under_way_at_a_crash_is_taken_up_again_under_the_same_key() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    shop.stock("HP-1", 10).await;
+    let mut late = request(1, &[("HP-1", 1)]);
+    late.payment_token = token("tok_late");
+    let order = shop.commerce().checkout(late).await.expect("placed").order.id();
+    shop.crash().await;
+    let shop = Shop::open(dir.path()).await;
+    shop.wait_for(order, OrderStatus::Confirmed).await;
+    assert!(shop.gateway.ledger().violations().is_empty());
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_cart_leaves_memory_and_comes_back_when_it_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    shop.stock("HP-1", 10).await;
+    let cart = CartId::from_u128(0xca57);
+    shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
+    shop.commerce().add_item(cart, sku("HP-1"), quantity(3), None).await.expect("added");
+    let idle = u64::try_from(RuntimeSettings::default().passivate_after_ms).expect("positive");
+    shop.clock.advance(idle + 1);
+    let passivated = async {
+        while shop.node.shards().iter().all(|report| report.figures.cold == 0) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), passivated).await.expect("the cart leaves memory");
+    let cart = shop.commerce().cart(cart).await.expect("it comes back");
+    assert_eq!(cart.lines().len(), 1);
+    assert_eq!(cart.lines()[0].quantity, quantity(3));
+    shop.close().await;
+}

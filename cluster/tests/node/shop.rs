@@ -1,0 +1,212 @@
+//! A shop to test with: a node over a data directory, and short words for what the tests do with it.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use holdfast_actors::{
+    CheckoutError, CheckoutOutcome, CheckoutRequest, CheckoutSource, Clock, Commerce, Node, NodeParts, RuntimeSettings,
+    payment::{PaymentSettings, SandboxGateway, SandboxSettings},
+    shard::Probe,
+};
+use holdfast_cluster::LocalRouter;
+use holdfast_core::{
+    BuyerId, Currency, CustomerId, Money, OrderId, Quantity, SkuId, Timestamp,
+    order::{Order, OrderStatus, PaymentToken},
+    product::ProductDetails,
+    stock::{SalePolicy, StockLevel},
+};
+use holdfast_persistence::{Store, StoreOptions};
+use tokio::runtime::{Builder, Runtime};
+
+/// The start of every test's time: 2026-01-01T00:00:00Z.
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// A running node with what a test wants to look at.
+pub(crate) struct Shop {
+    pub(crate) node: Node,
+    /// The node's own runtime: ending it ends every actor at once, as a crash does.
+    runtime: Option<Runtime>,
+    pub(crate) clock: Clock,
+    pub(crate) gateway: Arc<SandboxGateway>,
+}
+
+/// How a test's shop differs from the default.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) settings: RuntimeSettings,
+    pub(crate) probe: Option<Probe>,
+    pub(crate) late_ms: Option<u64>,
+}
+
+impl Shop {
+    pub(crate) async fn open(dir: &Path) -> Self {
+        Self::open_with(dir, Setup::default()).await
+    }
+
+    pub(crate) async fn open_with(dir: &Path, setup: Setup) -> Self {
+        let mut options = StoreOptions::default();
+        options.journal.segment_bytes = 16 << 20;
+        let store = Store::open(dir, &options).expect("the store opens");
+        let mut sandbox = SandboxSettings::default();
+        sandbox.late_ms = setup.late_ms.unwrap_or(sandbox.late_ms);
+        let gateway = Arc::new(SandboxGateway::new(&sandbox));
+        let clock = Clock::manual(START);
+        let parts = NodeParts {
+            settings: RuntimeSettings { tick_ms: 10, ..setup.settings },
+            payments: PaymentSettings::default(),
+            store,
+            gateway: Arc::clone(&gateway) as _,
+            clock: clock.clone(),
+            probe: setup.probe,
+        };
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let opened = runtime.spawn(async move {
+            let node = Node::open(parts, |shards, mailboxes| Arc::new(LocalRouter::new(shards, mailboxes)));
+            let node = node.expect("the node opens");
+            node.recover().await.expect("the node recovers");
+            node
+        });
+        Self { node: opened.await.expect("the node starts"), runtime: Some(runtime), clock, gateway }
+    }
+
+    /// Ends without an end: no drain, no checkpoint; whatever is under way is lost.
+    pub(crate) async fn crash(mut self) {
+        let runtime = self.runtime.take();
+        let ended = tokio::task::spawn_blocking(move || {
+            if let Some(runtime) = runtime {
+                runtime.shutdown_timeout(Duration::from_secs(20));
+            }
+            drop(self);
+        });
+        ended.await.expect("the runtime ends");
+    }
+
+    /// Ends in order: drains, checkpoints, closes.
+    pub(crate) async fn close(self) {
+        assert!(self.node.shutdown(Duration::from_secs(20)).await, "the shutdown wrote everything");
+        self.crash().await;
+    }
+
+    pub(crate) fn commerce(&self) -> &Commerce {
+        self.node.commerce()
+    }
+
+    pub(crate) async fn stock(&self, sku: &str, units: u64) {
+        self.stock_with(sku, units, SalePolicy::default()).await;
+    }
+
+    pub(crate) async fn stock_with(&self, sku: &str, units: u64, policy: SalePolicy) {
+        let created = self.commerce().create_product(self::sku(sku), details(), policy, units).await;
+        created.expect("the product is created");
+    }
+
+    pub(crate) fn level(&self, sku: &str) -> StockLevel {
+        self.commerce().views().stock(&self::sku(sku)).expect("the SKU has stock").level
+    }
+
+    /// Buys under a key of its own.
+    pub(crate) async fn buy(&self, key: u32, lines: &[(&str, i64)]) -> Result<CheckoutOutcome, CheckoutError> {
+        self.commerce().checkout(request(key, lines)).await
+    }
+
+    /// Waits until the order stands where it should; the real time this takes has a bound only against hanging.
+    pub(crate) async fn wait_for(&self, order: OrderId, status: OrderStatus) -> Order {
+        let arrive = async {
+            loop {
+                let order = self.commerce().order(order).await.expect("the order is there");
+                if order.status() == status {
+                    return order;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let arrived = tokio::time::timeout(Duration::from_secs(20), arrive).await;
+        arrived.unwrap_or_else(|_| panic!("{order} never became {status}"))
+    }
+
+    /// Waits until a SKU's stock is divided as it should be.
+    pub(crate) async fn wait_for_level(&self, sku: &str, held: u64, allocated: u64) -> StockLevel {
+        let arrive = async {
+            loop {
+                let level = self.level(sku);
+                if level.held == held && level.allocated == allocated {
+                    return level;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let arrived = tokio::time::timeout(Duration::from_secs(20), arrive).await;
+        arrived
+            .unwrap_or_else(|_| panic!("{sku} never had {held} held and {allocated} allocated: {:?}", self.level(sku)))
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+pub(crate) fn sku(text: &str) -> SkuId {
+    SkuId::parse(text).expect("a SKU")
+}
+
+pub(crate) fn quantity(units: i64) -> Quantity {
+    Quantity::new(units).expect("a quantity")
+}
+
+pub(crate) fn token(text: &str) -> PaymentToken {
+    PaymentToken::parse(text).expect("a payment token")
+}
+
+pub(crate) fn customer(text: &str) -> CustomerId {
+    CustomerId::parse(text).expect("a customer id")
+}
+
+pub(crate) fn details() -> ProductDetails {
+    ProductDetails {
+        name: String::from("Headphones"),
+        description: String::new(),
+        price: Money::new(4_900, Currency::EUR),
+        category: String::from("audio"),
+        images: Vec::new(),
+        variants: Vec::new(),
+        metadata: std::collections::BTreeMap::default(),
+    }
+}
+
+/// A request under a key of its own: the same key with the same lines is the same request.
+pub(crate) fn request(key: u32, lines: &[(&str, i64)]) -> CheckoutRequest {
+    let lines: Vec<_> = lines.iter().map(|(sku, units)| (self::sku(sku), quantity(*units))).collect();
+    let fingerprint = lines.iter().fold(7_u128, |sum, (sku, units)| {
+        sum.wrapping_mul(31).wrapping_add(u128::from(sku.slot().0)).wrapping_mul(31).wrapping_add(units.get().into())
+    });
+    CheckoutRequest {
+        key_digest: u128::from(key) << 32,
+        buyer: BuyerId::from_u128(u128::from(key)),
+        customer: None,
+        source: CheckoutSource::Lines(lines),
+        payment_token: token("tok_approve"),
+        fingerprint,
+    }
+}
+
+/// Names of SKUs that live in different shards of a 16-shard deployment.
+pub(crate) fn skus_apart(count: usize) -> Vec<String> {
+    let shards = holdfast_core::ShardCount::new(16).expect("16 is a number of shards");
+    let mut homes = Vec::new();
+    let mut names = Vec::new();
+    for number in 0.. {
+        let name = format!("PART-{number}");
+        let home = shards.shard_of(sku(&name).slot());
+        if !homes.contains(&home) {
+            homes.push(home);
+            names.push(name);
+        }
+        if names.len() == count {
+            break;
+        }
+    }
+    names
+}
