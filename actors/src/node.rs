@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock, mpsc},
+    sync::{Arc, OnceLock, atomic::AtomicUsize, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
@@ -96,6 +96,7 @@ pub(crate) struct NodeCore {
     progress: RecoveryProgress,
     gates: Mutex<Vec<Option<Arc<Gate>>>>,
     figures: Vec<Arc<RwLock<ShardFigures>>>,
+    population: Arc<AtomicUsize>,
 }
 
 /// A running node.
@@ -142,6 +143,7 @@ impl Node {
             gates: Mutex::new(mailboxes.iter().map(|_| None).collect()),
             backoff: Backoff::new(&payments),
             progress: RecoveryProgress::default(),
+            population: Arc::default(),
             settings: Arc::clone(&settings),
             clock: clock.clone(),
             views: Arc::clone(&views),
@@ -338,6 +340,7 @@ impl NodeCore {
             backoff: self.backoff,
             journal: Arc::clone(&self.effects.journal),
             fatal: self.fatal.clone(),
+            population: Arc::clone(&self.population),
             probe: self.probe.clone(),
         }
     }

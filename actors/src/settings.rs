@@ -28,9 +28,10 @@ pub struct RuntimeSettings {
     pub tick_ms: u64,
     /// An entity untouched for so long leaves memory, in milliseconds.
     pub passivate_after_ms: i64,
-    /// The most carts and orders a shard keeps in memory; above it the longest idle leave early.
+    /// The most entities all shards of a node keep in memory together; above it the longest idle leave early. A cart takes
+    /// up to 500 bytes, an order about 700.
     pub max_live_entities: usize,
-    /// A shard checkpoints after so many journal records.
+    /// A shard checkpoints after so many journal records: about what a restart replays per second and core.
     pub checkpoint_records: u64,
     /// A shard with changes checkpoints after so long, in milliseconds.
     pub checkpoint_interval_ms: i64,
@@ -77,9 +78,9 @@ impl Default for RuntimeSettings {
             retry_after_ms: 1_000,
             tick_ms: 100,
             passivate_after_ms: 5 * 60 * 1_000,
-            max_live_entities: 250_000,
-            checkpoint_records: 500_000,
-            checkpoint_interval_ms: 60_000,
+            max_live_entities: 5_000_000,
+            checkpoint_records: 2_000_000,
+            checkpoint_interval_ms: 10 * 60 * 1_000,
             checkpoint_slice: 256,
             step_retry_ms: 2_000,
             quarantine_after: 3,

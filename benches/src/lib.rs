@@ -16,6 +16,10 @@ use holdfast_core::{
 };
 use holdfast_persistence::{Store, StoreOptions};
 
+/// The allocator of the `holdfast` binary, so that a figure here is one of there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A running node and its shards' mailboxes.
 pub struct Shop {
     /// The node.

@@ -19,7 +19,10 @@ mod table;
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use holdfast_core::{EntityId, OrderId, ShardCount, ShardId, Timestamp};
@@ -71,6 +74,8 @@ pub(crate) struct ShardParts {
     pub(crate) backoff: Backoff,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) fatal: Fatal,
+    /// Entities in memory over all shards of the node.
+    pub(crate) population: Arc<AtomicUsize>,
     pub(crate) probe: Option<Probe>,
 }
 
@@ -94,6 +99,8 @@ pub(crate) struct Shard {
     draining: Option<tokio::sync::oneshot::Sender<()>>,
 
     metrics: ShardMetrics,
+    /// What the node's count has of this shard's entities.
+    reported: usize,
 
     // Of this turn.
     tally: Tally,
@@ -104,6 +111,12 @@ pub(crate) struct Shard {
     touching: Vec<EntityId>,
     /// The entity that decides or applies right now: to blame for a panic.
     current: Option<EntityId>,
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.parts.population.fetch_sub(self.reported, Ordering::Relaxed);
+    }
 }
 
 impl Shard {
@@ -123,6 +136,7 @@ impl Shard {
             quarantined: 0,
             draining: None,
             metrics: ShardMetrics::new(),
+            reported: 0,
             tally: Tally::default(),
             records: Vec::new(),
             output: Output::default(),
@@ -142,6 +156,18 @@ impl Shard {
         self.sweep_idle();
         self.checkpoint_slice();
         self.hand_over(gate);
+        self.report_population();
+    }
+
+    /// Adds to the node's count what this shard's has changed by.
+    fn report_population(&mut self) {
+        let live = self.tables.live_count();
+        if live >= self.reported {
+            self.parts.population.fetch_add(live - self.reported, Ordering::Relaxed);
+        } else {
+            self.parts.population.fetch_sub(self.reported - live, Ordering::Relaxed);
+        }
+        self.reported = live;
     }
 
     /// When the next turn is wanted if nobody writes; the past when work is left over.
@@ -164,10 +190,7 @@ impl Shard {
     pub(crate) fn figures(&self) -> ShardFigures {
         let tables = &self.tables;
         ShardFigures {
-            live: tables.stock.live.len()
-                + tables.products.live.len()
-                + tables.carts.live.len()
-                + tables.orders.live.len(),
+            live: tables.live_count(),
             cold: tables.carts.cold.len() + tables.orders.cold.len(),
             quarantined: self.quarantined,
             pursuits: self.pursuits.len(),
@@ -329,7 +352,11 @@ impl Shard {
                 }),
                 EntityId::Order(order) => self.tables.orders.live.get_mut(order).and_then(|live| {
                     live.unseen = false;
-                    ViewUpdate::of_order(&live.entity)
+                    if std::mem::replace(&mut live.listed, true) {
+                        Some(ViewUpdate::of_order_status(&live.entity))
+                    } else {
+                        ViewUpdate::of_order(&live.entity)
+                    }
                 }),
                 EntityId::Cart(cart) => {
                     if let Some(live) = self.tables.carts.live.get_mut(cart) {

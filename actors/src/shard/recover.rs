@@ -114,6 +114,7 @@ impl Shard {
             Self::schedule(&mut self.agenda, &EntityId::Order(*order), live, now);
             if let Some(update) = ViewUpdate::of_order(&live.entity) {
                 views.apply(update);
+                live.listed = true;
             }
             self.idle.push_back((now, EntityId::Order(*order)));
             if !live.entity.next_steps().is_empty() {

@@ -3,6 +3,8 @@
 //! Invariant: an entity leaves memory only when a durable snapshot holds its latest version, and is asked nothing while it
 //! is being read; what arrives meanwhile waits in order.
 
+use std::sync::atomic::Ordering;
+
 use holdfast_core::{
     EntityId, Timestamp,
     cart::{Cart, CartState},
@@ -151,7 +153,7 @@ impl Shard {
 
     fn idle_after_ms(&self) -> i64 {
         let settings = &self.parts.settings;
-        let live = self.tables.carts.live.len() + self.tables.orders.live.len();
+        let live = self.parts.population.load(Ordering::Relaxed);
         if live > settings.max_live_entities { PRESSURE_GRACE_MS } else { settings.passivate_after_ms }
     }
 

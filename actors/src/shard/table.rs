@@ -23,6 +23,8 @@ pub(crate) struct Live<E> {
     pub(crate) dirty: bool,
     /// Changed in this turn: its view is owed an update.
     pub(crate) unseen: bool,
+    /// The views know it already: its next update need not be whole.
+    pub(crate) listed: bool,
 }
 
 /// Why an entity cannot be asked right now.
@@ -67,7 +69,14 @@ pub(crate) trait Hosted: Entity + Sized {
 
 impl<E> Live<E> {
     pub(crate) fn new(entity: E, now: Timestamp) -> Self {
-        Self { entity, touched: now, scheduled: None, dirty: false, unseen: false }
+        Self { entity, touched: now, scheduled: None, dirty: false, unseen: false, listed: false }
+    }
+}
+
+impl Tables {
+    /// Entities in memory, of all kinds.
+    pub(crate) fn live_count(&self) -> usize {
+        self.stock.live.len() + self.products.live.len() + self.carts.live.len() + self.orders.live.len()
     }
 }
 
