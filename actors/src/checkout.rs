@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use holdfast_core::{
-    BuyerId, CartId, CustomerId, Entity, HoldId, OrderId, Quantity, SkuId,
-    cart::{CartCommand, CartRejection},
+    BuyerId, CartId, CustomerId, Entity, HoldId, OrderId, Quantity, SkuId, Timestamp,
+    cart::{Cart, CartCommand, CartRejection, CartState},
     order::{Order, OrderRejection, PaymentToken},
 };
 
@@ -91,8 +91,8 @@ pub enum CheckoutError {
         /// Which SKU.
         sku: SkuId,
     },
-    /// The lines' prices are in different currencies.
-    #[error("the lines are priced in different currencies")]
+    /// A line's price is not in the cart's currency.
+    #[error("a line is priced in another currency than the cart")]
     MixedCurrencies,
     /// The command did not succeed.
     #[error(transparent)]
@@ -115,10 +115,12 @@ impl Checkout {
         match &request.source {
             CheckoutSource::Lines(lines) => {
                 let lines = add_up(lines, self.settings.max_order_lines)?;
+                let deadline = self.deadline();
                 if self.is_one_shard(&lines) {
-                    return self.place_here(request, lines, guard).await;
+                    return self.place_here(request, lines, deadline, guard).await;
                 }
-                self.detached(|checkout| async move { checkout.place_apart(request, lines, guard).await }).await
+                self.detached(|checkout| async move { checkout.place_apart(request, lines, deadline, guard).await })
+                    .await
             }
             CheckoutSource::Cart { .. } => {
                 self.detached(|checkout| async move { checkout.place_cart(request, guard).await }).await
@@ -141,10 +143,11 @@ impl Checkout {
         &self,
         request: CheckoutRequest,
         lines: Vec<PlaceLine>,
+        deadline: Timestamp,
         guard: KeyGuard,
     ) -> Result<CheckoutOutcome, CheckoutError> {
         let order = self.order_of(&request, &lines)?;
-        self.place(request, order, lines, guard).await
+        self.place(request, order, lines, deadline, Some(guard)).await
     }
 
     async fn place_cart(&self, request: CheckoutRequest, guard: KeyGuard) -> Result<CheckoutOutcome, CheckoutError> {
@@ -159,24 +162,27 @@ impl Checkout {
         }
         let read = ask(self.router.as_ref(), cart.slot(), Request::ReadCart(cart), None).await?;
         let Reply::Cart(contents) = read else { return Err(CommandError::from(CartRejection::NotFound).into()) };
-        let lines: Vec<(SkuId, Quantity)> =
-            contents.lines().iter().map(|line| (line.sku.clone(), line.quantity)).collect();
-        let Some((first, _)) = lines.first() else { return Err(CommandError::from(CartRejection::Empty).into()) };
-        let order = OrderId::from_key(request.key_digest, first.slot());
+        let Some(first) = contents.lines().first() else { return Err(CommandError::from(CartRejection::Empty).into()) };
+        let order = OrderId::from_key(request.key_digest, first.sku.slot());
         let deadline = self.deadline();
         // The version read here, unless the client named one: the order is of the lines just read or of none.
         let expected_version = expected_version.or(Some(contents.version()));
         let lock = CartCommand::BeginCheckout { order, deadline, expected_version };
-        match ask(self.router.as_ref(), cart.slot(), Request::Cart { cart, command: lock }, None).await {
-            Ok(_) => {}
+        let deadline = match ask(self.router.as_ref(), cart.slot(), Request::Cart { cart, command: lock }, None).await {
+            // An earlier attempt of this key may hold the lock: its deadline is then this attempt's too, so that no order
+            // can come to be after the cart has opened again.
+            Ok(Reply::Cart(locked)) => match locked.state() {
+                CartState::CheckingOut { deadline, .. } => deadline,
+                _ => deadline,
+            },
+            Ok(_) => deadline,
             // This key's order exists but was not yet in the views, or an earlier attempt of it still holds the lock.
             Err(CommandError::Rejected(Rejection::Cart(CartRejection::Converted { order: made }))) if made == order => {
                 return self.replay(order, request.fingerprint).await;
             }
             Err(error) => return Err(error.into()),
-        }
-        let lines = add_up(&lines, self.settings.max_order_lines)?;
-        let outcome = self.place_apart(request, lines, guard).await;
+        };
+        let outcome = self.place_cart_lines(request, &contents, deadline, guard).await;
         match &outcome {
             Ok(_) => self.tell_cart(cart, CartCommand::CompleteCheckout { order }).await,
             // Unknown: the order may yet come to be. The cart stays locked until the attempt's deadline and asks then.
@@ -186,12 +192,32 @@ impl Checkout {
         outcome
     }
 
-    /// Holds what lives in other shards, then places the order at home.
+    async fn place_cart_lines(
+        &self,
+        request: CheckoutRequest,
+        contents: &Cart,
+        deadline: Timestamp,
+        guard: KeyGuard,
+    ) -> Result<CheckoutOutcome, CheckoutError> {
+        let is_foreign = |sku: &SkuId| {
+            self.views.product(sku).is_some_and(|product| product.details.price.currency() != contents.currency())
+        };
+        if contents.lines().iter().any(|line| is_foreign(&line.sku)) {
+            return Err(CheckoutError::MixedCurrencies);
+        }
+        let lines: Vec<(SkuId, Quantity)> =
+            contents.lines().iter().map(|line| (line.sku.clone(), line.quantity)).collect();
+        self.place_apart(request, add_up(&lines, self.settings.max_order_lines)?, deadline, guard).await
+    }
+
+    /// Holds what lives in other shards, then places the order at home. The key stays taken until what was held for
+    /// nothing is on its way back, so that a retry does not take over a hold that is about to go.
     async fn place_apart(
         &self,
         request: CheckoutRequest,
         mut lines: Vec<PlaceLine>,
-        guard: KeyGuard,
+        deadline: Timestamp,
+        _guard: KeyGuard,
     ) -> Result<CheckoutOutcome, CheckoutError> {
         let order = self.order_of(&request, &lines)?;
         if !self.is_one_shard(&lines) {
@@ -204,7 +230,7 @@ impl Checkout {
             self.hold_elsewhere(order, request.customer.as_ref(), &mut lines).await?;
         }
         let held = held_elsewhere(order, &lines);
-        let outcome = self.place(request, order, lines, guard).await;
+        let outcome = self.place(request, order, lines, deadline, None).await;
         // Unknown: if the order came to be it needs its holds; if not, they lapse by themselves.
         let is_unknown = |error: &CheckoutError| {
             matches!(error, CheckoutError::Command(CommandError::Unavailable { .. } | CommandError::Panicked(_)))
@@ -253,7 +279,8 @@ impl Checkout {
         request: CheckoutRequest,
         order: OrderId,
         lines: Vec<PlaceLine>,
-        guard: KeyGuard,
+        deadline: Timestamp,
+        guard: Option<KeyGuard>,
     ) -> Result<CheckoutOutcome, CheckoutError> {
         let place = Place {
             order,
@@ -262,9 +289,9 @@ impl Checkout {
             lines,
             payment_token: request.payment_token,
             fingerprint: request.fingerprint,
-            deadline: self.deadline(),
+            deadline,
         };
-        let outcome = ask(self.router.as_ref(), order.slot(), Request::Place(Box::new(place)), Some(guard)).await;
+        let outcome = ask(self.router.as_ref(), order.slot(), Request::Place(Box::new(place)), guard).await;
         placed(outcome)
     }
 
@@ -309,7 +336,7 @@ impl Checkout {
         }
     }
 
-    fn deadline(&self) -> holdfast_core::Timestamp {
+    fn deadline(&self) -> Timestamp {
         self.clock.now().saturating_add_millis(self.settings.checkout_deadline_ms)
     }
 }
@@ -321,7 +348,6 @@ fn placed(outcome: crate::message::Outcome) -> Result<CheckoutOutcome, CheckoutE
         Err(CommandError::Rejected(Rejection::Order(OrderRejection::FingerprintMismatch))) => {
             Err(CheckoutError::KeyReused)
         }
-        Err(CommandError::Rejected(Rejection::Order(OrderRejection::Total))) => Err(CheckoutError::MixedCurrencies),
         Err(error) => Err(error.into()),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     error::CommandError,
     key::KeysInFlight,
-    message::{NewProduct, Reply, Request},
+    message::{Message, NewProduct, Reply, Request},
     router::{Router, ask},
     settings::RuntimeSettings,
     view::{ProductView, StockView, Views},
@@ -254,6 +254,12 @@ impl Commerce {
         amount: Option<Money>,
     ) -> Result<Order, CommandError> {
         self.order_command(order, OrderCommand::Refund { request, amount }).await
+    }
+
+    /// Takes in what a payment gateway says on its own: a second answer, a late one. What the order knows changes nothing.
+    pub fn record_payment(&self, order: OrderId, command: OrderCommand) {
+        let shard = self.router.shards().shard_of(order.slot());
+        self.router.send(shard, Message::OrderAnswer { order, command });
     }
 
     async fn cart_command(&self, cart: CartId, command: CartCommand) -> Result<Cart, CommandError> {

@@ -60,7 +60,7 @@ impl Effects {
         self.runtime.spawn_blocking(move || {
             let snapshots = effects.snapshots.as_ref();
             let state = if rebuild {
-                rebuild::rebuild(effects.journal.as_ref(), snapshots, shard, &entity)
+                rebuild::rebuild(effects.journal.as_ref(), snapshots, effects.router.shards(), shard, &entity)
             } else {
                 rebuild::load(snapshots, shard, &entity)
             };

@@ -12,6 +12,7 @@ use std::{collections::VecDeque, sync::Arc};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
+    mailbox::Mailbox,
     message::{Outcome, ReplyPort},
     outbound::{Outbound, Outgoing},
     view::{ViewUpdate, Views},
@@ -35,6 +36,7 @@ impl Output {
 pub(crate) struct Gate {
     views: Arc<Views>,
     outbound: Arc<dyn Outbound>,
+    mailbox: Arc<Mailbox>,
     state: Mutex<GateState>,
     settled: Condvar,
 }
@@ -57,9 +59,14 @@ impl GateState {
 }
 
 impl Gate {
-    pub(crate) fn new(views: Arc<Views>, outbound: Arc<dyn Outbound>, durable: u64) -> Arc<Self> {
+    pub(crate) fn new(
+        views: Arc<Views>,
+        outbound: Arc<dyn Outbound>,
+        mailbox: Arc<Mailbox>,
+        durable: u64,
+    ) -> Arc<Self> {
         let state = GateState { appended: durable, durable, ..GateState::default() };
-        Arc::new(Self { views, outbound, state: Mutex::new(state), settled: Condvar::new() })
+        Arc::new(Self { views, outbound, mailbox, state: Mutex::new(state), settled: Condvar::new() })
     }
 
     /// Takes a turn's output. `appended` is the last sequence handed to the journal, this turn's records included; it must
@@ -71,6 +78,9 @@ impl Gate {
             if state.failed {
                 return;
             }
+            if state.durable < appended {
+                self.mailbox.begin_commit();
+            }
             state.waiting.push_back((appended, output));
         }
         self.pump();
@@ -78,9 +88,13 @@ impl Gate {
 
     /// The journal made every record up to `sequence` durable.
     pub(crate) fn durable(&self, sequence: u64) {
-        {
+        let is_last = {
             let mut state = self.state.lock();
             state.durable = state.durable.max(sequence);
+            state.durable >= state.appended
+        };
+        if is_last {
+            self.mailbox.end_commit();
         }
         self.settled.notify_all();
         self.pump();
@@ -118,6 +132,7 @@ impl Gate {
             state.poisoned |= poisoned;
             std::mem::take(&mut state.waiting)
         };
+        self.mailbox.end_commit();
         self.settled.notify_all();
         drop(dropped);
     }

@@ -40,6 +40,9 @@ pub struct Mailbox {
     queue: Mutex<Vec<Envelope>>,
     /// Whether a wake is on its way, so that a thousand senders cast once.
     scheduled: AtomicBool,
+    /// Whether a batch of the shard is on its way to the disk. What arrives meanwhile could not be durable before the batch
+    /// after it, so it waits here and makes that batch larger, instead of taking a turn of its own.
+    committing: AtomicBool,
     /// When the shard wants to be woken although nobody writes, in milliseconds since the epoch.
     next_due_ms: AtomicI64,
     actor: RwLock<Option<ActorRef<Wake>>>,
@@ -65,6 +68,7 @@ impl Mailbox {
             in_use: AtomicUsize::new(0),
             queue: Mutex::new(Vec::new()),
             scheduled: AtomicBool::new(false),
+            committing: AtomicBool::new(false),
             next_due_ms: AtomicI64::new(i64::MAX),
             actor: RwLock::new(None),
         })
@@ -105,13 +109,33 @@ impl Mailbox {
     /// Puts an envelope in, behind everything before it, and wakes the shard.
     pub fn deliver(&self, envelope: Envelope) {
         self.queue.lock().push(envelope);
-        self.wake();
+        self.wake_unless_committing();
     }
 
     /// Puts several envelopes in at once.
     pub fn deliver_all(&self, envelopes: impl IntoIterator<Item = Envelope>) {
         self.queue.lock().extend(envelopes);
-        self.wake();
+        self.wake_unless_committing();
+    }
+
+    fn wake_unless_committing(&self) {
+        if !self.committing.load(Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// A batch of the shard went to the journal.
+    pub(crate) fn begin_commit(&self) {
+        self.committing.store(true, Ordering::SeqCst);
+    }
+
+    /// Every batch of the shard is durable, or none ever will be: what has gathered gets its turn. Whoever delivers after
+    /// this looked at the queue finds the mark gone and wakes the shard itself.
+    pub(crate) fn end_commit(&self) {
+        self.committing.store(false, Ordering::SeqCst);
+        if !self.queue.lock().is_empty() {
+            self.wake();
+        }
     }
 
     /// Makes the shard take a turn soon.

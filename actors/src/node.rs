@@ -28,7 +28,7 @@ use crate::{
     payment::{Backoff, PaymentDriver, PaymentGateway, PaymentSettings},
     recovery::{self, RecoveryError, RecoveryProgress, RecoverySummary},
     router::Router,
-    settings::RuntimeSettings,
+    settings::{RuntimeSettings, SettingError},
     shard::{Probe, Shard, ShardFigures, ShardParts},
     snapshot_writer::{self, Job},
     supervisor::{Supervise, Supervisor},
@@ -63,6 +63,9 @@ pub enum NodeError {
     /// The recovery's thread ended early.
     #[error("the recovery was interrupted")]
     Interrupted,
+    /// A setting makes no sense.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The supervisor could not be started.
     #[error("the supervisor could not be started: {0}")]
     Supervisor(String),
@@ -115,12 +118,13 @@ impl Node {
     /// shard's mailbox, in order. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// [`NodeError::Thread`].
+    /// [`NodeError::Thread`], or [`NodeError::Setting`] for a senseless setting.
     pub fn open(
         parts: NodeParts,
         router: impl FnOnce(ShardCount, Arc<[Arc<Mailbox>]>) -> Arc<dyn Router>,
     ) -> Result<Self, NodeError> {
         let NodeParts { settings, payments, store, gateway, clock, probe } = parts;
+        settings.check()?;
         let shards = store.shards;
         let settings = Arc::new(settings);
         let mailboxes: Arc<[Arc<Mailbox>]> = shards.iter().map(|shard| Mailbox::new(shard, &settings)).collect();
@@ -307,6 +311,7 @@ impl NodeCore {
         let shards = ids.into_iter().map(|id| (id, Shard::new(self.shard_parts(id), now))).collect();
         let effects = &self.effects;
         let recovered = recovery::recover(
+            self.shards,
             shards,
             effects.journal.as_ref(),
             effects.snapshots.as_ref(),
@@ -319,13 +324,14 @@ impl NodeCore {
     fn prepare_run(&self, id: ShardId, shard: Shard) -> Option<ShardRun> {
         let index = usize::from(id.0);
         let outbound: Arc<dyn Outbound> = Arc::new(Arc::clone(&self.effects));
-        let gate = Gate::new(Arc::clone(&self.views), outbound, shard.figures().sequence);
+        let mailbox = Arc::clone(self.mailboxes.get(index)?);
+        let gate = Gate::new(Arc::clone(&self.views), outbound, Arc::clone(&mailbox), shard.figures().sequence);
         if let Some(slot) = self.gates.lock().get_mut(index) {
             *slot = Some(Arc::clone(&gate));
         }
         Some(ShardRun {
             shard: Box::new(shard),
-            mailbox: Arc::clone(self.mailboxes.get(index)?),
+            mailbox,
             gate,
             clock: self.clock.clone(),
             figures: Arc::clone(self.figures.get(index)?),
@@ -342,6 +348,23 @@ impl NodeCore {
             fatal: self.fatal.clone(),
             population: Arc::clone(&self.population),
             probe: self.probe.clone(),
+        }
+    }
+}
+
+impl Drop for Node {
+    /// Ends what a shutdown would have ended, without waiting for anything but the snapshot being written.
+    fn drop(&mut self) {
+        if let Some(ticker) = self.ticker.get() {
+            ticker.abort();
+        }
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.stop_children(None);
+            supervisor.stop(None);
+        }
+        if let Some((sender, thread)) = self.writer.lock().take() {
+            let _ = sender.send(Job::Stop);
+            let _ = thread.join();
         }
     }
 }

@@ -5,7 +5,9 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use holdfast_core::{Entity, EntityId, Event, ShardId, cart::Cart, order::Order, product::Product, stock::StockItem};
+use holdfast_core::{
+    Entity, EntityId, Event, ShardCount, ShardId, cart::Cart, order::Order, product::Product, stock::StockItem,
+};
 use holdfast_persistence::{EntityState, Journal, Record, SnapshotStore};
 use parking_lot::Mutex;
 
@@ -33,13 +35,15 @@ pub(crate) fn load(
 pub(crate) fn rebuild(
     journal: &dyn Journal,
     snapshots: &dyn SnapshotStore,
+    shards: ShardCount,
     shard: ShardId,
     entity: &EntityId,
 ) -> Result<Option<EntityState>, String> {
-    let snapshot = snapshots.load(shard, entity).map_err(|error| error.to_string())?;
+    // The watermark first: a snapshot may be newer than it, never older.
     let watermark = snapshots.watermark(shard).map_err(|error| error.to_string())?;
+    let snapshot = snapshots.load(shard, entity).map_err(|error| error.to_string())?;
     let rebuilt = Mutex::new(Ok(snapshot.map(|(_, state)| state)));
-    let from = BTreeMap::from([(shard, watermark + 1)]);
+    let from = only(shards, shard, watermark + 1);
     let take_in = |_: ShardId, _: u64, record: Record| {
         if record.entity == *entity {
             let mut state = rebuilt.lock();
@@ -50,6 +54,11 @@ pub(crate) fn rebuild(
     };
     journal.replay(&from, &take_in, &|_| {}).map_err(|error| error.to_string())?;
     rebuilt.into_inner()
+}
+
+/// Where a replay of one shard begins; of the others it skips everything.
+pub(crate) fn only(shards: ShardCount, shard: ShardId, from: u64) -> BTreeMap<ShardId, u64> {
+    shards.iter().map(|other| (other, if other == shard { from } else { u64::MAX })).collect()
 }
 
 fn apply(state: Option<EntityState>, entity: &EntityId, record: &Record) -> Result<Option<EntityState>, String> {

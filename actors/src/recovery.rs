@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use holdfast_core::ShardId;
+use holdfast_core::{ShardCount, ShardId};
 use holdfast_persistence::{Journal, JournalError, Record, ReplayProgress, SnapshotError, SnapshotStore};
 use parking_lot::Mutex;
 
@@ -83,8 +83,9 @@ impl RecoveryProgress {
     }
 }
 
-/// Brings `shards` to the state the store holds. Blocking.
+/// Brings `shards`, all or some of `count`, to the state the store holds. Blocking.
 pub(crate) fn recover(
+    count: ShardCount,
     shards: Vec<(ShardId, Shard)>,
     journal: &dyn Journal,
     snapshots: &dyn SnapshotStore,
@@ -103,7 +104,9 @@ pub(crate) fn recover(
             failure.lock().get_or_insert(RecoveryError::Replay { shard, sequence, source });
         }
     };
-    let from = watermarks.iter().map(|(shard, watermark)| (*shard, watermark + 1)).collect();
+    // Of shards that are not recovered now everything is skipped.
+    let start = |shard| (shard, watermarks.get(&shard).map_or(u64::MAX, |watermark| watermark + 1));
+    let from = count.iter().map(start).collect();
     journal.replay(&from, &take_in, &|so_far| progress.note(&so_far))?;
     if let Some(error) = failure.into_inner() {
         return Err(error);

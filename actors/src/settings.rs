@@ -1,7 +1,7 @@
 //! Every limit of the runtime, named, with its unit and its default. The edge reads them from the configuration's
 //! `[runtime]` section.
 
-use holdfast_core::order::CapturePolicy;
+use holdfast_core::order::{CapturePolicy, Order};
 use serde::{Deserialize, Serialize};
 
 /// The runtime's settings.
@@ -22,6 +22,9 @@ pub struct RuntimeSettings {
     pub mailbox_permits: usize,
     /// The most messages of one turn: the upper bound of a journal batch, in messages.
     pub turn_messages: usize,
+    /// A turn takes no further message once its journal records come to about so many bytes. With the largest single record
+    /// on top it must stay below the journal's `reserve_bytes`, which bounds a batch.
+    pub turn_bytes: usize,
     /// What a refused client is asked to wait, in milliseconds.
     pub retry_after_ms: u64,
     /// How often a shard with nothing to do looks at its deadlines, in milliseconds: the precision of every expiry.
@@ -41,7 +44,7 @@ pub struct RuntimeSettings {
     pub step_retry_ms: i64,
     /// After so many panics an entity is quarantined.
     pub quarantine_after: u8,
-    /// After so many failures within a minute a shard is not restarted and the process leaves.
+    /// A shard that dies more often than this within a minute is not restarted: the process leaves.
     pub shard_restarts_per_minute: u32,
 }
 
@@ -65,6 +68,56 @@ impl From<CaptureSetting> for CapturePolicy {
     }
 }
 
+/// A setting that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("runtime.{setting} must be from {min} to {max}, not {given}")]
+pub struct SettingError {
+    /// Its name.
+    pub setting: &'static str,
+    /// What it is.
+    pub given: i128,
+    /// The least it may be.
+    pub min: i128,
+    /// The most it may be.
+    pub max: i128,
+}
+
+/// The longest span of time a setting may name, in milliseconds: ten years.
+const LONGEST_MS: i128 = 10 * 365 * 24 * 60 * 60 * 1_000;
+
+impl RuntimeSettings {
+    /// Refuses what would stop or break a shard.
+    ///
+    /// # Errors
+    /// [`SettingError`] naming the first senseless setting.
+    pub fn check(&self) -> Result<(), SettingError> {
+        let counted = |units: usize| i128::try_from(units).unwrap_or(i128::MAX);
+        let bounds = [
+            ("hold_ttl_ms", i128::from(self.hold_ttl_ms), 1, LONGEST_MS),
+            ("cart_ttl_ms", i128::from(self.cart_ttl_ms), 1, LONGEST_MS),
+            ("checkout_deadline_ms", i128::from(self.checkout_deadline_ms), 1, LONGEST_MS),
+            ("max_order_lines", counted(self.max_order_lines), 1, counted(Order::MAX_LINES)),
+            ("mailbox_permits", counted(self.mailbox_permits), 1, 10_000_000),
+            ("turn_messages", counted(self.turn_messages), 1, 1_000_000),
+            ("turn_bytes", counted(self.turn_bytes), 1, 1 << 30),
+            ("tick_ms", i128::from(self.tick_ms), 1, 1_000),
+            ("passivate_after_ms", i128::from(self.passivate_after_ms), 1, LONGEST_MS),
+            ("max_live_entities", counted(self.max_live_entities), 1, i128::MAX),
+            ("checkpoint_records", i128::from(self.checkpoint_records), 1, i128::MAX),
+            ("checkpoint_interval_ms", i128::from(self.checkpoint_interval_ms), 1, LONGEST_MS),
+            ("checkpoint_slice", counted(self.checkpoint_slice), 1, 1_000_000),
+            ("step_retry_ms", i128::from(self.step_retry_ms), 1, LONGEST_MS),
+            ("quarantine_after", i128::from(self.quarantine_after), 1, 255),
+        ];
+        for (setting, given, min, max) in bounds {
+            if given < min || given > max {
+                return Err(SettingError { setting, given, min, max });
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Default for RuntimeSettings {
     fn default() -> Self {
         Self {
@@ -75,6 +128,7 @@ impl Default for RuntimeSettings {
             capture: CaptureSetting::OnShipment,
             mailbox_permits: 8_192,
             turn_messages: 1_024,
+            turn_bytes: 1 << 20,
             retry_after_ms: 1_000,
             tick_ms: 100,
             passivate_after_ms: 5 * 60 * 1_000,
@@ -86,5 +140,23 @@ impl Default for RuntimeSettings {
             quarantine_after: 3,
             shard_restarts_per_minute: 5,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_make_sense() {
+        assert_eq!(RuntimeSettings::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_setting_that_would_stop_a_shard_is_refused_by_name() {
+        let settings = RuntimeSettings { turn_messages: 0, ..RuntimeSettings::default() };
+        assert_eq!(settings.check().expect_err("refused").setting, "turn_messages");
+        let settings = RuntimeSettings { hold_ttl_ms: -5, ..RuntimeSettings::default() };
+        assert_eq!(settings.check().expect_err("refused").setting, "hold_ttl_ms");
     }
 }

@@ -27,7 +27,7 @@ pub(crate) enum Supervise {
 #[derive(Default)]
 pub(crate) struct Wards {
     shards: Vec<(ActorId, ShardId)>,
-    deaths: VecDeque<Timestamp>,
+    deaths: VecDeque<(Timestamp, ShardId)>,
 }
 
 impl Actor for Supervisor {
@@ -71,9 +71,10 @@ impl Supervisor {
         metrics::counter!("holdfast_shard_restarts_total").increment(1);
         tracing::error!(shard = shard.0, error, "a shard died and will be recovered");
         let now = self.node.clock.now();
-        wards.deaths.retain(|death| death.saturating_add_millis(MINUTE_MS) > now);
-        wards.deaths.push_back(now);
-        if wards.deaths.len() > self.node.settings.shard_restarts_per_minute as usize {
+        wards.deaths.retain(|(death, _)| death.saturating_add_millis(MINUTE_MS) > now);
+        wards.deaths.push_back((now, shard));
+        let deaths = wards.deaths.iter().filter(|(_, died)| *died == shard).count();
+        if deaths > self.node.settings.shard_restarts_per_minute as usize {
             self.node.fatal.raise(&format!("shard {} keeps dying: {error}", shard.0));
             return;
         }

@@ -52,6 +52,9 @@ pub enum CodecError {
     /// The entity id is not one.
     #[error("the entity id is malformed")]
     EntityId,
+    /// The value is of another entity or version than what it is stored as.
+    #[error("the value is of another entity or version than what it is stored as")]
+    Misplaced,
     /// The fixed fields in front of the payload are cut short.
     #[error("the bytes end before the payload begins")]
     CutShort,
@@ -192,3 +195,6 @@ fn decode_within<T: DeserializeOwned>(payload: &[u8], config: impl Config) -> Re
         trailing => Err(CodecError::Trailing { trailing: trailing as u64 }),
     }
 }
+
+#[cfg(test)]
+mod tests;

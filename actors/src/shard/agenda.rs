@@ -51,7 +51,7 @@ impl Shard {
         }
         for _ in 0..DUE_PER_TURN {
             match self.agenda.first() {
-                Some((due, _)) if *due <= self.now => {}
+                Some((due, _)) if *due <= self.now && !self.is_full() => {}
                 _ => break,
             }
             let Some((_, address)) = self.agenda.pop_first() else { break };

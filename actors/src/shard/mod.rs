@@ -15,6 +15,7 @@ mod recover;
 mod residence;
 mod serve;
 mod table;
+mod weight;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -105,6 +106,8 @@ pub(crate) struct Shard {
     // Of this turn.
     tally: Tally,
     records: Vec<Record>,
+    /// About the size of `records` in the journal.
+    staged_bytes: usize,
     output: Output,
     unseen: Vec<EntityId>,
     /// Entities the current message has changed: rebuilt if it panics.
@@ -139,6 +142,7 @@ impl Shard {
             reported: 0,
             tally: Tally::default(),
             records: Vec::new(),
+            staged_bytes: 0,
             output: Output::default(),
             unseen: Vec::new(),
             touching: Vec::new(),
@@ -152,11 +156,19 @@ impl Shard {
         self.run_due();
         for envelope in inbox.take(self.parts.settings.turn_messages) {
             self.receive(envelope);
+            if self.is_full() {
+                break;
+            }
         }
         self.sweep_idle();
         self.checkpoint_slice();
         self.hand_over(gate);
         self.report_population();
+    }
+
+    /// Whether the turn's batch has come near the journal's limit: the rest waits for the next turn.
+    fn is_full(&self) -> bool {
+        self.staged_bytes >= self.parts.settings.turn_bytes
     }
 
     /// Adds to the node's count what this shard's has changed by.
@@ -277,7 +289,9 @@ impl Shard {
         for event in events {
             live.entity.apply(&event);
             let version = live.entity.version();
-            self.records.push(Record { entity: address.clone(), version, at: now, event: E::journaled(event) });
+            let event = E::journaled(event);
+            self.staged_bytes += weight::weight(&event);
+            self.records.push(Record { entity: address.clone(), version, at: now, event });
         }
         live.touched = now;
         if !std::mem::replace(&mut live.dirty, true) {
@@ -308,6 +322,7 @@ impl Shard {
     fn hand_over(&mut self, gate: &Arc<Gate>) {
         self.collect_views();
         let records = std::mem::take(&mut self.records);
+        self.staged_bytes = 0;
         let output = std::mem::take(&mut self.output);
         self.metrics.note_turn(&std::mem::take(&mut self.tally), records.len(), output.answers.len());
         let first_seq = self.sequence + 1;

@@ -46,6 +46,10 @@ impl StepId {
 impl Shard {
     /// Gives an order a command that is not a client's; a refusal means it was answered before.
     pub(super) fn order_command(&mut self, order: OrderId, command: OrderCommand) {
+        if let (Some(call), Some(pursuit)) = (answered_call(&command), self.pursuits.get_mut(&order)) {
+            // Answered: if the order should ever owe the same call again, it is asked again.
+            pursuit.asked.retain(|step| *step != StepId::Gateway(call));
+        }
         match self.decide::<Order>(&order, command) {
             Ok(events) => {
                 self.commit::<Order>(&order, events);
@@ -131,6 +135,7 @@ impl Shard {
     pub(super) fn run_retries(&mut self) {
         while let Some((due, order)) = self.retries.first().copied()
             && due <= self.now
+            && !self.is_full()
         {
             self.retries.pop_first();
             if let Some(pursuit) = self.pursuits.get_mut(&order) {
@@ -142,6 +147,8 @@ impl Shard {
                 });
                 if let Err(error) = handled {
                     tracing::error!(%order, %error, "an order could not be pursued");
+                    let again = self.now.saturating_add_millis(self.parts.settings.step_retry_ms);
+                    self.retry_at(order, again);
                 }
             }
         }
@@ -184,5 +191,16 @@ impl Shard {
 
     fn is_here_and_ready(&self, sku: &SkuId) -> bool {
         self.home_of(sku) == self.parts.id && self.tables.stock.is_ready(sku)
+    }
+}
+
+/// The gateway call that a command is the answer to.
+fn answered_call(command: &OrderCommand) -> Option<GatewayCall> {
+    match command {
+        OrderCommand::RecordAuthorization(_) => Some(GatewayCall::Authorize),
+        OrderCommand::RecordCapture(_) => Some(GatewayCall::Capture),
+        OrderCommand::RecordVoid => Some(GatewayCall::Void),
+        OrderCommand::RecordRefund { refund, .. } => Some(GatewayCall::Refund(*refund)),
+        _ => None,
     }
 }

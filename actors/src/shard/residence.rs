@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::CommandError,
-    message::{Envelope, Internal},
+    message::{Envelope, Internal, Reply},
     outbound::Outgoing,
 };
 
@@ -104,7 +104,13 @@ impl Shard {
             (EntityId::Order(order), _) => self.install_as::<Order>(order, None),
         };
         if let EntityId::Order(order) = entity {
-            self.pursue_again(*order);
+            let pursued = self.guarded(|shard| {
+                shard.pursue_again(*order);
+                Ok(Reply::Done)
+            });
+            if let Err(error) = pursued {
+                tracing::error!(%order, %error, "an order could not be pursued");
+            }
         }
         for envelope in waiting {
             self.receive(envelope);
@@ -115,15 +121,10 @@ impl Shard {
         let address = E::address(key);
         let now = self.now;
         let table: &mut Table<E> = E::table_mut(&mut self.tables);
+        // Nothing waits for it: it was asked for by an earlier life of this shard, and may be behind what is in memory.
+        let Some(Trouble::Loading(_)) = table.troubled.get(key) else { return Vec::new() };
+        let Some(Trouble::Loading(waiting)) = table.troubled.remove(key) else { return Vec::new() };
         table.cold.remove(key);
-        let waiting = match table.troubled.remove(key) {
-            Some(Trouble::Loading(waiting)) => waiting,
-            Some(Trouble::Quarantined) => {
-                table.troubled.insert(key.clone(), Trouble::Quarantined);
-                return Vec::new();
-            }
-            None => Vec::new(),
-        };
         if let Some(entity) = state {
             let mut live = Box::new(Live::new(entity, now));
             // Rebuilt or activated: whether its snapshot is current is not known here, and one more snapshot is harmless.

@@ -252,3 +252,19 @@ async fn a_full_mailbox_refuses_at_once_and_other_shards_go_on() {
     }
     assert!(overloaded > 0, "eight permits and two thousand buyers");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cart_in_one_currency_is_not_ordered_in_another() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    shop.stock("HP-1", 10).await;
+    let cart = CartId::from_u128(0xca57);
+    shop.commerce().create_cart(cart, Currency::USD).await.expect("created");
+    shop.commerce().add_item(cart, sku("HP-1"), quantity(1), None).await.expect("added");
+    let mut order = request(1, &[]);
+    order.source = CheckoutSource::Cart { cart, expected_version: None };
+    let refused = shop.commerce().checkout(order).await.expect_err("the price is in EUR");
+    assert_eq!(refused, CheckoutError::MixedCurrencies);
+    assert_eq!(shop.commerce().cart(cart).await.expect("there").state(), CartState::Open);
+    shop.close().await;
+}

@@ -14,7 +14,7 @@ use holdfast_core::{
     product::ProductDetails,
     stock::{SalePolicy, StockLevel},
 };
-use holdfast_persistence::{Store, StoreOptions};
+use holdfast_persistence::{Store, StoreError, StoreOptions};
 use tokio::runtime::{Builder, Runtime};
 
 /// The start of every test's time: 2026-01-01T00:00:00Z.
@@ -35,6 +35,10 @@ pub(crate) struct Setup {
     pub(crate) settings: RuntimeSettings,
     pub(crate) probe: Option<Probe>,
     pub(crate) late_ms: Option<u64>,
+    /// When its time starts, after [`START`], in milliseconds.
+    pub(crate) starts_after_ms: i64,
+    /// A journal that takes only small batches, so that a test reaches the limit with little.
+    pub(crate) small_batches: bool,
 }
 
 impl Shop {
@@ -45,13 +49,20 @@ impl Shop {
     pub(crate) async fn open_with(dir: &Path, setup: Setup) -> Self {
         let mut options = StoreOptions::default();
         options.journal.segment_bytes = 16 << 20;
-        let store = Store::open(dir, &options).expect("the store opens");
+        let mut settings = RuntimeSettings { tick_ms: 10, ..setup.settings };
+        if setup.small_batches {
+            options.journal.record_limit_bytes = 16 << 10;
+            options.journal.frame_limit_bytes = 256 << 10;
+            options.journal.reserve_bytes = 256 << 10;
+            settings.turn_bytes = 64 << 10;
+        }
+        let store = open_store(dir, &options).await;
         let mut sandbox = SandboxSettings::default();
         sandbox.late_ms = setup.late_ms.unwrap_or(sandbox.late_ms);
         let gateway = Arc::new(SandboxGateway::new(&sandbox));
-        let clock = Clock::manual(START);
+        let clock = Clock::manual(START.saturating_add_millis(setup.starts_after_ms));
         let parts = NodeParts {
-            settings: RuntimeSettings { tick_ms: 10, ..setup.settings },
+            settings,
             payments: PaymentSettings::default(),
             store,
             gateway: Arc::clone(&gateway) as _,
@@ -137,6 +148,18 @@ impl Shop {
         let arrived = tokio::time::timeout(Duration::from_secs(20), arrive).await;
         arrived
             .unwrap_or_else(|_| panic!("{sku} never had {held} held and {allocated} allocated: {:?}", self.level(sku)))
+    }
+}
+
+/// Opens the store; waits while the journal's writer of a node that has just ended still finishes its last batch.
+async fn open_store(dir: &Path, options: &StoreOptions) -> Store {
+    let mut left = 2_000;
+    loop {
+        match Store::open(dir, options) {
+            Err(StoreError::Locked { .. }) if left > 0 => left -= 1,
+            opened => return opened.expect("the store opens"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

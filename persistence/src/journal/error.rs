@@ -94,6 +94,9 @@ pub enum Damage {
     /// The header's own numbers contradict the file's name or its neighbors.
     #[error("the segment header does not continue the segment before it")]
     HeaderMismatch,
+    /// The header says that nothing was written to the segment yet, but something was.
+    #[error("the segment header says that nothing was written to it yet, but something was")]
+    SpareNotEmpty,
     /// There is no frame where one is known to have been.
     #[error("a frame is missing here (the journal goes on at record {next_lsn} elsewhere)")]
     FrameMissing {

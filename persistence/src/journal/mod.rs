@@ -11,6 +11,8 @@ mod catalog;
 pub mod disk;
 mod error;
 mod frame;
+#[cfg(test)]
+mod hostile_bytes;
 mod inspect;
 mod options;
 mod prepare;

@@ -56,13 +56,16 @@ struct SlotState {
     ready: Option<Spare>,
     no_space: bool,
     next_generation: u64,
+    /// The writer has taken a spare and not begun it durably yet. Nothing is made until then: recovery relies on at most
+    /// one segment that is not begun.
+    beginning: bool,
     closing: bool,
 }
 
 impl SpareSlot {
     pub(super) fn new(ready: Option<Spare>, next_generation: u64) -> Self {
         Self {
-            state: Mutex::new(SlotState { ready, no_space: false, next_generation, closing: false }),
+            state: Mutex::new(SlotState { ready, no_space: false, next_generation, beginning: false, closing: false }),
             changed: Condvar::new(),
             no_space: AtomicBool::new(false),
         }
@@ -73,8 +76,8 @@ impl SpareSlot {
         self.no_space.load(Ordering::Relaxed)
     }
 
-    /// Takes the spare, waiting for one that is being made. `None` when the disk is full (tried once more just now) or
-    /// the preparer has ended.
+    /// Takes the spare, waiting for one that is being made. To be followed by [`SpareSlot::begun`]. `None` when the disk
+    /// is full (tried once more just now) or the preparer has ended.
     pub(super) fn take(&self) -> Option<Spare> {
         let mut state = self.state.lock();
         // The writer needs it now: have a full disk tried again before giving up.
@@ -82,7 +85,7 @@ impl SpareSlot {
         self.changed.notify_all();
         loop {
             if let Some(spare) = state.ready.take() {
-                self.changed.notify_all();
+                state.beginning = true;
                 return Some(spare);
             }
             if state.no_space || state.closing {
@@ -90,6 +93,12 @@ impl SpareSlot {
             }
             self.changed.wait(&mut state);
         }
+    }
+
+    /// The spare that was taken is begun, durably: the next one is wanted.
+    pub(super) fn begun(&self) {
+        self.state.lock().beginning = false;
+        self.changed.notify_all();
     }
 
     /// Ends the preparer, and whoever waits for it.
@@ -110,7 +119,7 @@ impl SpareSlot {
             if state.closing {
                 return None;
             }
-            if state.ready.is_none() {
+            if state.ready.is_none() && !state.beginning {
                 if !state.no_space {
                     return Some(state.next_generation);
                 }

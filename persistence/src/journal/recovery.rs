@@ -1,7 +1,7 @@
 //! Makes a journal directory ready to be written after whatever ended the last process: cuts the torn tail, removes
 //! leftovers, and says where the journal goes on.
 //!
-//! Invariant: nothing is changed before the whole survey succeeded, and only bytes that were never acknowledged are.
+//! Invariant: nothing is changed before the whole survey succeeded, and then only bytes that were never acknowledged.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub(super) fn recover(
     })?;
     remove_leftovers(disk, &found)?;
     let active = match found.begun.last() {
-        Some(last) => Some(reopen(last, found.end, found.torn.as_ref(), options)?),
+        Some(last) => Some(reopen(last, &found, options)?),
         None => None,
     };
     let spare = found.spare.take().map(|spare| Spare {
@@ -80,20 +80,21 @@ fn remove_leftovers(disk: &dyn Disk, found: &Survey) -> Result<(), JournalError>
     Ok(())
 }
 
-/// Makes the last begun segment ready for its next frame: zeros behind its end, and its full length.
-fn reopen(last: &Begun, end: u64, torn: Option<&TornTail>, options: &JournalOptions) -> Result<Active, JournalError> {
+/// Makes the last begun segment ready for its next frame: zeros behind its end, its full length, and its last frame
+/// durable for certain. If the last process ended because a sync failed, the kernel may show that frame from memory and
+/// never write it; so what was last written is written again, byte for byte, and synced.
+fn reopen(last: &Begun, found: &Survey, options: &JournalOptions) -> Result<Active, JournalError> {
     let segment = &last.segment;
     let capacity = segment.file_bytes.max(options.segment_bytes);
-    let grown = capacity > segment.file_bytes;
-    let write = |from, to| write_zeros(&*segment.file, from, to).map_err(|source| segment.io("write", source));
-    if let Some(torn) = torn {
-        write(end, end + torn.bytes)?;
-    }
-    if grown {
-        write(segment.file_bytes, capacity)?;
-    }
-    if grown || torn.is_some() {
-        segment.file.sync_data().map_err(|source| segment.io("sync", source))?;
-    }
-    Ok(Active { file: segment.file.clone(), generation: last.header.generation, offset: end, capacity })
+    let len = usize::try_from(found.end - found.last_frame).unwrap_or(usize::MAX);
+    let written_last = segment.read(found.last_frame, len)?;
+    let torn_bytes = found.torn.as_ref().map_or(0, |torn| torn.bytes);
+    segment
+        .file
+        .write_at(&written_last, found.last_frame)
+        .and_then(|()| write_zeros(&*segment.file, found.end, found.end + torn_bytes))
+        .and_then(|()| write_zeros(&*segment.file, segment.file_bytes, capacity))
+        .map_err(|source| segment.io("write", source))?;
+    segment.file.sync_data().map_err(|source| segment.io("sync", source))?;
+    Ok(Active { file: segment.file.clone(), generation: last.header.generation, offset: found.end, capacity })
 }

@@ -30,7 +30,7 @@ use super::{
     shared::Shared,
     writer::Writer,
 };
-use crate::record::Record;
+use crate::{record::Record, store::atomic_file::create_directory};
 
 thread_local! {
     /// Where each calling thread encodes: reused, so that an append allocates nothing but its completion.
@@ -62,7 +62,7 @@ impl SegmentJournal {
         shards: ShardCount,
         options: JournalOptions,
     ) -> Result<(Self, Option<TornTail>), JournalError> {
-        std::fs::create_dir_all(dir).map_err(|source| JournalError::Io {
+        create_directory(dir).map_err(|source| JournalError::Io {
             action: "create",
             path: dir.to_path_buf(),
             source,
@@ -115,15 +115,8 @@ impl SegmentJournal {
         };
         let path = disk.path("");
         let io = |source| JournalError::Io { action: "start a thread for", path: path.clone(), source };
-        let mut journal = Self {
-            disk,
-            shared,
-            identity,
-            options,
-            retention: RwLock::new(()),
-            writer: None,
-            preparer: None,
-        };
+        let mut journal =
+            Self { disk, shared, identity, options, retention: RwLock::new(()), writer: None, preparer: None };
         journal.preparer = Some(journal.spawn_preparer().map_err(io)?);
         let spawned = thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run());
         journal.writer = Some(spawned.map_err(io)?);
@@ -133,7 +126,7 @@ impl SegmentJournal {
     fn spawn_preparer(&self) -> std::io::Result<JoinHandle<()>> {
         let (disk, shared, identity) = (Arc::clone(&self.disk), Arc::clone(&self.shared), self.identity);
         let (bytes, retry) = (self.options.segment_bytes, Duration::from_millis(self.options.space_retry_ms));
-        thread::Builder::new().name("journal-preparer".to_owned()).spawn(move || {
+        thread::Builder::new().name("journal-prepare".to_owned()).spawn(move || {
             if let Err(error) = prepare::run(&*disk, &shared.spares, identity, bytes, retry) {
                 shared.fail(error);
                 shared.spares.close();
@@ -155,6 +148,11 @@ impl SegmentJournal {
     pub fn is_in(dir: &Path) -> bool {
         let names = FsDisk::new(dir, Access::Read).list().unwrap_or_default();
         names.iter().any(|name| segment::generation_of(name).is_some())
+    }
+
+    /// Keeps `lock` for as long as anything may be written.
+    pub(crate) fn keep(&self, lock: Arc<dyn Send + Sync>) {
+        self.shared.kept.get_or_init(|| lock);
     }
 
     /// Encodes the whole batch into `out`.

@@ -21,6 +21,8 @@ pub(super) struct Shared {
     /// Bytes left in the segment being written.
     room: AtomicU64,
     pub(super) stats: Counts,
+    /// What must outlive the last write: the data directory's lock.
+    pub(super) kept: OnceLock<Arc<dyn Send + Sync>>,
 }
 
 impl Shared {
@@ -33,6 +35,7 @@ impl Shared {
             spares,
             room: AtomicU64::new(room),
             stats: Counts::default(),
+            kept: OnceLock::new(),
         }
     }
 

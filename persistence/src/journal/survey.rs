@@ -55,6 +55,8 @@ pub(super) struct Survey {
     pub(super) stillborn: Option<String>,
     /// Where the next frame of the last begun segment goes, in bytes.
     pub(super) end: u64,
+    /// Where the last frame of the last begun segment begins, in bytes; its header if it has no frame.
+    pub(super) last_frame: u64,
     /// The number of the next record.
     pub(super) next_lsn: u64,
     /// Per shard, the sequence number of its next record.
@@ -111,9 +113,13 @@ pub(super) fn survey(
             check_continues(begun, survey.next_lsn, &survey.next_seqs)?;
         }
         let mut scan = Scan::new(begun.segment.clone(), &begun.header);
+        survey.last_frame = 0;
         let reason = loop {
             match scan.next()? {
-                Step::Chunk(chunk) => visit(&mut scan, &chunk)?,
+                Step::Chunk(chunk) => {
+                    visit(&mut scan, &chunk)?;
+                    survey.last_frame = chunk.frames.last().map_or(0, |frame| chunk.offset + frame.range.start as u64);
+                }
                 Step::End(reason) => break reason,
             }
         };
@@ -168,6 +174,7 @@ fn judge_headers(
         spare: None,
         stillborn: None,
         end: 0,
+        last_frame: 0,
         next_lsn: 1,
         next_seqs: vec![1; shards.get().into()],
         torn: None,
@@ -184,9 +191,11 @@ fn judge_headers(
             continue;
         }
         let header = judge_header(header, generation, &segment, store, shards)?;
-        let after_spare = survey.spare.is_some();
-        if after_spare || (header.is_spare() && !untouched) {
+        if survey.spare.is_some() {
             return Err(segment.damaged(0, Damage::HeaderMismatch));
+        }
+        if header.is_spare() && !untouched {
+            return Err(segment.damaged(0, Damage::SpareNotEmpty));
         }
         if header.is_spare() {
             survey.spare = Some(Begun { segment, header });

@@ -5,6 +5,7 @@
 //! hears the same error, in order.
 
 use std::{
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -89,15 +90,14 @@ impl Writer {
             Some(active) if active.offset + bytes <= active.capacity => active,
             full => self.begin_next(full)?,
         };
-        let io = |action| {
-            let path = self.disk.path(&segment::file_name(active.generation));
-            move |source| JournalError::Io { action, path, source }
-        };
         let place = Place { generation: active.generation, first_lsn: self.next_lsn, count: frame.records };
         frame::seal(&mut frame.bytes, Seed::of_store(self.identity.store), place);
-        active.file.write_at(&frame.bytes, active.offset).map_err(io("write"))?;
+        active
+            .file
+            .write_at(&frame.bytes, active.offset)
+            .map_err(|source| self.fault("write", place.generation, source))?;
         let synced = meters.time(|| active.file.sync_data());
-        synced.map_err(io("sync"))?;
+        synced.map_err(|source| self.fault("sync", place.generation, source))?;
         active.offset += bytes;
         self.next_lsn += u64::from(frame.records);
         for entry in &frame.entries {
@@ -113,6 +113,10 @@ impl Writer {
         Ok(())
     }
 
+    fn fault(&self, action: &'static str, generation: u64, source: io::Error) -> JournalError {
+        JournalError::Io { action, path: self.disk.path(&segment::file_name(generation)), source }
+    }
+
     /// Begins the next segment: its header says where it goes on, and is durable before any frame is in it.
     fn begin_next(&self, full: Option<Active>) -> Result<Active, JournalError> {
         let Some(spare) = self.shared.spares.take() else {
@@ -125,13 +129,11 @@ impl Writer {
             first_lsn: self.next_lsn,
             next_seqs: self.next_seqs.clone(),
         };
-        let io = |action| {
-            let path = self.disk.path(&segment::file_name(spare.generation));
-            move |source| JournalError::Io { action, path, source }
-        };
-        spare.file.write_at(&header.encode(), 0).map_err(io("write"))?;
-        spare.file.sync_data().map_err(io("sync"))?;
+        let fault = |action| move |source| self.fault(action, spare.generation, source);
+        spare.file.write_at(&header.encode(), 0).map_err(fault("write"))?;
+        spare.file.sync_data().map_err(fault("sync"))?;
         self.shared.stats.count_sync();
+        self.shared.spares.begun();
         let offset = header.bytes() as u64;
         self.shared.catalog.begin(header);
         let Spare { file, generation, capacity } = spare;

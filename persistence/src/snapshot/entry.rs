@@ -51,11 +51,11 @@ pub fn decode_snapshot(entity: &EntityId, bytes: &[u8]) -> Result<(u64, EntitySt
     let version = fields.u64().ok_or(CodecError::CutShort)?;
     let kind = kind_of(kind).ok_or(CodecError::UnknownKind(kind))?;
     if kind != entity.kind() {
-        return Err(CodecError::EntityId);
+        return Err(CodecError::Misplaced);
     }
     let state = codec::decode_state(codec, schema, kind, fields.rest())?;
     if state.version() != version || state.id() != *entity {
-        return Err(CodecError::EntityId);
+        return Err(CodecError::Misplaced);
     }
     Ok((version, state))
 }

@@ -7,6 +7,11 @@
 mod entry;
 mod sled_store;
 
+use std::{
+    io::{self, ErrorKind},
+    path::PathBuf,
+};
+
 use holdfast_core::{EntityId, ShardId};
 
 pub use entry::{EncodedSnapshot, decode_snapshot, encode_snapshot};
@@ -24,10 +29,10 @@ pub enum SnapshotError {
         /// What was tried, as a verb.
         action: &'static str,
         /// The store's directory.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What it said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The database underneath panicked: its files are damaged.
     #[error("the snapshot store in {} is damaged: it panicked while asked to {action}", path.display())]
@@ -35,7 +40,7 @@ pub enum SnapshotError {
         /// What was tried, as a verb.
         action: &'static str,
         /// The store's directory.
-        path: std::path::PathBuf,
+        path: PathBuf,
     },
     /// An entry fails its checksum or has an impossible key.
     #[error("a snapshot entry of shard {} is damaged ({what})", shard.0)]
@@ -49,13 +54,13 @@ pub enum SnapshotError {
     #[error("the snapshot store in {} belongs to another store", path.display())]
     Foreign {
         /// The store's directory.
-        path: std::path::PathBuf,
+        path: PathBuf,
     },
     /// The database holds entries but not the entry that says whose it is.
     #[error("the snapshot store in {} has lost its identity entry", path.display())]
     NoIdentity {
         /// The store's directory.
-        path: std::path::PathBuf,
+        path: PathBuf,
     },
     /// An entry is intact but cannot be understood or made.
     #[error("a snapshot cannot be read or made")]
@@ -63,9 +68,14 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
-    /// Whether the files themselves are broken, so that starting over from the journal is the cure.
-    pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Panicked { .. } | Self::Damaged { .. } | Self::NoIdentity { .. } | Self::Io { .. })
+    /// Whether the files themselves are broken, so that starting over from the journal is the cure. A disk that fails or
+    /// is full, or a directory that may not be read, is not cured that way.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Panicked { .. } | Self::Damaged { .. } | Self::NoIdentity { .. } => true,
+            Self::Io { source, .. } => matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
+            Self::Foreign { .. } | Self::Codec(_) => false,
+        }
     }
 }
 

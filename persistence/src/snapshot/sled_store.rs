@@ -10,6 +10,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 use holdfast_core::{EntityId, ShardId};
@@ -17,7 +18,13 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{EncodedSnapshot, SnapshotError, SnapshotStore, decode_snapshot, entry};
-use crate::{codec, codec::CodecError, event_type::kind_of, state::EntityState, store::OptionError};
+use crate::{
+    codec,
+    codec::CodecError,
+    event_type::kind_of,
+    state::EntityState,
+    store::{OptionError, atomic_file::create_directory},
+};
 
 /// Entries per leaf: small, because a checkpoint rewrites the leaves of scattered keys.
 const LEAF_FANOUT: usize = 64;
@@ -61,6 +68,8 @@ pub(crate) struct SledSnapshots {
     /// Handles of readers that are not reading just now. A handle is costly to make and cannot be shared.
     readers: Mutex<Vec<sled::Tree<LEAF_FANOUT>>>,
     path: PathBuf,
+    /// What must outlive the last write: the data directory's lock.
+    kept: OnceLock<Arc<dyn Send + Sync>>,
 }
 
 impl SledSnapshots {
@@ -72,9 +81,13 @@ impl SledSnapshots {
             .cache_capacity_bytes(cache_bytes)
             .zstd_compression_level(1)
             .flush_every_ms(None);
-        let db = guarded("open", path, || config.open())?;
+        let db = guarded("open", path, || {
+            create_directory(path)?;
+            config.open()
+        })?;
         let reader = (*db).clone();
-        Ok(Self { writer: Mutex::new(db), readers: Mutex::new(vec![reader]), path: path.to_path_buf() })
+        let (writer, readers) = (Mutex::new(db), Mutex::new(vec![reader]));
+        Ok(Self { writer, readers, path: path.to_path_buf(), kept: OnceLock::new() })
     }
 
     /// Whether it holds nothing, or snapshots of `store`.
@@ -91,6 +104,11 @@ impl SledSnapshots {
     /// Makes an empty database the one of `store`.
     pub(crate) fn claim(&self, store: [u8; 16]) -> Result<(), SnapshotError> {
         self.put("claim", std::iter::once((IDENTITY_KEY.to_vec(), identity(store).to_vec())))
+    }
+
+    /// Keeps `lock` for as long as the database is open.
+    pub(crate) fn keep(&self, lock: Arc<dyn Send + Sync>) {
+        self.kept.get_or_init(|| lock);
     }
 
     /// Checks every entry's checksum without decoding it.

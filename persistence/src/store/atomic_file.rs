@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
@@ -22,6 +22,19 @@ pub(super) fn write(dir: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<(
     file.sync_all().map_err(io("sync"))?;
     std::fs::rename(&aside, &path).map_err(io("rename into place"))?;
     sync_directory(dir)
+}
+
+/// Makes `dir` and what is missing above it, each durable in its parent.
+pub(crate) fn create_directory(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_directory(parent)?;
+    match std::fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(parent)?.sync_all(),
+    }
 }
 
 /// Makes the names in `dir` durable.

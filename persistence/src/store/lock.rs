@@ -16,7 +16,7 @@ pub(super) const FILE: &str = "lock";
 /// Held for as long as it lives.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -39,6 +39,14 @@ impl DirectoryLock {
         file.set_len(0).map_err(io("write"))?;
         file.rewind().map_err(io("write"))?;
         writeln!(file, "{}", std::process::id()).map_err(io("write"))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough when a child process that was just started still has a copy of it. If it fails,
+        // closing it is what is left to do.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }

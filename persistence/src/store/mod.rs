@@ -12,7 +12,7 @@
 //! Invariant: what opens fits together. Journal and snapshots carry the store id of the meta file, the number of shards
 //! is the one the directory was made with, and no snapshot is ahead of the journal.
 
-mod atomic_file;
+pub(crate) mod atomic_file;
 mod lock;
 mod meta;
 mod options;
@@ -36,7 +36,7 @@ use crate::{
 use lock::DirectoryLock;
 use meta::Meta;
 
-/// An open data directory. It stays locked until this is dropped.
+/// An open data directory. It stays locked for as long as its journal or its snapshots are in use.
 pub struct Store {
     /// The journal: the truth.
     pub journal: Arc<dyn Journal>,
@@ -48,7 +48,6 @@ pub struct Store {
     pub secret: [u8; 32],
     /// What had to be put right while opening.
     pub recoveries: Vec<Recovery>,
-    _lock: DirectoryLock,
 }
 
 /// Something that was put right while the directory was opened. Nothing acknowledged was lost by it.
@@ -181,8 +180,9 @@ impl Store {
     /// [`StoreError`], naming the file and what to do. Nothing is changed then.
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
         options.validate()?;
-        std::fs::create_dir_all(dir).map_err(io_error("create", dir))?;
-        let lock = DirectoryLock::take(dir)?;
+        atomic_file::create_directory(dir).map_err(io_error("create", dir))?;
+        refuse_foreign(dir)?;
+        let lock = Arc::new(DirectoryLock::take(dir)?);
         let meta = match Meta::read(dir)? {
             Some(meta) => meta,
             None => create(dir, options)?,
@@ -201,17 +201,12 @@ impl Store {
         let mut recoveries: Vec<_> = torn.into_iter().map(Recovery::TornTail).collect();
         let (snapshots, rebuilt) = snapshots::open(&snapshot_dir, meta, &journal, options)?;
         recoveries.extend(rebuilt);
+        journal.keep(lock.clone());
+        snapshots.keep(lock);
         for recovery in &recoveries {
             tracing::warn!(%recovery, "put right while opening the data directory");
         }
-        Ok(Self {
-            journal: Arc::new(journal),
-            snapshots: Arc::new(snapshots),
-            shards: meta.shards,
-            secret,
-            recoveries,
-            _lock: lock,
-        })
+        Ok(Self { journal: Arc::new(journal), snapshots: Arc::new(snapshots), shards: meta.shards, secret, recoveries })
     }
 
     /// The journal's directory within the data directory `dir`, for [`JournalReader`](crate::JournalReader).
@@ -225,23 +220,28 @@ const SNAPSHOT_DIR: &str = "snapshots";
 
 /// Makes a new directory. The meta file comes last: an interrupted attempt is simply repeated.
 fn create(dir: &Path, options: &StoreOptions) -> Result<Meta, StoreError> {
-    for entry in std::fs::read_dir(dir).map_err(io_error("read", dir))? {
-        let name = entry.map_err(io_error("read", dir))?.file_name();
-        let leftovers = [lock::FILE, secret::FILE, "secret.new", "meta.new"];
-        if !leftovers.iter().any(|leftover| name == *leftover) {
-            return Err(StoreError::NotAStore { path: dir.to_path_buf() });
-        }
-    }
     let range =
         |_| OptionError { setting: "shards", given: options.shards.into(), min: 1, max: ShardCount::MAX.into() };
     let shards = ShardCount::new(options.shards).map_err(range)?;
     let meta = Meta { store: secret::random(&meta::path(dir))?, shards };
     secret::create(dir)?;
     meta.write(dir)?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        atomic_file::sync_directory(parent)?;
-    }
     Ok(meta)
+}
+
+/// Refuses a directory that is not empty and not ours, before anything is put into it.
+fn refuse_foreign(dir: &Path) -> Result<(), StoreError> {
+    if meta::path(dir).exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(dir).map_err(io_error("read", dir))? {
+        let name = entry.map_err(io_error("read", dir))?.file_name();
+        let leftovers = [lock::FILE, secret::FILE, "secret.new", "meta.new", meta::FILE];
+        if !leftovers.iter().any(|leftover| name == *leftover) {
+            return Err(StoreError::NotAStore { path: dir.to_path_buf() });
+        }
+    }
+    Ok(())
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -1,0 +1,127 @@
+//! `journal replay`: every record applied in memory, as recovery without snapshots would. What comes out is checked:
+//! on_hand = available + held + allocated for every SKU, and no entity misses a version.
+
+use std::{collections::BTreeMap, ops::ControlFlow, process::ExitCode};
+
+use anyhow::{Context as _, bail, ensure};
+use holdfast_api::load::stopwatch::Stopwatch;
+use holdfast_core::{
+    Entity, EntityId, EntityKind, Event, cart::Cart, order::Order, product::Product, stock::StockItem,
+};
+use holdfast_persistence::{EntityState, Record};
+use serde_json::json;
+
+use super::{JournalArguments, console};
+
+/// Everything the journal led to.
+#[derive(Default)]
+struct Outcome {
+    records: u64,
+    entities: BTreeMap<EntityId, EntityState>,
+}
+
+/// Runs the command.
+pub(super) fn run(journal: &JournalArguments) -> anyhow::Result<ExitCode> {
+    let watch = Stopwatch::start();
+    let mut outcome = Outcome::default();
+    let mut taken = Ok(());
+    let mut visit = |info: holdfast_persistence::journal::RecordInfo| {
+        let place = || format!("record {} at {}:{}", info.lsn, info.path.display(), info.frame_offset);
+        taken = match info.record {
+            Ok(ref record) => outcome.take_in(record).with_context(place),
+            Err(ref error) => Err(anyhow::anyhow!("{error}")).with_context(place),
+        };
+        if taken.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    journal.open()?.records(&mut visit).context("cannot read the records")?;
+    taken.context("the journal cannot be replayed")?;
+    outcome.show(journal.json, watch.elapsed().as_secs_f64())
+}
+
+impl Outcome {
+    fn take_in(&mut self, record: &Record) -> anyhow::Result<()> {
+        let state = self.entities.entry(record.entity.clone()).or_insert_with(|| vacant(&record.entity));
+        match (state, &record.event) {
+            (EntityState::Stock(stock), Event::Stock(event)) => advance(stock, record, event)?,
+            (EntityState::Product(product), Event::Product(event)) => advance(product, record, event)?,
+            (EntityState::Cart(cart), Event::Cart(event)) => advance(cart, record, event)?,
+            (EntityState::Order(order), Event::Order(event)) => advance(order, record, event)?,
+            (state, event) => bail!("an event of kind {:?} for {}", event.kind(), state.id()),
+        }
+        self.records = self.records.saturating_add(1);
+        Ok(())
+    }
+
+    fn count(&self, kind: EntityKind) -> usize {
+        self.entities.keys().filter(|entity| entity.kind() == kind).count()
+    }
+
+    fn stock(&self) -> impl Iterator<Item = &StockItem> {
+        self.entities
+            .values()
+            .filter_map(|state| if let EntityState::Stock(stock) = state { Some(stock) } else { None })
+    }
+
+    fn show(&self, as_json: bool, seconds: f64) -> anyhow::Result<ExitCode> {
+        let broken = self.stock().filter(|stock| !balances(stock)).count();
+        let [products, carts, orders] =
+            [EntityKind::Product, EntityKind::Cart, EntityKind::Order].map(|kind| self.count(kind));
+        if as_json {
+            let levels = self.stock().map(|stock| {
+                let level = stock.level();
+                json!({ "sku": stock.sku(), "on_hand": level.on_hand, "held": level.held, "allocated": level.allocated,
+                    "available": level.available(), "fulfilled": level.fulfilled })
+            });
+            console::say_json(&json!({
+                "records": self.records, "products": products, "carts": carts, "orders": orders, "seconds": seconds,
+                "unbalanced": broken, "stock": levels.collect::<Vec<_>>(),
+            }))?;
+        } else {
+            console::say(format!(
+                "{} records in {seconds:.3} s: {products} products, {carts} carts, {orders} orders",
+                self.records
+            ))?;
+            for stock in self.stock() {
+                let (level, mark) = (stock.level(), if balances(stock) { "" } else { "  DOES NOT ADD UP" });
+                console::say(format!(
+                    "{}: {} on hand = {} available + {} held + {} allocated; {} fulfilled{mark}",
+                    stock.sku(),
+                    level.on_hand,
+                    level.available(),
+                    level.held,
+                    level.allocated,
+                    level.fulfilled
+                ))?;
+            }
+        }
+        Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Applies the record if it is the entity's next.
+fn advance<E: Entity>(entity: &mut E, record: &Record, event: &E::Event) -> anyhow::Result<()> {
+    let next = entity.version().saturating_add(1);
+    ensure!(
+        record.version == next,
+        "{} is at version {}, the record at {}",
+        record.entity,
+        entity.version(),
+        record.version
+    );
+    entity.apply(event);
+    Ok(())
+}
+
+fn balances(stock: &StockItem) -> bool {
+    let level = stock.level();
+    level.held.checked_add(level.allocated).is_some_and(|committed| committed <= level.on_hand)
+}
+
+fn vacant(entity: &EntityId) -> EntityState {
+    match entity {
+        EntityId::Stock(sku) => EntityState::Stock(StockItem::new(sku.clone())),
+        EntityId::Product(sku) => EntityState::Product(Product::new(sku.clone())),
+        EntityId::Cart(cart) => EntityState::Cart(Cart::new(*cart)),
+        EntityId::Order(order) => EntityState::Order(Order::new(*order)),
+    }
+}

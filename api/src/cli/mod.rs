@@ -1,0 +1,108 @@
+//! The command line. One file per command; each turns flags into a call and the result into text or JSON.
+//!
+//! Exit codes: 0 done; 1 it failed, or what was checked is damaged; 2 the command line or a setting is wrong. An error is
+//! one line on standard error: what was being done, then each cause after a colon.
+
+mod bench;
+mod config;
+mod console;
+mod demo;
+mod journal;
+mod parent;
+mod serve;
+mod settings;
+mod span;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use holdfast_api::settings::SettingsError;
+
+/// An actor-based, in-memory commerce core for flash sales: never a unit oversold, never an acknowledged order lost.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::ServeArguments),
+    /// See it all at once: a flash sale over real HTTP, a kill -9 in the middle of it, and every order found again.
+    Demo(demo::DemoArguments),
+    /// Put load on a server and measure it.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Look into a data folder's journal.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
+    /// Show or check the settings.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print the OpenAPI 3.1 description of the HTTP interface.
+    Openapi,
+    /// Print a completion script for a shell.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+/// Runs the command line.
+pub(crate) fn run() -> ExitCode {
+    match dispatch(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", one_line(&error));
+            if error.chain().any(|cause| cause.is::<SettingsError>()) { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(arguments) => serve::run(arguments)?,
+        Command::Demo(arguments) => demo::run(&arguments)?,
+        Command::Bench(command) => return bench::run(&command),
+        Command::Journal(command) => return journal::run(&command),
+        Command::Config(command) => config::run(command)?,
+        Command::Openapi => console::say(holdfast_api::edge::openapi_json().context("cannot write the description")?)?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "holdfast", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The error and its causes on one line. Some libraries repeat their cause in their own words; it is not said twice.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut text = String::from("holdfast");
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_is_one_line_and_says_nothing_twice() {
+        let inner = anyhow::anyhow!("the port is taken\nby somebody");
+        let error = inner.context("cannot listen: the port is taken\nby somebody").context("cannot start");
+        assert_eq!(one_line(&error), "holdfast: cannot start: cannot listen: the port is taken by somebody");
+    }
+}

@@ -1,0 +1,39 @@
+//! `serve`: the server, until SIGTERM or Ctrl-C.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use holdfast_api::{load::server_process::Ready, serve::Server, telemetry};
+
+use super::{parent, settings::SettingsArguments};
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// Write the addresses and the process id to this file, as JSON, once requests are taken.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    parent: parent::ParentArguments,
+}
+
+/// Runs the server.
+pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
+    let settings = arguments.settings.load()?;
+    telemetry::init_logging(&settings.log)?;
+    arguments.parent.watch();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("the operating system gave no threads")?;
+    runtime.block_on(async {
+        let server = Server::start(settings).await.context("cannot start the server")?;
+        if let Some(path) = &arguments.ready_file {
+            let ready =
+                Ready { public: server.public_addr(), admin: Some(server.admin_addr()), pid: std::process::id() };
+            ready.write(path).with_context(|| format!("cannot write {} (--ready-file)", path.display()))?;
+        }
+        Ok(server.run_until_signal().await?)
+    })
+}

@@ -1,0 +1,138 @@
+//! The accept loop: one task per listener that owns its connections, caps them, and ends them.
+//!
+//! `axum::serve` has neither deadlines nor a cap, and waits for live streams forever at shutdown; hence our own. A
+//! connection above the cap is answered 503 at once and closed, so a crowd is refused and not queued.
+
+use std::{future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+
+use super::{
+    problem::{Kind, Problem},
+    pulse::Order,
+    reaper::{Reaper, Registration},
+    service::Service,
+    stream::{Stream, raw_answer},
+};
+use crate::settings::{DeadlineSettings, LimitSettings};
+
+/// A listener and everything its connections share.
+pub(crate) struct Acceptor {
+    listener: TcpListener,
+    service: Service,
+    reaper: Arc<Reaper>,
+    http: http1::Builder,
+    max_connections: usize,
+}
+
+/// How a listener ends: moved forward by the server, never back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Accept and serve.
+    Open,
+    /// Accept nothing new; finish what is in flight; close live streams.
+    Draining,
+    /// Close everything.
+    Closed,
+}
+
+impl Acceptor {
+    /// Serves what comes in at `listener`.
+    pub(crate) fn new(
+        listener: TcpListener,
+        service: Service,
+        deadlines: &DeadlineSettings,
+        limits: &LimitSettings,
+    ) -> Self {
+        let mut http = http1::Builder::new();
+        // Deadlines are the reaper's; hyper's own timer would cost a timer registration a request.
+        http.header_read_timeout(None).max_buf_size(limits.header_bytes).max_headers(limits.headers);
+        Self { listener, service, reaper: Reaper::new(deadlines), http, max_connections: limits.connections }
+    }
+
+    /// The address it listens on.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the stage is [`Stage::Closed`], or draining has finished every connection.
+    pub(crate) async fn run(self, mut stage: watch::Receiver<Stage>) {
+        let refusal = raw_answer(&Problem::new(Kind::Overloaded).detail("too many connections").retry_after_ms(1_000));
+        let mut connections = JoinSet::new();
+        let mut sweep = JoinSet::new();
+        sweep.spawn(Arc::clone(&self.reaper).run());
+        let gauge = metrics::gauge!("holdfast_http_connections", "listener" => self.service.listener_name());
+        while *stage.borrow_and_update() == Stage::Open {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((socket, _)) if connections.len() >= self.max_connections => {
+                        metrics::counter!("holdfast_http_connections_refused_total").increment(1);
+                        // Whoever cannot take 400 bytes at once gets a closed connection instead.
+                        let _ = socket.try_write(&refusal);
+                    }
+                    Ok((socket, _)) => {
+                        connections.spawn(serve(socket, self.http.clone(), self.service.clone(), self.reaper.register()));
+                    }
+                    Err(error) => rest_after(&error).await,
+                },
+                Some(_) = connections.join_next() => {}
+                _ = stage.changed() => {}
+            }
+            while connections.try_join_next().is_some() {}
+            gauge.set(u32::try_from(connections.len()).unwrap_or(u32::MAX));
+        }
+        drop(self.listener);
+        self.reaper.give_all(Order::Drain);
+        finish(&mut connections, &mut stage).await;
+        gauge.set(0);
+    }
+}
+
+/// Waits for the connections to finish, until the stage says to close them.
+async fn finish(connections: &mut JoinSet<()>, stage: &mut watch::Receiver<Stage>) {
+    let all_joined = async { while connections.join_next().await.is_some() {} };
+    let is_closed = async { stage.wait_for(|stage| *stage == Stage::Closed).await.is_ok() };
+    tokio::select! {
+        () = all_joined => return,
+        _ = is_closed => {}
+    }
+    connections.shutdown().await;
+}
+
+/// Out of file descriptors or memory, accepting again at once would spin; a peer's reset needs no rest.
+async fn rest_after(error: &io::Error) {
+    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        tracing::warn!(%error, "cannot accept a connection");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// One connection, from accept to close.
+async fn serve(socket: TcpStream, http: http1::Builder, service: Service, registration: Registration) {
+    let pulse = &registration.pulse;
+    // A peer that is gone already fails the first read just as well.
+    let _ = socket.set_nodelay(true);
+    let io = TokioIo::new(Stream::new(socket, Arc::clone(pulse)));
+    let mut connection = pin!(http.serve_connection(io, service_fn(|request| service.call(request, pulse))));
+    let mut draining = false;
+    poll_fn(|cx| {
+        pulse.watch(cx.waker());
+        match pulse.order() {
+            Order::Cut => return Poll::Ready(()),
+            Order::Drain if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            Order::Drain | Order::GoOn => {}
+        }
+        // An error here is the peer's doing (a reset, a torn request) and was answered where an answer was possible.
+        connection.as_mut().poll(cx).map(|_| ())
+    })
+    .await;
+}

@@ -1,0 +1,193 @@
+//! Reading a JSON body: bounded in bytes, time, depth and items, strict about what it holds, and clear about what is
+//! wrong.
+//!
+//! A good body is parsed once, without bookkeeping. Only a refused one is parsed again, to name the field by JSON pointer.
+
+mod field;
+mod shape;
+
+use std::{borrow::Cow, time::Duration};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+pub(crate) use field::{distinct_map, quantity, quantity_or_null};
+use shape::ShapeError;
+
+use super::{
+    App,
+    problem::{Kind, Problem},
+};
+use crate::settings::LimitSettings;
+
+/// A JSON body as `T`, or the problem that names what is wrong.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// The same, where no body at all stands for the default.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body, app).await?;
+        parse(&bytes, &app.settings.limits).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Json::from_request(request, app).await.map(|Json(value)| Self(value))
+    }
+}
+
+/// Reads a whole JSON body within the limits of bytes and time.
+pub(crate) async fn read(headers: &HeaderMap, body: Body, app: &App) -> Result<Bytes, Problem> {
+    check_media_type(headers)?;
+    let limit = app.settings.limits.body_bytes;
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
+    let deadline = Duration::from_millis(app.settings.deadlines.body_ms);
+    match tokio::time::timeout(deadline, collect(body, limit)).await {
+        Ok(collected) => collected,
+        Err(_) => Err(Problem::new(Kind::RequestTimeout)),
+    }
+}
+
+/// The body in one piece. One that came in one piece, as nearly all do, is not copied.
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut whole: Cow<'static, [u8]> = Cow::Borrowed(&[]);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(Kind::MalformedRequest).detail("the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len().saturating_add(data.len()) > limit {
+            return Err(too_large(limit));
+        }
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        whole.to_mut().extend_from_slice(&data);
+    }
+    Ok(Bytes::from(whole.into_owned()))
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Kind::PayloadTooLarge)
+        .member("limit_bytes", limit)
+        .header(header::CONNECTION, header::HeaderValue::from_static("close"))
+}
+
+/// JSON in UTF-8, as it is: nothing else is read.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(Problem::new(Kind::UnsupportedMediaType).detail("the body must not be encoded (Content-Encoding)"));
+    }
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if given == "application/json" {
+        return Ok(());
+    }
+    let (essence, parameters) = given.split_once(';').unwrap_or((given, ""));
+    let essence = essence.trim().to_ascii_lowercase();
+    let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let parameters = parameters.to_ascii_lowercase();
+    let is_utf8 = !parameters.contains("charset") || parameters.contains("utf-8") || parameters.contains("utf8");
+    if is_json && is_utf8 { Ok(()) } else { Err(Problem::new(Kind::UnsupportedMediaType)) }
+}
+
+/// `bytes` as `T`, strictly.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], limits: &LimitSettings) -> Result<T, Problem> {
+    shape::check(bytes, limits.json_depth, limits.json_items).map_err(|error| refuse_shape(bytes, error, limits))?;
+    serde_json::from_slice(bytes).map_err(|error| refuse::<T>(bytes, &error))
+}
+
+fn refuse_shape(bytes: &[u8], error: ShapeError, limits: &LimitSettings) -> Problem {
+    let (kind, at, what) = match error {
+        ShapeError::TooDeep { at } => {
+            (Kind::BodyTooComplex, at, format!("nested deeper than {} levels", limits.json_depth))
+        }
+        ShapeError::TooManyItems { at } => {
+            (Kind::BodyTooComplex, at, format!("more than {} items in one list", limits.json_items))
+        }
+        ShapeError::Nul { at } => (Kind::MalformedJson, at, "a NUL character".to_owned()),
+    };
+    let (line, column) = shape::line_and_column(bytes, at);
+    Problem::new(kind)
+        .detail(format!("line {line}, column {column}: {what}"))
+        .member("line", line)
+        .member("column", column)
+}
+
+/// Names what is wrong: the place for bad syntax, the field for a value that does not fit.
+fn refuse<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    if error.classify() != Category::Data {
+        return Problem::new(Kind::MalformedJson)
+            .detail(format!("line {line}, column {column}: {}", reason(error)))
+            .member("line", line)
+            .member("column", column);
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+        return Problem::new(Kind::MalformedJson).detail(reason(error));
+    };
+    let why = reason(error.inner());
+    let pointer = pointer(error.path(), &why);
+    Problem::new(Kind::InvalidRequest).detail(format!("{pointer}: {why}")).field(pointer, why)
+}
+
+/// The parser's words without its place, and without what a client may have meant to keep to itself.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    if holdfast_core::card::looks_like_card_number(text) {
+        return "not valid here, and it looks like a card number".to_owned();
+    }
+    text.chars().take(200).collect()
+}
+
+/// The JSON pointer of the field to blame. For an unknown, missing or repeated field the path ends at its parent, and
+/// the field is in the message.
+fn pointer(path: &serde_path_to_error::Path, why: &str) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    let mut push = |key: &str| {
+        pointer.push('/');
+        pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+    };
+    let mut last = None;
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => push(&index.to_string()),
+            Segment::Map { key } => {
+                push(key);
+                last = Some(key.as_str());
+            }
+            Segment::Enum { variant } => push(variant),
+            Segment::Unknown => {}
+        }
+    }
+    let about_a_field = ["unknown field `", "missing field `", "duplicate field `"];
+    let named = about_a_field.iter().find_map(|start| why.strip_prefix(start)).and_then(|rest| rest.split('`').next());
+    match named {
+        Some(field) if last != Some(field) => push(field),
+        _ => {}
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests;

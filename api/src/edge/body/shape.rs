@@ -1,0 +1,117 @@
+//! The shape of a JSON body, measured in one pass before it is parsed: nesting, items per list, NUL characters.
+//!
+//! Why before: a parser that builds what it reads has already paid for a hundred thousand levels or a million items when
+//! it finds out. This pass allocates nothing, and leaves judging the syntax to the parser.
+
+/// The deepest nesting the setting may allow: the counters live on the stack.
+const MAX_DEPTH: usize = 64;
+
+/// Why a body is not even looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShapeError {
+    /// Nested deeper than allowed.
+    TooDeep {
+        /// Where, in bytes from the start.
+        at: usize,
+    },
+    /// More items in one list or object than allowed.
+    TooManyItems {
+        /// Where, in bytes from the start.
+        at: usize,
+    },
+    /// A NUL character, escaped or not.
+    Nul {
+        /// Where, in bytes from the start.
+        at: usize,
+    },
+}
+
+/// Checks the shape of `body`. `depth` is at most [`MAX_DEPTH`], as the settings ensure.
+pub(super) fn check(body: &[u8], depth: usize, items: usize) -> Result<(), ShapeError> {
+    let mut commas = [0_usize; MAX_DEPTH];
+    let mut level = 0_usize;
+    let mut at = 0_usize;
+    while let Some(byte) = body.get(at) {
+        match byte {
+            b'"' => at = skip_string(body, at)?,
+            b'[' | b'{' => {
+                level += 1;
+                if level > depth.min(MAX_DEPTH) {
+                    return Err(ShapeError::TooDeep { at });
+                }
+                commas[level - 1] = 0;
+            }
+            b']' | b'}' => level = level.saturating_sub(1),
+            b',' if level > 0 => {
+                commas[level - 1] += 1;
+                if commas[level - 1] >= items {
+                    return Err(ShapeError::TooManyItems { at });
+                }
+            }
+            0 => return Err(ShapeError::Nul { at }),
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// The place of the closing quote of the string that opens at `start`, or the end of the body.
+fn skip_string(body: &[u8], start: usize) -> Result<usize, ShapeError> {
+    let mut at = start + 1;
+    while let Some(byte) = body.get(at) {
+        match byte {
+            b'"' => return Ok(at),
+            b'\\' if body[at + 1..].starts_with(b"u0000") => return Err(ShapeError::Nul { at }),
+            b'\\' => at += 2,
+            0 => return Err(ShapeError::Nul { at }),
+            _ => at += 1,
+        }
+    }
+    Ok(at)
+}
+
+/// The line and column of a place in the body, both from 1.
+pub(super) fn line_and_column(body: &[u8], at: usize) -> (usize, usize) {
+    let before = &body[..at.min(body.len())];
+    let line = before.split(|byte| *byte == b'\n').count();
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_counted_and_brackets_in_strings_are_not() {
+        assert_eq!(check(b"[[[]]]", 3, 9), Ok(()));
+        assert_eq!(check(b"[[[]]]", 2, 9), Err(ShapeError::TooDeep { at: 2 }));
+        assert_eq!(check(br#"{"a":"[[[[[\"[["}"#, 1, 9), Ok(()));
+        assert_eq!(check(b"[[],[],[]]", 2, 9), Ok(()), "leaving a list gives its level back");
+        assert_eq!(check("[".repeat(100_000).as_bytes(), 64, 9), Err(ShapeError::TooDeep { at: 64 }));
+        assert_eq!(check(b"]]]]\"", 2, 9), Ok(()), "nonsense is the parser's business");
+    }
+
+    #[test]
+    fn items_are_counted_per_list() {
+        assert_eq!(check(b"[1,2,3]", 3, 3), Ok(()));
+        assert_eq!(check(b"[1,2,3,4]", 3, 3), Err(ShapeError::TooManyItems { at: 6 }));
+        assert_eq!(check(b"[[1,2],[3,4],[5,6]]", 3, 3), Ok(()));
+        assert_eq!(check(br#"{"a":",,,,"}"#, 3, 3), Ok(()));
+    }
+
+    #[test]
+    fn a_nul_is_found_raw_and_escaped_but_not_an_escaped_backslash() {
+        assert_eq!(check(b"\"a\0\"", 3, 3), Err(ShapeError::Nul { at: 2 }));
+        assert_eq!(check(br#""a\u0000""#, 3, 3), Err(ShapeError::Nul { at: 2 }));
+        assert_eq!(check(br#""a\\u0000""#, 3, 3), Ok(()));
+        assert_eq!(check(b"\"\\", 3, 3), Ok(()), "an escape at the end");
+    }
+
+    #[test]
+    fn a_place_is_named_by_line_and_column() {
+        assert_eq!(line_and_column(b"{\n  x", 4), (2, 3));
+        assert_eq!(line_and_column(b"", 0), (1, 1));
+    }
+}

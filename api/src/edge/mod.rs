@@ -1,0 +1,146 @@
+//! The HTTP edge: everything between a socket and the [`holdfast_actors::Commerce`] facade.
+//!
+//! Read in this order: `accept` takes connections in; `pulse`, `reaper` and `stream` end the ones that misbehave;
+//! `service` surrounds every request; `routes` holds a handler per operation; `body`, `query`, `auth`, `idempotency`,
+//! `etag` and `cursor` are what handlers read requests with; `view` and `problem` are what they answer with.
+//!
+//! Invariant: nothing is decided here about stock, money or orders. A handler reads a request, asks the facade, and shows
+//! the answer.
+
+pub(crate) mod accept;
+mod acceptable;
+pub(crate) mod admin;
+mod auth;
+mod body;
+mod cursor;
+mod etag;
+mod idempotency;
+mod instant;
+mod openapi;
+mod page;
+pub mod problem;
+mod pulse;
+mod query;
+mod reaper;
+mod reply;
+mod routes;
+pub(crate) mod service;
+mod stream;
+mod token;
+mod traffic;
+mod view;
+
+use std::{
+    ops::Deref,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use holdfast_actors::{Commerce, Node, Unavailable};
+use tokio::sync::{Semaphore, watch};
+
+use self::{
+    accept::Stage,
+    problem::{Kind, Problem},
+};
+use crate::{settings::Settings, telemetry::Telemetry};
+
+pub use auth::CART_TOKEN;
+pub use idempotency::{IDEMPOTENCY_KEY, REPLAYED};
+pub use openapi::to_json as openapi_json;
+pub(crate) use routes::router;
+pub use service::REQUEST_ID;
+
+/// What every handler of both listeners shares. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<AppState>);
+
+/// The state behind [`App`].
+pub(crate) struct AppState {
+    /// The settings the server was started with.
+    pub(crate) settings: Settings,
+    /// How the server ends: live streams watch it.
+    pub(crate) stage: watch::Receiver<Stage>,
+    /// One permit per live stream.
+    pub(crate) streams: Arc<Semaphore>,
+    /// The metrics.
+    pub(crate) telemetry: Telemetry,
+    node: OnceLock<Running>,
+    is_draining: AtomicBool,
+}
+
+/// The node once its store is open.
+struct Running {
+    node: Arc<Node>,
+    secret: [u8; 32],
+}
+
+impl Deref for App {
+    type Target = AppState;
+
+    fn deref(&self) -> &AppState {
+        &self.0
+    }
+}
+
+impl App {
+    /// The state of a server whose node is not there yet.
+    pub(crate) fn new(settings: Settings, stage: watch::Receiver<Stage>, telemetry: Telemetry) -> Self {
+        let streams = Arc::new(Semaphore::new(settings.limits.streams));
+        let (node, is_draining) = (OnceLock::new(), AtomicBool::new(false));
+        Self(Arc::new(AppState { settings, stage, streams, telemetry, node, is_draining }))
+    }
+}
+
+impl AppState {
+    /// Hands the node in. It may still be recovering; it says so itself.
+    pub(crate) fn open(&self, node: Arc<Node>, secret: [u8; 32]) {
+        // Only the composition root calls this, once.
+        let _ = self.node.set(Running { node, secret });
+    }
+
+    /// From now on the server is not ready, and does not become so again.
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The node, if its store is open.
+    pub(crate) fn node(&self) -> Option<&Arc<Node>> {
+        self.node.get().map(|running| &running.node)
+    }
+
+    /// The shop.
+    pub(crate) fn commerce(&self) -> Result<&Commerce, Problem> {
+        self.node().map(|node| node.commerce()).ok_or_else(recovering)
+    }
+
+    /// The shop for reads of the views: once they are whole.
+    pub(crate) fn catalog(&self) -> Result<&Commerce, Problem> {
+        match self.node() {
+            Some(node) if node.is_ready() || self.is_draining.load(Ordering::Relaxed) => Ok(node.commerce()),
+            _ => Err(recovering()),
+        }
+    }
+
+    /// What buyers' tokens are derived from.
+    pub(crate) fn secret(&self) -> Result<&[u8; 32], Problem> {
+        self.node.get().map(|running| &running.secret).ok_or_else(recovering)
+    }
+
+    /// Whether requests are taken, or why not.
+    pub(crate) fn readiness(&self) -> Result<(), Unavailable> {
+        if self.is_draining.load(Ordering::Relaxed) {
+            return Err(Unavailable::Draining);
+        }
+        match self.node() {
+            Some(node) if node.is_ready() => Ok(()),
+            _ => Err(Unavailable::Recovering),
+        }
+    }
+}
+
+fn recovering() -> Problem {
+    Problem::new(Kind::Unavailable).detail("the server is recovering").retry_after_ms(1_000)
+}

@@ -1,0 +1,179 @@
+//! Reading and moving orders. A buyer reaches the orders made with the token, the admin all of them; to everybody else
+//! there is no order.
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+};
+use holdfast_actors::OrderQuery;
+use holdfast_core::{
+    CustomerId, Entity as _, OrderId, SkuId,
+    order::{CancelReason, Order, OrderStatus},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::edge::{
+    App,
+    auth::{Admin, Caller, unauthorized},
+    body::Json,
+    cursor,
+    etag::{self, IfMatch},
+    problem::{Kind, Problem},
+    query::{Params, PathPart, page_size},
+    reply::{self, Answer},
+    view::order::{self, NewStatus, OrderBody, OrderPage, StatusChange, SummaryBody},
+};
+
+/// Which orders to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParams {
+    /// Where to go on: `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// How many at most, from 1 to the server's limit (100 unless set otherwise).
+    limit: Option<usize>,
+    /// Only orders that stand here.
+    status: Option<String>,
+    /// Only of this customer.
+    customer: Option<String>,
+    /// Only with a line of this SKU.
+    sku: Option<String>,
+}
+
+/// List orders
+///
+/// Newest first. A buyer sees the orders made with the token, the admin all.
+#[utoipa::path(get, path = "/api/v1/orders", tag = "orders", params(ListParams), security(("buyer" = []), ("admin" = [])),
+    responses((status = 200, description = "A page of orders.", body = OrderPage)))]
+pub(super) async fn list(State(app): State<App>, caller: Caller, Params(params): Params<ListParams>) -> Answer {
+    let buyer = match caller {
+        Caller::Admin => None,
+        Caller::Buyer(token) => Some(token.id()),
+        Caller::Anonymous | Caller::Unknown => return Err(unauthorized()),
+    };
+    let limit = page_size(params.limit, app.settings.limits.page_items)?;
+    let query = OrderQuery {
+        buyer,
+        customer: params
+            .customer
+            .map(|text| CustomerId::parse(&text).map_err(|error| bad("customer", &error)))
+            .transpose()?,
+        status: params.status.as_deref().map(status_of).transpose()?,
+        sku: params.sku.map(|text| SkuId::parse(&text).map_err(|error| bad("sku", &error))).transpose()?,
+        before: params.cursor.as_deref().map(cursor::order).transpose()?,
+        limit: limit + 1,
+    };
+    let mut orders = app.catalog()?.views().orders(&query);
+    let has_more = orders.len() > limit;
+    orders.truncate(limit);
+    let next_cursor = orders.last().filter(|_| has_more).map(|last| cursor::before_order(last.placed_at, last.id));
+    let items = orders.iter().map(SummaryBody::from).collect();
+    reply::json(StatusCode::OK, &OrderPage { items, next_cursor })
+}
+
+/// Read an order
+#[utoipa::path(get, path = "/api/v1/orders/{id}", tag = "orders", security(("buyer" = []), ("admin" = [])),
+    params(("id" = String, Path, description = "The order.")),
+    responses((status = 200, description = "The order, with its `ETag`.", body = OrderBody),
+        (status = 304, description = "`If-None-Match` names the current state.")))]
+pub(super) async fn read(State(app): State<App>, caller: Caller, PathPart(id): PathPart, headers: HeaderMap) -> Answer {
+    let found = reached(&app, &caller, &id).await?;
+    let body = OrderBody::new(&found).ok_or_else(no_such_order)?;
+    reply::tagged(&headers, order::tag(&found), &body)
+}
+
+/// Ship, deliver or cancel an order
+#[utoipa::path(put, path = "/api/v1/orders/{id}/status", tag = "orders", security(("admin" = [])), request_body = StatusChange,
+    params(("id" = String, Path, description = "The order."),
+        ("If-Match" = Option<String>, Header, description = "The order's `ETag`.")),
+    responses((status = 200, description = "The order.", body = OrderBody)))]
+pub(super) async fn change_status(
+    State(app): State<App>,
+    _admin: Admin,
+    PathPart(id): PathPart,
+    if_match: IfMatch,
+    Json(change): Json<StatusChange>,
+) -> Answer {
+    let id = order_id(&id)?;
+    let commerce = app.commerce()?;
+    if let Some(expected) = if_match.version('o')? {
+        // The move itself is checked where it is decided; this spares the caller a move from a state it has not seen.
+        let actual = commerce.order(id).await?.version();
+        if actual != expected {
+            return Err(Problem::new(Kind::PreconditionFailed).member("version", actual));
+        }
+    }
+    let moved = match change.status {
+        NewStatus::Shipped => commerce.ship_order(id).await?,
+        NewStatus::Delivered => commerce.deliver_order(id).await?,
+        NewStatus::Canceled => commerce.cancel_order(id, CancelReason::Merchant).await?,
+    };
+    shown(&moved)
+}
+
+/// Cancel an order before it ships
+///
+/// Its units go back into stock; what was authorized is voided, what was captured is refunded.
+#[utoipa::path(post, path = "/api/v1/orders/{id}/cancel", tag = "orders", security(("buyer" = []), ("admin" = [])),
+    params(("id" = String, Path, description = "The order.")),
+    responses((status = 200, description = "The order.", body = OrderBody)))]
+pub(super) async fn cancel(State(app): State<App>, caller: Caller, PathPart(id): PathPart) -> Answer {
+    let found = reached(&app, &caller, &id).await?;
+    let reason = if caller.is_admin() { CancelReason::Merchant } else { CancelReason::Buyer };
+    shown(&app.commerce()?.cancel_order(found.id(), reason).await?)
+}
+
+/// The order, if this caller reaches it; else there is none.
+async fn reached(app: &App, caller: &Caller, id: &str) -> Result<Order, Problem> {
+    let buyer = match caller {
+        Caller::Admin => None,
+        Caller::Buyer(token) => Some(token.id()),
+        Caller::Anonymous | Caller::Unknown => return Err(no_such_order()),
+    };
+    let found = app.commerce()?.order(order_id(id)?).await?;
+    let owner = found.placement().map(|placement| placement.buyer);
+    if owner.is_none() || buyer.is_some_and(|buyer| owner != Some(buyer)) {
+        return Err(no_such_order());
+    }
+    Ok(found)
+}
+
+fn shown(moved: &Order) -> Answer {
+    let body = OrderBody::new(moved).ok_or_else(no_such_order)?;
+    let answer = reply::json(StatusCode::OK, &body)?;
+    Ok(reply::with(answer, header::ETAG, etag::header_value(order::tag(moved))))
+}
+
+/// The order of a path: what cannot be one is not there.
+pub(super) fn order_id(text: &str) -> Result<OrderId, Problem> {
+    text.parse().map_err(|_| no_such_order())
+}
+
+/// The one answer to whoever may not see an order, or asks for one that is not there.
+pub(super) fn no_such_order() -> Problem {
+    Problem::new(Kind::NotFound).detail("there is no such order")
+}
+
+fn bad(name: &str, error: &holdfast_core::id::IdError) -> Problem {
+    Problem::new(Kind::InvalidQuery).field(name, error.to_string())
+}
+
+/// The status of a query.
+fn status_of(text: &str) -> Result<OrderStatus, Problem> {
+    const ALL: [OrderStatus; 9] = [
+        OrderStatus::Placed,
+        OrderStatus::Authorized,
+        OrderStatus::Confirmed,
+        OrderStatus::Shipped,
+        OrderStatus::Delivered,
+        OrderStatus::Canceled,
+        OrderStatus::Expired,
+        OrderStatus::PartiallyRefunded,
+        OrderStatus::Refunded,
+    ];
+    let known = || ALL.map(|status| status.to_string()).join(", ");
+    let found = ALL.into_iter().find(|status| status.to_string() == text);
+    found.ok_or_else(|| Problem::new(Kind::InvalidQuery).field("status", format!("one of {}", known())))
+}

@@ -1,0 +1,18 @@
+//! Holdfast's outside: settings, telemetry, the HTTP edge, and the composition root that puts a server together.
+//!
+//! Read in this order: [`settings`] is what an operator can set; [`serve`] starts and stops a server; [`edge`] is what
+//! happens between a socket and the shop.
+//!
+//! Invariant: nothing here decides about stock, money or orders. That is core's, reached through the actors' facade.
+#![forbid(unsafe_code)]
+
+pub mod demo;
+pub mod edge;
+pub mod load;
+pub mod serve;
+pub mod settings;
+pub mod telemetry;
+
+pub use serve::{ServeError, Server};
+pub use settings::{Settings, SettingsError, Sources};
+pub use telemetry::{Telemetry, TelemetryError, init_logging};

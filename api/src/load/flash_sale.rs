@@ -1,0 +1,120 @@
+//! `bench flash-sale`: a crowd on one SKU, then the stock read back.
+//!
+//! The figure that matters most is `oversold`: it is not what the generator believes it bought but what the server's own
+//! books say, compared with what the server acknowledged.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    crowd::{self, Patience, Plan},
+    order::{OrderTemplate, PassingShopper, fresh_run},
+    pace::Until,
+    progress::Progress,
+    report::Report,
+    shop::{Shop, ShopError, Units},
+    tally::Ledger,
+};
+
+/// How much load, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Connections, each with one request at a time.
+    pub connections: usize,
+    /// For how long requests are issued.
+    pub duration: Duration,
+    /// Requests per second in an open loop; none for a closed loop.
+    pub rate: Option<f64>,
+    /// How long answers are waited for after that.
+    pub grace: Duration,
+}
+
+/// A run that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FlashSaleError {
+    /// The product could not be put up or read.
+    #[error("cannot prepare or read back the product")]
+    Shop(#[from] ShopError),
+    /// No randomness for the run's keys.
+    #[error("the operating system has no randomness")]
+    Randomness(#[from] getrandom::Error),
+}
+
+impl Load {
+    pub(super) fn plan(&self, shop: &Shop) -> Plan {
+        Plan {
+            address: shop.target().address(),
+            connections: self.connections,
+            until: Until::Elapsed(self.duration),
+            rate: self.rate,
+            patience: Patience::None,
+            grace: self.grace,
+        }
+    }
+}
+
+/// Sells `stock` units of a new product to a crowd.
+///
+/// # Errors
+/// [`FlashSaleError`] when the product cannot be put up or its stock read back.
+pub async fn sell_new(shop: &Shop, sku: &str, stock: u64, load: Load) -> Result<Report, FlashSaleError> {
+    shop.put_up(&Shop::plain_product(sku, stock)).await?;
+    sell(shop, sku, load).await
+}
+
+/// Brings what is available of an existing `sku` to `stock` units, then sells them to a crowd.
+///
+/// # Errors
+/// [`FlashSaleError`] when the stock cannot be adjusted or read back.
+pub async fn sell_restocked(shop: &Shop, sku: &str, stock: u64, load: Load) -> Result<Report, FlashSaleError> {
+    let available = shop.units(sku).await?.available;
+    if available != stock {
+        let signed = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
+        shop.adjust(sku, signed(stock).saturating_sub(signed(available))).await?;
+    }
+    sell(shop, sku, load).await
+}
+
+async fn sell(shop: &Shop, sku: &str, load: Load) -> Result<Report, FlashSaleError> {
+    let before = shop.units(sku).await?;
+    let ledger = Arc::new(Ledger::default());
+    let orders = OrderTemplate::new(shop.target(), sku, &fresh_run()?);
+    let progress = Progress::show("flash sale", Until::Elapsed(load.duration), Arc::clone(&ledger));
+    let plan = load.plan(shop);
+    let elapsed = crowd::run(plan, |_| PassingShopper { orders: orders.clone() }, Arc::clone(&ledger)).await;
+    drop(progress);
+    let mut report = Report::new(&ledger.tally(), elapsed, load.connections, load.rate);
+    report.oversold = oversold(before, shop.units(sku).await?, report.sold);
+    Ok(report)
+}
+
+/// Units sold that were not there: acknowledged beyond what was available, or missing from the server's own books.
+pub fn oversold(before: Units, after: Units, sold: u64) -> u64 {
+    let beyond_stock = sold.saturating_sub(before.available);
+    let parts = after.available.saturating_add(after.held).saturating_add(after.allocated);
+    beyond_stock.max(parts.abs_diff(after.on_hand))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: Units = Units { on_hand: 100, held: 0, allocated: 0, available: 100, fulfilled: 0 };
+
+    #[test]
+    fn a_sale_of_all_units_oversells_nothing() {
+        let after = Units { on_hand: 100, held: 10, allocated: 90, available: 0, fulfilled: 0 };
+        assert_eq!(oversold(BEFORE, after, 100), 0);
+    }
+
+    #[test]
+    fn one_order_too_many_shows() {
+        let after = Units { on_hand: 100, held: 0, allocated: 100, available: 0, fulfilled: 0 };
+        assert_eq!(oversold(BEFORE, after, 101), 1);
+    }
+
+    #[test]
+    fn books_that_do_not_balance_show() {
+        let after = Units { on_hand: 100, held: 0, allocated: 102, available: 0, fulfilled: 0 };
+        assert_eq!(oversold(BEFORE, after, 100), 2);
+    }
+}

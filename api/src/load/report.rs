@@ -1,0 +1,114 @@
+//! What a run of the generator says at its end: a table for people, one JSON object for scripts.
+
+use std::time::Duration;
+
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use serde::Serialize;
+
+use super::tally::{Percentiles, Tally};
+
+/// The result of one run. Times in milliseconds, counted from the moment the request was due.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Requests with an outcome: sold, refused, shed and errors together.
+    pub orders: u64,
+    /// Orders acknowledged (of an echo: bodies that came back).
+    pub sold: u64,
+    /// Clean refusals: sold out.
+    pub refused: u64,
+    /// Refused early for overload, with Retry-After.
+    pub shed: u64,
+    /// Everything else, unanswered requests included.
+    pub errors: u64,
+    /// Units sold beyond the stock, read back from the server; always 0 for an echo.
+    pub oversold: u64,
+    /// Requests per second.
+    pub rps: f64,
+    /// Latency of answered requests.
+    #[serde(flatten)]
+    pub latency: Percentiles,
+    /// Connections used.
+    pub connections: usize,
+    /// How long the run took, in seconds.
+    pub duration_s: f64,
+    /// The rate asked for, in requests per second; none in a closed loop.
+    pub rate: Option<f64>,
+    /// Whether the echo was driven and not the shop.
+    pub echo: bool,
+    /// The first error, in words.
+    pub first_error: Option<String>,
+}
+
+impl Report {
+    /// The report of a run that took `elapsed`.
+    pub fn new(tally: &Tally, elapsed: Duration, connections: usize, rate: Option<f64>) -> Self {
+        let orders = tally.settled();
+        Self {
+            orders,
+            sold: tally.sold,
+            refused: tally.refused,
+            shed: tally.shed,
+            errors: tally.failed,
+            oversold: 0,
+            rps: per_second(orders, elapsed),
+            latency: tally.percentiles(),
+            connections,
+            duration_s: elapsed.as_secs_f64(),
+            rate,
+            echo: false,
+            first_error: tally.first_failure.clone(),
+        }
+    }
+
+    /// The report as a table.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_preset(UTF8_BORDERS_ONLY);
+        let mut row = |name: &str, value: String| {
+            table.add_row([name.to_owned(), value]);
+        };
+        row("orders", self.orders.to_string());
+        row("sold", self.sold.to_string());
+        row("refused", self.refused.to_string());
+        row("shed (503)", self.shed.to_string());
+        row("errors", self.errors.to_string());
+        row("oversold", self.oversold.to_string());
+        row("requests/s", format!("{:.0}", self.rps));
+        row("p50 / p95 / p99 / max ms", self.latency.to_string());
+        if let Some(error) = &self.first_error {
+            row("first error", error.clone());
+        }
+        table
+    }
+}
+
+impl std::fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { p50_ms, p95_ms, p99_ms, max_ms } = self;
+        write!(f, "{p50_ms:.2} / {p95_ms:.2} / {p99_ms:.2} / {max_ms:.2}")
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a run has far fewer than 2^52 requests")]
+fn per_second(requests: u64, elapsed: Duration) -> f64 {
+    requests as f64 / elapsed.as_secs_f64().max(f64::EPSILON)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::tally::{Ledger, Verdict};
+
+    #[test]
+    fn scripts_find_the_promised_fields() {
+        let ledger = Ledger::default();
+        ledger.answered(Verdict::Sold, 1_500);
+        let report = Report::new(&ledger.tally(), Duration::from_secs(2), 64, None);
+        let json = serde_json::to_value(report).unwrap();
+        let fields = ["orders", "sold", "refused", "errors", "oversold", "rps", "p50_ms", "p95_ms", "p99_ms", "max_ms"];
+        for field in fields {
+            assert!(json[field].is_number(), "{field}: {json}");
+        }
+        assert!((json["rps"].as_f64().unwrap() - 0.5).abs() < 1e-9);
+    }
+}

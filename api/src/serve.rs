@@ -1,0 +1,248 @@
+//! The composition root: puts a server together from its settings, and takes it apart again.
+//!
+//! Start: listeners first, so that a busy port is named before the store is touched and health can be asked during
+//! recovery; then the store; then the node. Stop: unready, no new connections, finish what is in flight, close live
+//! streams, checkpoint, release the folder, all within one hard deadline.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
+use holdfast_cluster::LocalRouter;
+use holdfast_persistence::{Store, StoreError};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    edge::{
+        self, App,
+        accept::{Acceptor, Stage},
+        service::Service,
+    },
+    settings::{LimitSettings, Settings, SettingsError},
+    telemetry::{Telemetry, TelemetryError},
+};
+
+/// How often a recovery says how far it is.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// The part of the drain deadline that requests and streams may use; the rest is for the store.
+const CONNECTIONS_SHARE: u32 = 2;
+
+/// A running server.
+pub struct Server {
+    public_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    app: App,
+    node: Arc<Node>,
+    public: watch::Sender<Stage>,
+    admin: watch::Sender<Stage>,
+    public_tasks: JoinSet<()>,
+    other_tasks: JoinSet<()>,
+}
+
+/// Why a server cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting makes no sense.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Logs or metrics cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {addr} ({setting}): {}", explain(.source))]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// The setting it is from.
+        setting: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The data folder cannot be opened.
+    #[error("the data folder cannot be opened")]
+    Store(#[from] StoreError),
+    /// The node cannot start.
+    #[error("the shards cannot start")]
+    Node(#[from] NodeError),
+    /// The operating system gave no randomness, no thread or no signal.
+    #[error("the operating system refused {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The node could not go on. What was acknowledged is on disk; start again to recover.
+    #[error("the node stopped: {0}")]
+    Failed(String),
+}
+
+fn explain(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have the address",
+        io::ErrorKind::PermissionDenied => "the port needs more rights",
+        _ => "the system refused",
+    }
+}
+
+impl Server {
+    /// Starts a server and waits until it takes requests. Health can be asked as soon as the listeners are up.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is left running.
+    pub async fn start(settings: Settings) -> Result<Self, ServeError> {
+        settings.check()?;
+        let telemetry = Telemetry::install()?;
+        let public_listener = listen(settings.server.listen, "server.listen").await?;
+        let admin_listener = listen(settings.admin.listen, "admin.listen").await?;
+        let seed = random_seed()?;
+        let (public, public_stage) = watch::channel(Stage::Open);
+        let (admin, admin_stage) = watch::channel(Stage::Open);
+        let app = App::new(settings, public_stage.clone(), telemetry.clone());
+        let (limits, deadlines) = (&app.settings.limits, &app.settings.deadlines);
+        let service = Service::new("public", edge::router(app.clone()), seed);
+        let public_acceptor = Acceptor::new(public_listener, service, deadlines, limits);
+        let service = Service::new("admin", edge::admin::router(app.clone()), !seed);
+        let admin_limits = LimitSettings { connections: 256, ..limits.clone() };
+        let admin_acceptor = Acceptor::new(admin_listener, service, deadlines, &admin_limits);
+        let local_addr = |acceptor: &Acceptor| {
+            acceptor.local_addr().map_err(|source| ServeError::System { what: "a listener's address", source })
+        };
+        let (public_addr, admin_addr) = (local_addr(&public_acceptor)?, local_addr(&admin_acceptor)?);
+        let (mut public_tasks, mut other_tasks) = (JoinSet::new(), JoinSet::new());
+        public_tasks.spawn(public_acceptor.run(public_stage));
+        other_tasks.spawn(admin_acceptor.run(admin_stage));
+        other_tasks.spawn(telemetry.upkeep());
+        tracing::info!(%public_addr, %admin_addr, "listening");
+        let node = open_node(&app).await?;
+        Ok(Self { public_addr, admin_addr, app, node, public, admin, public_tasks, other_tasks })
+    }
+
+    /// The address buyers reach.
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public_addr
+    }
+
+    /// The address operators reach.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// The node behind the edge.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Serves until SIGTERM or SIGINT, then shuts down.
+    ///
+    /// # Errors
+    /// [`ServeError::Failed`] when the node could not go on.
+    pub async fn run_until_signal(self) -> Result<(), ServeError> {
+        let wait_for = |kind| signal(kind).map_err(|source| ServeError::System { what: "a signal handler", source });
+        let (mut terminate, mut interrupt) = (wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?);
+        let failure = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            reason = self.node.failed() => Some(reason),
+        };
+        self.shutdown().await;
+        failure.map_or(Ok(()), |reason| Err(ServeError::Failed(reason)))
+    }
+
+    /// Shuts down within `deadlines.drain_ms`: refuses readiness, finishes what is in flight, flushes the store. `true`
+    /// when everything was finished; if not, what was acknowledged is in the journal all the same.
+    pub async fn shutdown(mut self) -> bool {
+        let deadlines = &self.app.settings.deadlines;
+        let began = Instant::now();
+        let all = Duration::from_millis(deadlines.drain_ms);
+        tracing::info!(limit_ms = deadlines.drain_ms, "draining");
+        self.app.drain();
+        tokio::time::sleep(Duration::from_millis(deadlines.unready_ms)).await;
+        self.public.send_replace(Stage::Draining);
+        let finished = timeout_at(began + all / CONNECTIONS_SHARE, join_all(&mut self.public_tasks)).await.is_ok();
+        self.public.send_replace(Stage::Closed);
+        let left = (began + all).saturating_duration_since(Instant::now());
+        let flushed = self.node.shutdown(left.mul_f32(0.9)).await;
+        self.admin.send_replace(Stage::Closed);
+        self.public_tasks.shutdown().await;
+        self.other_tasks.shutdown().await;
+        tracing::info!(finished, flushed, took_ms = began.elapsed().as_millis(), "stopped");
+        finished && flushed
+    }
+}
+
+async fn join_all(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn listen(addr: SocketAddr, setting: &'static str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(addr).await.map_err(|source| ServeError::Listen { addr, setting, source })
+}
+
+fn random_seed() -> Result<u64, ServeError> {
+    getrandom::u64().map_err(|error| ServeError::System { what: "randomness", source: io::Error::other(error) })
+}
+
+/// Opens the store and brings the shards back, saying how far it is.
+async fn open_node(app: &App) -> Result<Arc<Node>, ServeError> {
+    let settings = &app.settings;
+    let (path, options) = (settings.store.path.clone(), settings.store.options());
+    let opening = tokio::task::spawn_blocking(move || Store::open(&path, &options));
+    let store =
+        opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
+    for recovery in &store.recoveries {
+        tracing::warn!(?recovery, "the data folder was put right while opening");
+    }
+    let secret = store.secret;
+    // A gateway may answer on its own, as a real one does by webhook: the answer goes to the order like any other.
+    let commerce: Arc<OnceLock<Commerce>> = Arc::default();
+    let listener = Arc::clone(&commerce);
+    let gateway = SandboxGateway::new(&settings.payments.sandbox).with_duplicates(Box::new(move |order, answer| {
+        if let Some(commerce) = listener.get() {
+            commerce.record_payment(order, answer);
+        }
+    }));
+    let parts = NodeParts {
+        settings: settings.runtime.clone(),
+        payments: settings.payments.clone(),
+        store,
+        gateway: Arc::new(gateway),
+        clock: Clock::system(),
+        probe: None,
+    };
+    let node = Node::open(parts, |shards, mailboxes| Arc::new(LocalRouter::new(shards, mailboxes)))?;
+    let _ = commerce.set(node.commerce().clone());
+    let node = Arc::new(node);
+    app.open(Arc::clone(&node), secret);
+    let began = Instant::now();
+    let summary = {
+        let mut recovering = std::pin::pin!(node.recover());
+        loop {
+            tokio::select! {
+                recovered = &mut recovering => break recovered?,
+                () = tokio::time::sleep(PROGRESS) => {
+                    let so_far = node.recovery_progress();
+                    let (records, bytes, of_bytes) = (so_far.records, so_far.bytes, so_far.total_bytes);
+                    tracing::info!(snapshots = so_far.snapshots, records, bytes, of_bytes, "recovering");
+                }
+            }
+        }
+    };
+    let took_ms = began.elapsed().as_millis();
+    tracing::info!(snapshots = summary.snapshots, records = summary.records, took_ms, "ready");
+    Ok(node)
+}

@@ -1,0 +1,263 @@
+//! Everything an operator can set: flags over environment over files over defaults.
+//!
+//! Invariant: a setting that is not known, not readable or not sensible stops the server before it touches anything, and
+//! the message names the setting, where it came from and what was expected. Every limit of the product is one of these
+//! fields, with its unit in its name; `config/holdfast.toml` lists and explains them all, and a test holds it to the
+//! defaults here.
+
+mod deadline;
+mod limit;
+mod secret;
+mod section;
+mod source;
+
+use holdfast_actors::{RuntimeSettings, payment::PaymentSettings};
+use serde::{Deserialize, Serialize};
+
+pub use deadline::DeadlineSettings;
+pub use limit::LimitSettings;
+pub use secret::Secret;
+pub use section::{AdminSettings, IdempotencySettings, LogFormat, LogSettings, ServerSettings, StoreSettings};
+pub use source::{DEFAULT_FILE, Sources};
+
+/// The settings of one server.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The public listener.
+    pub server: ServerSettings,
+    /// The operators' listener.
+    pub admin: AdminSettings,
+    /// How long a connection may take for each thing.
+    pub deadlines: DeadlineSettings,
+    /// How much a request may bring and ask for.
+    pub limits: LimitSettings,
+    /// Where and how data is kept.
+    pub store: StoreSettings,
+    /// The shards.
+    pub runtime: RuntimeSettings,
+    /// The payment gateway.
+    pub payments: PaymentSettings,
+    /// The keys that make a retry safe.
+    pub idempotency: IdempotencySettings,
+    /// What is logged and how.
+    pub log: LogSettings,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A file, variable or flag could not be read as settings.
+    #[error("cannot read the settings: {0}")]
+    Read(#[from] config::ConfigError),
+    /// A file named on the command line or by a `_FILE` variable cannot be read.
+    #[error("cannot read {path} (named by {named_by})")]
+    File {
+        /// The file.
+        path: String,
+        /// The flag or variable that names it.
+        named_by: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A setting of the shards makes no sense.
+    #[error(transparent)]
+    Runtime(#[from] holdfast_actors::settings::SettingError),
+    /// A value is readable but makes no sense.
+    #[error("{setting}: {problem}")]
+    Value {
+        /// The setting, as `section.key`.
+        setting: &'static str,
+        /// What is wrong and what is expected.
+        problem: String,
+    },
+    /// The settings cannot be shown.
+    #[error("cannot write the settings down")]
+    Show(#[from] toml::ser::Error),
+}
+
+/// What a record adds to the body it was made from, in bytes, generously.
+const RECORD_OVERHEAD: u64 = 4_096;
+
+impl Settings {
+    /// Reads and checks the settings.
+    ///
+    /// # Errors
+    /// [`SettingsError`] naming the first setting that cannot be used.
+    pub fn load(sources: &Sources) -> Result<Self, SettingsError> {
+        let settings = sources.read()?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Checks what the types cannot: ranges, and settings that contradict each other.
+    ///
+    /// # Errors
+    /// [`SettingsError::Value`] naming the first one.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.server.check()?;
+        self.deadlines.check()?;
+        self.limits.check()?;
+        self.idempotency.check()?;
+        self.admin.check()?;
+        self.store.check()?;
+        self.runtime.check()?;
+        self.check_sizes()?;
+        if self.limits.stream_keep_alive_ms >= self.deadlines.idle_ms {
+            return Err(bad(
+                "limits.stream_keep_alive_ms",
+                "must be shorter than deadlines.idle_ms, or live streams are cut",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A body becomes a journal record, records become a turn's batch, and the journal takes no batch above its reserve: what
+    /// does not fit into the next would kill a shard instead of being refused here.
+    fn check_sizes(&self) -> Result<(), SettingsError> {
+        let journal = &self.store.journal;
+        let body = u64::try_from(self.limits.body_bytes).unwrap_or(u64::MAX);
+        if body.saturating_add(RECORD_OVERHEAD) > journal.record_limit_bytes {
+            return Err(bad(
+                "limits.body_bytes",
+                "a body becomes a record: stay 4 KiB below store.journal.record_limit_bytes",
+            ));
+        }
+        let turn = u64::try_from(self.runtime.turn_bytes).unwrap_or(u64::MAX);
+        if turn.saturating_add(journal.record_limit_bytes.saturating_mul(2)) > journal.reserve_bytes {
+            return Err(bad(
+                "runtime.turn_bytes",
+                "with two records of store.journal.record_limit_bytes it must stay below store.journal.reserve_bytes",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The settings as TOML, in the form of the files, without secrets.
+    ///
+    /// # Errors
+    /// [`SettingsError::Show`] when a value has no form in TOML.
+    pub fn to_redacted_toml(&self) -> Result<String, SettingsError> {
+        Ok(toml::to_string(self)?)
+    }
+}
+
+/// A value that makes no sense.
+fn bad(setting: &'static str, problem: impl Into<String>) -> SettingsError {
+    SettingsError::Value { setting, problem: problem.into() }
+}
+
+/// Refuses `value` outside `range`.
+fn within<T: PartialOrd + Copy + std::fmt::Display>(
+    setting: &'static str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<(), SettingsError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(bad(setting, format!("must be from {} to {}, not {value}", range.start(), range.end())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(files: &[&str], environment: &[(&str, &str)], overrides: &[(&str, &str)]) -> Result<Settings, String> {
+        let pairs = |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = files.iter().enumerate().map(|(index, text)| {
+            let path = folder.path().join(format!("{index}.toml"));
+            std::fs::write(&path, text).expect("written");
+            path
+        });
+        let sources = Sources { files: files.collect(), environment: pairs(environment), overrides: pairs(overrides) };
+        Settings::load(&sources).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_files_and_those_over_defaults() {
+        let files = ["[limits]\nbody_bytes = 1000\nconnections = 11\njson_depth = 7", "[limits]\nbody_bytes = 2000"];
+        let environment = [("HOLDFAST__LIMITS__BODY_BYTES", "3000"), ("HOLDFAST__LIMITS__CONNECTIONS", "12")];
+        let settings = load(&files, &environment, &[("limits.body_bytes", "4000")]).expect("loads");
+        assert_eq!(settings.limits.body_bytes, 4_000);
+        assert_eq!(settings.limits.connections, 12);
+        assert_eq!(settings.limits.json_depth, 7);
+        assert_eq!(settings.limits.headers, LimitSettings::default().headers);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_by_name_wherever_it_comes_from() {
+        let error = load(&["[limits]\nbody_bites = 1"], &[], &[]).expect_err("refused");
+        assert!(error.contains("body_bites") && error.contains("limits"), "{error}");
+        let error = load(&[], &[("HOLDFAST__SERVER__LISSTEN", "x")], &[]).expect_err("refused");
+        assert!(error.contains("lissten"), "{error}");
+        let error = load(&[], &[], &[("serverr.listen", "x")]).expect_err("refused");
+        assert!(error.contains("serverr"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_or_range_names_its_setting() {
+        let error = load(&["[limits]\nbody_bytes = \"many\""], &[], &[]).expect_err("refused");
+        assert!(error.contains("body_bytes"), "{error}");
+        let error = load(&["[limits]\njson_depth = 0"], &[], &[]).expect_err("refused");
+        assert!(error.contains("limits.json_depth"), "{error}");
+        let error = load(&["[server]\nlisten = \"nowhere\""], &[], &[]).expect_err("refused");
+        assert!(error.contains("listen"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_may_come_from_a_file_and_is_never_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("token");
+        std::fs::write(&path, "a-very-secret-admin-token-0123456789\n").expect("written");
+        let path = path.to_string_lossy().into_owned();
+        let settings = load(&[], &[("HOLDFAST__ADMIN__TOKEN_FILE", &path)], &[]).expect("loads");
+        assert!(
+            settings.admin.token.as_ref().is_some_and(|token| token.matches("a-very-secret-admin-token-0123456789"))
+        );
+        let shown = settings.to_redacted_toml().expect("shown") + &format!("{settings:?}");
+        assert!(!shown.contains("very-secret"), "{shown}");
+        let error = load(&[], &[("HOLDFAST__ADMIN__TOKEN_FILE", "/nowhere/token")], &[]).expect_err("refused");
+        assert!(error.contains("/nowhere/token") && error.contains("TOKEN_FILE"), "{error}");
+    }
+
+    #[test]
+    fn a_weak_admin_token_is_refused() {
+        let error = load(&[], &[("HOLDFAST__ADMIN__TOKEN", "short")], &[]).expect_err("refused");
+        assert!(error.contains("admin.token"), "{error}");
+    }
+
+    #[test]
+    fn the_file_we_ship_lists_every_setting_with_its_default_and_explains_it() {
+        let file = include_str!("../../../config/holdfast.toml");
+        let shown = |settings: &Settings| settings.to_redacted_toml().expect("shown");
+        assert_eq!(shown(&load(&[file], &[], &[]).expect("loads")), shown(&Settings::default()));
+        let keys = |text: &str| -> Vec<String> {
+            let key = |line: &str| line.split_once(" = ").map(|(key, _)| key.to_owned());
+            let mut keys: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).filter_map(key).collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(keys(file), keys(&shown(&Settings::default())));
+        let mut is_explained = false;
+        for line in file.lines() {
+            is_explained = line.starts_with('#') || (is_explained && !line.is_empty() && !line.starts_with('['));
+            assert!(is_explained || line.is_empty() || line.starts_with('['), "{line} is not explained");
+        }
+    }
+
+    #[test]
+    fn every_file_we_ship_is_read() {
+        let files = [include_str!("../../../config/holdfast.toml"), include_str!("../../../config/production.toml")];
+        let settings = load(&files, &[], &[]).expect("loads");
+        assert_eq!((settings.log.format, settings.deadlines.unready_ms), (LogFormat::Json, 2_000));
+    }
+
+    #[test]
+    fn the_defaults_are_sensible_and_shown_settings_can_be_read_again() {
+        let shown = Settings::default().to_redacted_toml().expect("shown");
+        assert_eq!(load(&[&shown], &[], &[]), Ok(Settings::default()));
+    }
+}

@@ -1,0 +1,105 @@
+//! The operators' listener, and what stops a server from starting.
+
+use std::fmt::Write as _;
+
+use holdfast_api::{ServeError, Server};
+
+use crate::{
+    client::{Call, Reply},
+    shop::{ADMIN, Shop, key, settings},
+};
+
+async fn ask(shop: &Shop, path: &str, token: Option<&str>) -> Reply {
+    let call = Call::new(shop.server.admin_addr(), "GET", path);
+    match token {
+        Some(token) => call.bearer(token).send().await,
+        None => call.send().await,
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_what_was_sold_and_refused() {
+    let shop = Shop::open().await;
+    shop.stock("A", 1).await;
+    shop.order("A", 1, &key("m-1")).await.expect(201);
+    shop.order("A", 1, &key("m-2")).await.problem("insufficient-stock");
+    tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+    let reply = ask(&shop, "/metrics", None).await;
+    assert!(reply.header("content-type").starts_with("text/plain"));
+    let text = String::from_utf8_lossy(&reply.body);
+    for name in [
+        "holdfast_http_request_seconds_count{route=\"POST /orders\",status=\"2xx\"}",
+        "holdfast_http_request_seconds_bucket{route=\"POST /orders\",status=\"4xx\",le=\"0.01\"}",
+        "holdfast_http_connections{listener=\"public\"}",
+        "holdfast_shard_mailbox_depth{shard=\"0\"}",
+        "holdfast_journal_batches_total",
+        "holdfast_orders_placed_total",
+        "holdfast_products",
+    ] {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn shards_and_settings_need_the_admin_token_and_show_no_secret() {
+    let shop = Shop::open().await;
+    for path in ["/admin/v1/shards", "/admin/v1/config"] {
+        ask(&shop, path, None).await.problem("unauthorized");
+        ask(&shop, path, Some("wrong")).await.problem("unauthorized");
+    }
+    let shards = ask(&shop, "/admin/v1/shards", Some(ADMIN)).await.expect(200);
+    assert_eq!((shards["is_ready"].as_bool(), shards["shards"].as_array().map(Vec::len)), (Some(true), Some(4)));
+    let config = ask(&shop, "/admin/v1/config", Some(ADMIN)).await;
+    assert_eq!(config.expect(200)["admin"]["token"], "[redacted]");
+    assert!(!String::from_utf8_lossy(&config.body).contains(ADMIN));
+    ask(&shop, "/healthz", None).await.expect(200);
+    ask(&shop, "/readyz", None).await.expect(200);
+    ask(&shop, "/api/v1/nothing", None).await.problem("not-found");
+    let outside = Call::new(shop.server.public_addr(), "GET", "/metrics").send().await;
+    outside.problem("not-found");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_request_id_is_passed_on_or_given() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.get("/products").header("x-request-id", "abc-1").send().await.header("x-request-id"), "abc-1");
+    let (one, two) = (shop.get("/products").send().await, shop.get("/products").send().await);
+    assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
+    shop.close().await;
+}
+
+fn chain(error: &ServeError) -> String {
+    let mut text = error.to_string();
+    let mut next: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = next {
+        let _ = write!(text, ": {error}");
+        next = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_busy_port_a_locked_folder_and_a_bad_setting_name_themselves() {
+    let shop = Shop::open().await;
+    let start = async |change: &dyn Fn(&mut holdfast_api::Settings)| {
+        let other = tempfile::tempdir().expect("a folder");
+        let mut settings = settings(other.path());
+        change(&mut settings);
+        chain(&Server::start(settings).await.err().expect("refused"))
+    };
+    let busy = shop.server.public_addr();
+    let error = start(&|settings| settings.server.listen = busy).await;
+    assert!(error.contains(&busy.to_string()) && error.contains("server.listen"), "{error}");
+    let locked = shop.folder.path().join("data");
+    let error = start(&|settings| settings.store.path = locked.clone()).await;
+    assert!(error.contains("locked") && error.contains(&locked.display().to_string()), "{error}");
+    let error = start(&|settings| settings.limits.json_depth = 0).await;
+    assert!(error.contains("limits.json_depth"), "{error}");
+    let file = shop.folder.path().join("a-file");
+    std::fs::write(&file, "x").expect("written");
+    let error = start(&|settings| settings.store.path = file.clone()).await;
+    assert!(error.contains("a-file"), "{error}");
+    shop.close().await;
+}

@@ -1,0 +1,15 @@
+//! What the journal, the snapshots and the data directory promise, tested through their public interface.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it")]
+
+mod append;
+mod damage;
+mod golden;
+mod inspect;
+mod memory_disk;
+mod power_cut;
+mod purge;
+mod recovery;
+mod samples;
+mod snapshots;
+mod space;
+mod store;

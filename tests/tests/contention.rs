@@ -1,0 +1,121 @@
+//! Many against one: rows 25, 26 and 32 of the fault matrix, over HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use holdfast_api::load::{
+    crowd::{self, Patience, Plan},
+    order::{OrderTemplate, PassingShopper, fresh_run},
+    pace::Until,
+    stopwatch::Stopwatch,
+    tally::Ledger,
+};
+use holdfast_tests::{
+    House,
+    purchase::{order_body, post_order},
+};
+use hyper::StatusCode;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+#[tokio::test]
+async fn ten_thousand_buyers_of_a_hundred_units_get_a_hundred_orders_and_clean_refusals() -> anyhow::Result<()> {
+    let house = House::open()?;
+    house.put_up("RUSH", 100).await?;
+    let ledger = Arc::new(Ledger::default());
+    let plan = Plan {
+        address: house.shop().target().address(),
+        connections: 200,
+        until: Until::Requests(10_000),
+        rate: None,
+        patience: Patience::None,
+        grace: Duration::ZERO,
+    };
+    let orders = OrderTemplate::new(house.shop().target(), "RUSH", &fresh_run()?);
+    crowd::run(plan, |_| PassingShopper { orders: orders.clone() }, Arc::clone(&ledger)).await;
+    let tally = ledger.tally();
+    let units = house.settled_units("RUSH").await?;
+    println!("10,000 buyers, 100 units: {} sold, {} refused, {units:?}", tally.sold, tally.refused);
+    assert_eq!((tally.sold, tally.refused, tally.shed, tally.failed), (100, 9_900, 0, 0), "{:?}", tally.first_failure);
+    assert_eq!((units.on_hand, units.available, units.allocated), (100, 0, 100));
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_key_fifty_times_in_parallel_is_one_order() -> anyhow::Result<()> {
+    let house = House::open()?;
+    house.put_up("ONCE", 100).await?;
+    let key = fresh_run()?;
+    let mut posts = JoinSet::new();
+    for _ in 0..50 {
+        let (shop, key) = (house.shop().clone(), key.clone());
+        posts.spawn(async move { post_order(&shop, &key, &order_body(&[("ONCE", 1)], "tok_approve")).await });
+    }
+    let (mut ids, mut in_flight) = (Vec::new(), 0);
+    for answer in posts.join_all().await {
+        let answer = answer?;
+        let kind = answer.body.get("type").and_then(Value::as_str).unwrap_or_default();
+        match answer.status {
+            StatusCode::CREATED | StatusCode::OK => ids.push(answer.body.get("id").cloned()),
+            StatusCode::CONFLICT if kind.ends_with("/idempotency-key-in-flight") => in_flight += 1,
+            status => panic!("{status}: {}", answer.body),
+        }
+    }
+    let acknowledged = ids.len();
+    ids.dedup();
+    println!("one key, 50 requests: {acknowledged} answered with the order, {in_flight} told that it is under way");
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    assert_eq!(house.settled_units("ONCE").await?.taken(), 1);
+
+    let other = post_order(house.shop(), &key, &order_body(&[("ONCE", 2)], "tok_approve")).await?;
+    assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", other.body);
+    assert_eq!(house.settled_units("ONCE").await?.taken(), 1, "a refused request left a trace");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_mailbox_sheds_at_once_and_leaves_other_shards_alone() -> anyhow::Result<()> {
+    // Two permits per shard: the third request that waits is one too many.
+    let house = House::with_settings(&[("RUNTIME__MAILBOX_PERMITS", "2")])?;
+    // By their names these SKUs live in different shards of the sixteen.
+    for sku in ["HOT", "QUIET-1"] {
+        house.put_up(sku, 1_000_000).await?;
+    }
+    let ledger = Arc::new(Ledger::default());
+    let plan = Plan {
+        address: house.shop().target().address(),
+        connections: 64,
+        until: Until::Elapsed(Duration::from_secs(2)),
+        rate: None,
+        patience: Patience::None,
+        grace: Duration::from_secs(5),
+    };
+    let orders = OrderTemplate::new(house.shop().target(), "HOT", &fresh_run()?);
+    let storm = crowd::run(plan, |_| PassingShopper { orders: orders.clone() }, Arc::clone(&ledger));
+    let quiet = async {
+        let (mut slowest, mut bought) = (Duration::ZERO, 0_u32);
+        let body = order_body(&[("QUIET-1", 1)], "tok_approve");
+        let storm = Stopwatch::start();
+        while storm.elapsed() < Duration::from_millis(1_800) {
+            let watch = Stopwatch::start();
+            let answer = post_order(house.shop(), &fresh_run()?, &body).await?;
+            assert_eq!(answer.status, StatusCode::CREATED, "the quiet shard refused: {}", answer.body);
+            (slowest, bought) = (slowest.max(watch.elapsed()), bought + 1);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::Ok((slowest, bought))
+    };
+    let (_, quiet) = tokio::join!(storm, quiet);
+    let (slowest, bought) = quiet?;
+    let tally = ledger.tally();
+    println!(
+        "hot shard: {} sold, {} shed, p50 {:.2} ms; quiet shard: {bought} orders, slowest {slowest:?}",
+        tally.sold,
+        tally.shed,
+        tally.percentiles().p50_ms
+    );
+    assert_eq!(tally.failed, 0, "{:?}", tally.first_failure);
+    assert!(tally.shed > 0 && tally.sold > 0, "sold {}, shed {}", tally.sold, tally.shed);
+    let units = house.settled_units("HOT").await?;
+    assert_eq!(units.taken(), tally.sold, "a shed request left a trace: {units:?}");
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The crate graph runs one way, core is pure, and no banned crate comes in.
+
+use std::collections::BTreeMap;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+
+use crate::{read, root};
+
+/// Each crate may use those before it, and none after.
+const LINE: [&str; 5] =
+    ["holdfast-core", "holdfast-persistence", "holdfast-actors", "holdfast-cluster", "holdfast-api"];
+
+/// What pure core may use: values only, nothing that does anything.
+const CORE_MAY_USE: [&str; 3] = ["compact_str", "serde", "thiserror"];
+
+fn metadata() -> Metadata {
+    let manifest = root().join("Cargo.toml");
+    MetadataCommand::new().manifest_path(manifest).no_deps().exec().expect("cargo metadata")
+}
+
+fn uses(package: &Package, kinds: &[DependencyKind]) -> Vec<String> {
+    let used = package.dependencies.iter().filter(|dependency| kinds.contains(&dependency.kind));
+    used.map(|dependency| dependency.name.clone()).collect()
+}
+
+#[test]
+fn crates_use_only_crates_to_their_left() {
+    let packages: BTreeMap<_, _> =
+        metadata().packages.into_iter().map(|package| (package.name.to_string(), package)).collect();
+    for (place, name) in LINE.iter().enumerate() {
+        let package = packages.get(*name).unwrap_or_else(|| panic!("{name} is not in the workspace"));
+        for used in uses(package, &[DependencyKind::Normal, DependencyKind::Build, DependencyKind::Development]) {
+            if used.starts_with("holdfast-") {
+                let left = LINE.iter().position(|other| **other == *used).is_some_and(|other| other < place);
+                assert!(left, "{name} uses {used}, which is not to its left in {LINE:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_uses_the_tests_the_benches_or_the_chores() {
+    for package in metadata().packages {
+        for used in uses(&package, &[DependencyKind::Normal, DependencyKind::Build, DependencyKind::Development]) {
+            let is_end = ["holdfast-tests", "holdfast-benches", "xtask"].contains(&used.as_str());
+            assert!(!is_end, "{} uses {used}", package.name);
+        }
+    }
+}
+
+#[test]
+fn core_is_pure() {
+    let metadata = metadata();
+    let core = metadata.packages.iter().find(|package| package.name.as_str() == "holdfast-core").expect("core");
+    for used in uses(core, &[DependencyKind::Normal, DependencyKind::Build]) {
+        assert!(CORE_MAY_USE.contains(&used.as_str()), "core uses {used}: it may use {CORE_MAY_USE:?} only");
+    }
+    let root_file = read(&root().join("core/src/lib.rs"));
+    assert!(root_file.contains("#![no_std]"), "core must stay no_std: that makes IO and clocks a compile error");
+}
+
+/// The same bans as in deny.toml, checked where cargo-deny is not installed.
+#[test]
+fn no_banned_crate_is_in_the_lock_file() {
+    let lock = read(&root().join("Cargo.lock"));
+    for package in lock.split("[[package]]") {
+        let field = |name: &str| {
+            let line = package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""));
+            line.and_then(|line| line.strip_suffix('"')).unwrap_or_default()
+        };
+        match (field("name"), field("version")) {
+            ("sled", version) => assert!(!version.starts_with("0."), "sled {version} loses acknowledged records"),
+            ("bincode", version) => assert!(!version.starts_with("3."), "bincode {version} is a compile_error!"),
+            ("openssl-sys", version) => panic!("openssl-sys {version} needs a system library"),
+            _ => {}
+        }
+        let source = field("source");
+        let is_registry =
+            source.is_empty() || source.starts_with("registry+https://github.com/rust-lang/crates.io-index");
+        assert!(is_registry, "{} is from {source}: crates.io only", field("name"));
+    }
+}

@@ -1,0 +1,145 @@
+//! The groups of tests, and what each runs. Nothing outside cargo is needed, except by `deny`, which says so.
+//!
+//! Everything is selected by target and never by package: cargo unifies features over the packages it is given, so a
+//! selection by package would build the dependencies anew with other features, and test another program.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+/// One group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Group {
+    /// The code is formatted.
+    Fmt,
+    /// Clippy has nothing to say, in any crate, tests and benches included.
+    Clippy,
+    /// The rules of the house: file headers and lengths, the crate graph, licenses, banned crates, the README's commands.
+    Tidy,
+    /// Every test within the crates but the HTTP interface's.
+    Unit,
+    /// The HTTP interface over a real socket.
+    Api,
+    /// The real server killed, stopped, starved and overloaded; the acceptance tests.
+    Crash,
+    /// Every example in the documentation runs.
+    Doc,
+    /// The documentation builds without a warning.
+    Docs,
+    /// Bans, licenses and sources of the dependencies, if cargo-deny is installed.
+    Deny,
+}
+
+/// A cargo command and the variables it needs.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Arguments to cargo.
+    pub(crate) arguments: Vec<String>,
+    /// Variables set for it.
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
+}
+
+impl Group {
+    /// All groups, quick ones first, so that what is easily wrong fails early.
+    pub(crate) const ALL: [Self; 9] =
+        [Self::Fmt, Self::Clippy, Self::Tidy, Self::Unit, Self::Api, Self::Crash, Self::Doc, Self::Docs, Self::Deny];
+
+    /// Its name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fmt => "fmt",
+            Self::Clippy => "clippy",
+            Self::Tidy => "tidy",
+            Self::Unit => "unit",
+            Self::Api => "api",
+            Self::Crash => "crash",
+            Self::Doc => "doc",
+            Self::Docs => "docs",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// What it runs in the repository at `root`.
+    pub(crate) fn step(self, root: &Path) -> anyhow::Result<Step> {
+        let step = match self {
+            Self::Fmt => Step::cargo("fmt --all --check"),
+            Self::Clippy => Step::cargo("clippy --workspace --all-targets --locked -- -D warnings"),
+            Self::Tidy => Step::tests(["tidy".to_owned()]),
+            Self::Unit => {
+                let names = test_names(root, &["core", "persistence", "actors", "cluster"])?;
+                Step::tests(names).and(["--lib", "--bins"])
+            }
+            Self::Api => Step::tests(test_names(root, &["api"])?),
+            Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
+            Self::Doc => Step::cargo("test --workspace --locked --doc"),
+            Self::Docs => {
+                let environment = vec![("RUSTDOCFLAGS", "-D warnings")];
+                Step { environment, ..Step::cargo("doc --workspace --no-deps --locked") }
+            }
+            Self::Deny => Step::cargo("deny --locked check bans licenses sources"),
+        };
+        Ok(step)
+    }
+}
+
+impl Step {
+    fn cargo(arguments: &str) -> Self {
+        Self { arguments: arguments.split(' ').map(str::to_owned).collect(), environment: Vec::new() }
+    }
+
+    fn tests(names: impl IntoIterator<Item = String>) -> Self {
+        let mut step = Self::cargo("test --workspace --locked --no-fail-fast");
+        step.arguments.extend(names.into_iter().flat_map(|name| ["--test".to_owned(), name]));
+        step
+    }
+
+    fn and<const N: usize>(mut self, more: [&str; N]) -> Self {
+        self.arguments.extend(more.map(str::to_owned));
+        self
+    }
+}
+
+/// The integration tests of the crates in these folders, by name.
+fn test_names(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for folder in folders.iter().map(|folder| root.join(folder).join("tests")).filter(|folder| folder.is_dir()) {
+        let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+        for entry in entries {
+            names.extend(test_name(&entry?.path()));
+        }
+    }
+    anyhow::ensure!(!names.is_empty(), "there are no tests in {}", folders.join(", "));
+    Ok(names)
+}
+
+/// The name of the test that cargo makes of a file or folder, if it makes one.
+fn test_name(path: &PathBuf) -> Option<String> {
+    let is_test = path.extension().is_some_and(|ending| ending == "rs") || path.join("main.rs").is_file();
+    is_test.then(|| path.file_stem()?.to_str().map(str::to_owned)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_group_knows_what_to_run() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for group in Group::ALL {
+            let step = group.step(root).unwrap();
+            assert!(step.arguments.len() > 1, "{}: {step:?}", group.name());
+        }
+    }
+
+    #[test]
+    fn tests_are_found_as_files_and_as_folders() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let names = test_names(root, &["cluster", "tests"]).unwrap();
+        assert!(names.contains("node") && names.contains("tidy"), "{names:?}");
+    }
+}
