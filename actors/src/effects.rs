@@ -1,7 +1,10 @@
 //! Makes what left the gate happen: messages to mailboxes, calls to the gateway, snapshots to the store, entities read.
 //! Never blocks its caller, which is the journal's writer or a shard's turn.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use holdfast_core::{EntityId, OrderId, ShardId, order::GatewayCall};
@@ -17,6 +20,9 @@ use crate::{
     router::Router,
     snapshot_writer::Job,
 };
+
+/// How long a gateway's answer waits for a client's turn to go with.
+const ANSWERS_WAIT: Duration = Duration::from_millis(1);
 
 /// The runtime's side of [`Outbound`].
 pub(crate) struct Effects {
@@ -82,13 +88,15 @@ impl Effects {
                 Attempt::UnderWay(attempt) => under_way.push(async move { to_message(order, call, attempt.await) }),
             }
         }
-        self.answer(answered);
+        self.answer(answered).await;
         while let Some(message) = under_way.next().await {
-            self.answer(vec![message]);
+            self.answer(vec![message]).await;
         }
     }
 
-    fn answer(&self, messages: Vec<(OrderId, Message)>) {
+    /// Hands answers to their orders. No client waits for them, so they go with the clients' next turn if one comes soon:
+    /// in a sale that halves the turns and the syncs.
+    async fn answer(&self, messages: Vec<(OrderId, Message)>) {
         let router = &self.router;
         let mut local: Option<(&Arc<Mailbox>, Vec<Envelope>)> = None;
         for (order, message) in messages {
@@ -102,7 +110,9 @@ impl Effects {
             }
         }
         if let Some((mailbox, envelopes)) = local {
-            mailbox.deliver_all(envelopes);
+            mailbox.defer_all(envelopes);
+            tokio::time::sleep(ANSWERS_WAIT).await;
+            mailbox.nudge();
         }
     }
 }

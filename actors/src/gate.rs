@@ -27,12 +27,22 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Takes it out and leaves an empty one with room for as much.
+    pub(crate) fn take(&mut self) -> Self {
+        let next = Self {
+            views: Vec::with_capacity(self.views.len()),
+            answers: Vec::with_capacity(self.answers.len()),
+            outgoing: Vec::with_capacity(self.outgoing.len()),
+        };
+        std::mem::replace(self, next)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.views.is_empty() && self.answers.is_empty() && self.outgoing.is_empty()
     }
 }
 
-/// A shard's gate, shared with the journal's writer.
+/// A shard's gate, shared with what tells it that the journal made a batch durable.
 pub(crate) struct Gate {
     views: Arc<Views>,
     outbound: Arc<dyn Outbound>,

@@ -112,10 +112,17 @@ impl Mailbox {
         self.wake_unless_committing();
     }
 
-    /// Puts several envelopes in at once.
-    pub fn deliver_all(&self, envelopes: impl IntoIterator<Item = Envelope>) {
+    /// Puts envelopes in that nobody waits for: they ride along with the next turn that somebody wakes the shard for. The
+    /// caller sees to it, by [`Mailbox::nudge`], that one comes soon.
+    pub(crate) fn defer_all(&self, envelopes: impl IntoIterator<Item = Envelope>) {
         self.queue.lock().extend(envelopes);
-        self.wake_unless_committing();
+    }
+
+    /// Wakes the shard if anything waits that no turn is coming for.
+    pub(crate) fn nudge(&self) {
+        if !self.queue.lock().is_empty() {
+            self.wake_unless_committing();
+        }
     }
 
     fn wake_unless_committing(&self) {

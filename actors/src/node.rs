@@ -346,6 +346,7 @@ impl NodeCore {
             backoff: self.backoff,
             journal: Arc::clone(&self.effects.journal),
             fatal: self.fatal.clone(),
+            runtime: self.runtime.clone(),
             population: Arc::clone(&self.population),
             probe: self.probe.clone(),
         }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod demo;
+mod descriptors;
 pub mod edge;
 pub mod load;
 pub mod serve;

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    descriptors,
     edge::{
         self, App,
         accept::{Acceptor, Stage},
@@ -106,6 +107,7 @@ impl Server {
     /// [`ServeError`]; nothing is left running.
     pub async fn start(settings: Settings) -> Result<Self, ServeError> {
         settings.check()?;
+        descriptors::raise(settings.limits.connections);
         let telemetry = Telemetry::install()?;
         let public_listener = listen(settings.server.listen, "server.listen").await?;
         let admin_listener = listen(settings.admin.listen, "admin.listen").await?;

@@ -37,7 +37,7 @@ pub async fn post_order(shop: &Shop, key: &str, body: &Value) -> anyhow::Result<
 /// When the order is not acknowledged.
 pub async fn buy(shop: &Shop, lines: &[(&str, u32)], card: &str) -> anyhow::Result<Purchase> {
     let answer = post_order(shop, &fresh_run()?, &order_body(lines, card)).await?;
-    Purchase::of(answer.expect("an order", &[StatusCode::CREATED])?)
+    Purchase::of(&answer.expect("an order", &[StatusCode::CREATED])?)
 }
 
 impl Purchase {
@@ -45,7 +45,7 @@ impl Purchase {
     ///
     /// # Errors
     /// When id or token are missing.
-    pub fn of(answer: Answer) -> anyhow::Result<Self> {
+    pub fn of(answer: &Answer) -> anyhow::Result<Self> {
         let text = |field: &str| {
             let value = answer.body.get(field).and_then(Value::as_str);
             value.map(str::to_owned).with_context(|| format!("{field} is missing in {}", answer.body))

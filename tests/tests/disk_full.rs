@@ -89,8 +89,9 @@ fn start(folder: &Path) -> anyhow::Result<(ServerProcess, Shop)> {
     let mut launch = Launch::shop("/usr/bin/env".into(), folder, &token)
         .with_setting("STORE__JOURNAL__SEGMENT_BYTES", "1048576")
         .with_setting("STORE__JOURNAL__RESERVE_BYTES", "262144")
-        .with_setting("STORE__JOURNAL__FRAME_LIMIT_BYTES", "262144")
-        .with_setting("STORE__JOURNAL__RECORD_LIMIT_BYTES", "262144")
+        .with_setting("STORE__JOURNAL__FRAME_LIMIT_BYTES", "131072")
+        .with_setting("STORE__JOURNAL__RECORD_LIMIT_BYTES", "73728")
+        .with_setting("RUNTIME__TURN_BYTES", "65536")
         .with_setting("STORE__JOURNAL__SPACE_RETRY_MS", "100");
     // A user namespace as well, so that it works without being root.
     let mut command = ["unshare", "-Urm"].map(Into::into).to_vec();

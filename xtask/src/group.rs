@@ -3,11 +3,7 @@
 //! Everything is selected by target and never by package: cargo unifies features over the packages it is given, so a
 //! selection by package would build the dependencies anew with other features, and test another program.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -118,7 +114,7 @@ fn test_names(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeSet<String>>
 }
 
 /// The name of the test that cargo makes of a file or folder, if it makes one.
-fn test_name(path: &PathBuf) -> Option<String> {
+fn test_name(path: &Path) -> Option<String> {
     let is_test = path.extension().is_some_and(|ending| ending == "rs") || path.join("main.rs").is_file();
     is_test.then(|| path.file_stem()?.to_str().map(str::to_owned)).flatten()
 }

@@ -27,6 +27,8 @@ use std::{
 };
 
 use holdfast_core::{EntityId, OrderId, ShardCount, ShardId, Timestamp};
+use tokio::runtime::Handle;
+
 use holdfast_persistence::{AppendError, Batch, Journal, Record};
 
 use self::{
@@ -75,6 +77,8 @@ pub(crate) struct ShardParts {
     pub(crate) backoff: Backoff,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) fatal: Fatal,
+    /// Where a batch's answers are let out once it is durable.
+    pub(crate) runtime: Handle,
     /// Entities in memory over all shards of the node.
     pub(crate) population: Arc<AtomicUsize>,
     pub(crate) probe: Option<Probe>,
@@ -321,9 +325,11 @@ impl Shard {
     /// Ends the turn: records to the journal, everything else to the gate.
     fn hand_over(&mut self, gate: &Arc<Gate>) {
         self.collect_views();
-        let records = std::mem::take(&mut self.records);
+        // The next turn is likely about as large as this one.
+        let records = Vec::with_capacity(self.records.len());
+        let records = std::mem::replace(&mut self.records, records);
         self.staged_bytes = 0;
-        let output = std::mem::take(&mut self.output);
+        let output = self.output.take();
         self.metrics.note_turn(&std::mem::take(&mut self.tally), records.len(), output.answers.len());
         let first_seq = self.sequence + 1;
         self.sequence += records.len() as u64;
@@ -333,12 +339,14 @@ impl Shard {
         if records.is_empty() {
             return;
         }
-        let (gate, fatal, last, shard) = (Arc::clone(gate), self.parts.fatal.clone(), self.sequence, self.parts.id);
-        let batch = Batch { shard, first_seq, records };
+        let (gate, fatal, runtime) = (Arc::clone(gate), self.parts.fatal.clone(), self.parts.runtime.clone());
+        let (last, shard) = (self.sequence, self.parts.id);
         self.parts.journal.append(
-            batch,
+            Batch { shard, first_seq, records },
             Box::new(move |written| match written {
-                Ok(()) => gate.durable(last),
+                // On the runtime, not on the journal's thread: waking a hundred clients from outside the runtime costs a
+                // system call each, and the journal could sync its next frame meanwhile.
+                Ok(()) => drop(runtime.spawn(async move { gate.durable(last) })),
                 Err(error @ AppendError::Failed(_)) => {
                     gate.fail(true);
                     fatal.raise(&error.to_string());

@@ -11,7 +11,7 @@ use holdfast_api::load::{
     order::fresh_run,
     report::Report,
     scratch::ScratchFolder,
-    server_process::Launch,
+    server_process::{Launch, ServerProcess},
     shop::Shop,
     target::Target,
 };
@@ -124,11 +124,7 @@ impl LoadArguments {
     }
 
     fn show(&self, report: &Report) -> anyhow::Result<ExitCode> {
-        if self.json {
-            console::say_json(report)?
-        } else {
-            console::say(report.table())?
-        }
+        console::say_either(self.json, report, report.table())?;
         Ok(if report.errors == 0 && report.oversold == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -147,13 +143,11 @@ fn flash_sale(arguments: &FlashSaleArguments) -> anyhow::Result<ExitCode> {
     let shop = Shop::new(arguments.url.clone(), Some(arguments.admin_token.clone()));
     let load = arguments.load.load();
     let report = arguments.load.runtime()?.block_on(async {
-        match &arguments.sku {
-            Some(sku) => flash_sale::sell_restocked(&shop, sku, arguments.stock, load).await,
-            None => {
-                let sku = format!("bench-{}", fresh_run()?);
-                flash_sale::sell_new(&shop, &sku, arguments.stock, load).await
-            }
+        if let Some(sku) = &arguments.sku {
+            return flash_sale::sell_restocked(&shop, sku, arguments.stock, load).await;
         }
+        let sku = format!("bench-{}", fresh_run()?);
+        flash_sale::sell_new(&shop, &sku, arguments.stock, load).await
     });
     arguments.load.show(&report.with_context(|| format!("no flash sale at {}", arguments.url))?)
 }
@@ -164,7 +158,7 @@ fn echo(arguments: &EchoArguments) -> anyhow::Result<ExitCode> {
         Some(_) => None,
         None => Some(Launch::echo(env::current_exe()?, folder.path()).start()?),
     };
-    let target = arguments.url.clone().or_else(|| started.as_ref().map(|server| server.target()));
+    let target = arguments.url.clone().or_else(|| started.as_ref().map(ServerProcess::target));
     let shop = Shop::new(target.context("there is no echo server")?, None);
     let report = arguments.load.runtime()?.block_on(echo::drive(&shop, arguments.load.load()))?;
     arguments.load.show(&report)
@@ -197,11 +191,7 @@ fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let compared: Result<_, FlashSaleError> =
         arguments.load.runtime()?.block_on(compare::run(&echo, &shop, rounds, arguments.load.load()));
     let compared = compared?;
-    if arguments.load.json {
-        console::say_json(&compared)?
-    } else {
-        console::say(compared.table())?
-    }
+    console::say_either(arguments.load.json, &compared, compared.table())?;
     Ok(if compared.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -15,3 +15,8 @@ pub(crate) fn say(line: impl Display) -> anyhow::Result<()> {
 pub(crate) fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
     say(serde_json::to_string(value).context("cannot write the result as JSON")?)
 }
+
+/// Writes the result for scripts or for people.
+pub(crate) fn say_either(as_json: bool, json: &impl Serialize, text: impl Display) -> anyhow::Result<()> {
+    if as_json { say_json(json) } else { say(text) }
+}

@@ -43,7 +43,7 @@ enum Command {
     /// Show or check the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Print the OpenAPI 3.1 description of the HTTP interface.
+    /// Print the description of the HTTP interface: openapi.json, version 3.1.
     Openapi,
     /// Print a completion script for a shell.
     Completions {
@@ -58,9 +58,14 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{}", one_line(&error));
-            if error.chain().any(|cause| cause.is::<SettingsError>()) { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if is_about_settings(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Whether a setting is to blame.
+fn is_about_settings(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<SettingsError>().is_some())
 }
 
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {

@@ -26,7 +26,7 @@ mod tests {
         assert_eq!(parse("10"), Ok(Duration::from_secs(10)));
         assert_eq!(parse("1.5s"), Ok(Duration::from_millis(1_500)));
         assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse("2m"), Ok(Duration::from_mins(2)));
     }
 
     #[test]

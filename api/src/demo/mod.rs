@@ -102,13 +102,10 @@ pub struct Staged {
 /// [`DemoError`]; the server and a temporary folder are gone then.
 pub async fn stage(options: &DemoOptions, narrator: &Narrator) -> Result<Staged, DemoError> {
     let catalog = catalog::Catalog::load(options.catalog.as_deref())?;
-    let (path, folder) = match &options.data {
-        Some(path) => (std::path::absolute(path).unwrap_or_else(|_| path.clone()), None),
-        None => {
-            let folder = ScratchFolder::new(None, "demo")?;
-            (folder.path().to_path_buf(), Some(folder))
-        }
-    };
+    let folder = if options.data.is_none() { Some(ScratchFolder::new(None, "demo")?) } else { None };
+    let named = options.data.clone().unwrap_or_default();
+    let path = folder.as_ref().map_or(named, |folder| folder.path().to_path_buf());
+    let path = std::path::absolute(&path).unwrap_or(path);
     let admin_token = format!("demo-{}{}", crate::load::order::fresh_run()?, crate::load::order::fresh_run()?);
     let mut launch = Launch::shop(options.program.clone(), &path, &admin_token);
     launch.listen = options.listen;

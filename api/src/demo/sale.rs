@@ -31,7 +31,7 @@ use crate::load::{
 const KILL_AT_PERCENT: u64 = 80;
 
 /// How long the sale may take before something is plainly wrong.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// How often the countdown is drawn anew.
 const REDRAW: Duration = Duration::from_millis(50);

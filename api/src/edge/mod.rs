@@ -144,3 +144,29 @@ impl AppState {
 fn recovering() -> Problem {
     Problem::new(Kind::Unavailable).detail("the server is recovering").retry_after_ms(1_000)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// What a server answers whose node is not there yet.
+    async fn status(path: &str, change: impl FnOnce(&App)) -> u16 {
+        let (_stage, stage) = watch::channel(Stage::Open);
+        let app = App::new(Settings::default(), stage, Telemetry::install().expect("a recorder"));
+        change(&app);
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        router(app).oneshot(request).await.expect("an answer").status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_recovers_or_drains_lives_but_is_not_ready() {
+        assert_eq!(status("/healthz", |_| ()).await, 200);
+        assert_eq!(status("/readyz", |_| ()).await, 503);
+        assert_eq!(status("/readyz", |app| app.drain()).await, 503);
+        assert_eq!(status("/api/v1/products", |_| ()).await, 503);
+        assert_eq!(status("/docs", |_| ()).await, 200);
+    }
+}

@@ -132,7 +132,7 @@ impl Launch {
             admin_listen: Some(ANY_LOCAL),
             environment: vec![variable("ADMIN__TOKEN", admin_token), variable("LOG__FILTER", "warn")],
             folder: folder.to_owned(),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
         }
     }
 

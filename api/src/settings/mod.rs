@@ -49,7 +49,7 @@ pub struct Settings {
 pub enum SettingsError {
     /// A file, variable or flag could not be read as settings.
     #[error("cannot read the settings: {0}")]
-    Read(#[from] config::ConfigError),
+    Read(String),
     /// A file named on the command line or by a `_FILE` variable cannot be read.
     #[error("cannot read {path} (named by {named_by})")]
     File {
@@ -61,9 +61,6 @@ pub enum SettingsError {
         #[source]
         source: std::io::Error,
     },
-    /// A setting of the shards makes no sense.
-    #[error(transparent)]
-    Runtime(#[from] holdfast_actors::settings::SettingError),
     /// A value is readable but makes no sense.
     #[error("{setting}: {problem}")]
     Value {
@@ -72,6 +69,9 @@ pub enum SettingsError {
         /// What is wrong and what is expected.
         problem: String,
     },
+    /// A setting of the shards makes no sense.
+    #[error(transparent)]
+    Runtime(#[from] holdfast_actors::settings::SettingError),
     /// The settings cannot be shown.
     #[error("cannot write the settings down")]
     Show(#[from] toml::ser::Error),
@@ -140,6 +140,12 @@ impl Settings {
     /// [`SettingsError::Show`] when a value has no form in TOML.
     pub fn to_redacted_toml(&self) -> Result<String, SettingsError> {
         Ok(toml::to_string(self)?)
+    }
+}
+
+impl From<config::ConfigError> for SettingsError {
+    fn from(error: config::ConfigError) -> Self {
+        Self::Read(error.to_string())
     }
 }
 

@@ -91,5 +91,5 @@ impl Sources {
 
 /// The error with the file it is about: the library knows only the text.
 fn in_file(path: &Path, error: &config::ConfigError) -> SettingsError {
-    SettingsError::Read(config::ConfigError::Message(format!("{}: {error}", path.display())))
+    SettingsError::Read(format!("{}: {error}", path.display()))
 }

@@ -35,6 +35,7 @@ async fn metrics_count_what_was_sold_and_refused() {
         "holdfast_journal_batches_total",
         "holdfast_orders_placed_total",
         "holdfast_products",
+        "holdfast_http_problems_total{type=\"insufficient-stock\"}",
     ] {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }
@@ -68,6 +69,23 @@ async fn a_request_id_is_passed_on_or_given() {
     let (one, two) = (shop.get("/products").send().await, shop.get("/products").send().await);
     assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
     shop.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_says_it_is_not_ready_before_it_stops_listening() {
+    let shop = Shop::open_with(|settings| settings.deadlines.unready_ms = 500).await;
+    let (public, admin) = (shop.server.public_addr(), shop.server.admin_addr());
+    Call::new(public, "GET", "/readyz").send().await.expect(200);
+    let leaving = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        for addr in [public, admin] {
+            let problem = Call::new(addr, "GET", "/readyz").send().await.problem("unavailable");
+            assert_eq!(problem["detail"], "the server is shutting down");
+            Call::new(addr, "GET", "/healthz").send().await.expect(200);
+        }
+    };
+    tokio::join!(leaving, shop.close());
+    assert!(Call::new(public, "GET", "/readyz").try_send().await.is_err(), "nobody listens any more");
 }
 
 fn chain(error: &ServeError) -> String {

@@ -29,10 +29,11 @@ pub(crate) fn settings(folder: &Path) -> Settings {
     settings.admin.token = Some(Secret::new(ADMIN));
     settings.store.path = folder.join("data");
     settings.store.shards = 4;
-    settings.store.journal.segment_bytes = 1 << 20;
-    settings.store.journal.reserve_bytes = 256 << 10;
+    settings.store.journal.segment_bytes = 4 << 20;
+    settings.store.journal.reserve_bytes = 1 << 20;
     settings.store.journal.frame_limit_bytes = 128 << 10;
-    settings.store.journal.record_limit_bytes = 64 << 10;
+    settings.store.journal.record_limit_bytes = 128 << 10;
+    settings.runtime.turn_bytes = 256 << 10;
     settings
 }
 

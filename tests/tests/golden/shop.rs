@@ -8,6 +8,9 @@ use holdfast_tests::{
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+/// The product that is taken out of the catalog at the end.
+pub(crate) const REMOVED: &str = "GOLD-GONE";
+
 /// Puts an order where the admin wants it.
 async fn set_status(house: &House, purchase: &Purchase, status: &str) -> anyhow::Result<()> {
     let path = format!("{ORDERS}/{}/status", purchase.id);
@@ -18,7 +21,7 @@ async fn set_status(house: &House, purchase: &Purchase, status: &str) -> anyhow:
 
 /// Runs the shop; its orders as id, token and final status.
 pub(crate) async fn run(house: &House) -> anyhow::Result<Vec<Value>> {
-    for (sku, units) in [("GOLD-A", 100), ("GOLD-B", 50), ("GOLD-GONE", 5)] {
+    for (sku, units) in [("GOLD-A", 100), ("GOLD-B", 50), (REMOVED, 5)] {
         house.put_up(sku, units).await?;
     }
     let shop = house.shop();
@@ -43,7 +46,7 @@ pub(crate) async fn run(house: &House) -> anyhow::Result<Vec<Value>> {
     orders.push((canceled, "canceled"));
     shop.adjust("GOLD-A", 7).await?;
     shop.call(Method::POST, "/api/v1/cart", None, &[], None).await?.expect("a cart", &[StatusCode::CREATED])?;
-    let removed = shop.admin_call(Method::DELETE, "/api/v1/products/GOLD-GONE", None).await?;
+    let removed = shop.admin_call(Method::DELETE, &format!("/api/v1/products/{REMOVED}"), None).await?;
     removed.expect("removing a product", &[StatusCode::NO_CONTENT])?;
     let mut known = Vec::new();
     for (purchase, status) in orders {

@@ -1,5 +1,5 @@
 //! `journal replay`: every record applied in memory, as recovery without snapshots would. What comes out is checked:
-//! on_hand = available + held + allocated for every SKU, and no entity misses a version.
+//! `on_hand = available + held + allocated` for every SKU, and no entity misses a version.
 
 use std::{collections::BTreeMap, ops::ControlFlow, process::ExitCode};
 

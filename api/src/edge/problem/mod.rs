@@ -8,13 +8,14 @@ mod doc;
 mod kind;
 mod refusal;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use metrics::Counter;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 pub use doc::{FieldErrorDoc, ProblemDoc};
@@ -182,8 +183,14 @@ impl Serialize for Problem {
     }
 }
 
+/// How many of each kind were answered, by the kind's place in [`Kind::ALL`].
+static ANSWERED: [OnceLock<Counter>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let kind = self.0.kind;
+        let counter = &ANSWERED[kind as usize];
+        counter.get_or_init(|| metrics::counter!("holdfast_http_problems_total", "type" => kind.slug())).increment(1);
         let mut response = Response::new(Body::from(self.to_bytes()));
         *response.status_mut() = self.0.kind.status();
         let headers = response.headers_mut();
