@@ -1,7 +1,7 @@
 //! Logs and metrics. The one place that installs a subscriber and a recorder.
 //!
-//! Logs say what an operator acts on; a request is logged at `debug` only, because in a sale the log would be the slowest
-//! part of the answer. Tokens are never logged: spans hold a request's method, path and id, nothing else.
+//! Logs say what an operator acts on; a request is logged at `debug` only, because in a sale the log would be the
+//! slowest part of the answer. Tokens are never logged: spans hold a request's method, path and id, nothing else.
 
 use std::{
     io,

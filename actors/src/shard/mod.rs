@@ -109,8 +109,9 @@ pub(crate) struct Shard {
 
     // Of this turn.
     tally: Tally,
-    records: Vec<Record>,
-    /// About the size of `records` in the journal.
+    /// The turn's records. Its room is kept from turn to turn: a fresh large block each turn costs more than the turn.
+    batch: Batch,
+    /// About the size of its records in the journal.
     staged_bytes: usize,
     output: Output,
     unseen: Vec<EntityId>,
@@ -129,6 +130,7 @@ impl Drop for Shard {
 impl Shard {
     pub(crate) fn new(parts: ShardParts, now: Timestamp) -> Self {
         let checkpointing = Checkpointing::new(now);
+        let id = parts.id;
         Self {
             parts,
             tables: Tables::default(),
@@ -145,7 +147,7 @@ impl Shard {
             metrics: ShardMetrics::new(),
             reported: 0,
             tally: Tally::default(),
-            records: Vec::new(),
+            batch: Batch { shard: id, first_seq: 1, records: Vec::new() },
             staged_bytes: 0,
             output: Output::default(),
             unseen: Vec::new(),
@@ -247,10 +249,10 @@ impl Shard {
 
     /// Runs one message's work. A panic undoes it whole: its records are dropped and every entity it touched is rebuilt.
     fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
-        let (records, outgoing) = (self.records.len(), self.output.outgoing.len());
+        let (records, outgoing) = (self.batch.records.len(), self.output.outgoing.len());
         self.touching.clear();
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
-            self.records.truncate(records);
+            self.batch.records.truncate(records);
             self.output.outgoing.truncate(outgoing);
             Err(self.after_panic())
         })
@@ -295,7 +297,7 @@ impl Shard {
             let version = live.entity.version();
             let event = E::journaled(event);
             self.staged_bytes += weight::weight(&event);
-            self.records.push(Record { entity: address.clone(), version, at: now, event });
+            self.batch.records.push(Record { entity: address.clone(), version, at: now, event });
         }
         live.touched = now;
         if !std::mem::replace(&mut live.dirty, true) {
@@ -325,24 +327,22 @@ impl Shard {
     /// Ends the turn: records to the journal, everything else to the gate.
     fn hand_over(&mut self, gate: &Arc<Gate>) {
         self.collect_views();
-        // The next turn is likely about as large as this one.
-        let records = Vec::with_capacity(self.records.len());
-        let records = std::mem::replace(&mut self.records, records);
         self.staged_bytes = 0;
         let output = self.output.take();
-        self.metrics.note_turn(&std::mem::take(&mut self.tally), records.len(), output.answers.len());
-        let first_seq = self.sequence + 1;
-        self.sequence += records.len() as u64;
-        if !output.is_empty() || !records.is_empty() {
+        let count = self.batch.records.len();
+        self.metrics.note_turn(&std::mem::take(&mut self.tally), count, output.answers.len());
+        self.batch.first_seq = self.sequence + 1;
+        self.sequence += count as u64;
+        if !output.is_empty() || count > 0 {
             gate.submit(self.sequence, output);
         }
-        if records.is_empty() {
+        if count == 0 {
             return;
         }
         let (gate, fatal, runtime) = (Arc::clone(gate), self.parts.fatal.clone(), self.parts.runtime.clone());
         let (last, shard) = (self.sequence, self.parts.id);
         self.parts.journal.append(
-            Batch { shard, first_seq, records },
+            &self.batch,
             Box::new(move |written| match written {
                 // On the runtime, not on the journal's thread: waking a hundred clients from outside the runtime costs a
                 // system call each, and the journal could sync its next frame meanwhile.
@@ -359,6 +359,7 @@ impl Shard {
                 }
             }),
         );
+        self.batch.records.clear();
     }
 
     fn collect_views(&mut self) {

@@ -30,6 +30,9 @@ use super::{
 };
 use crate::settings::{DeadlineSettings, LimitSettings};
 
+/// How many headers hyper takes unless told otherwise.
+const HTTP_HEADERS: usize = 100;
+
 /// A listener and everything its connections share.
 pub(crate) struct Acceptor {
     listener: TcpListener,
@@ -59,9 +62,13 @@ impl Acceptor {
         limits: &LimitSettings,
     ) -> Self {
         let mut http = http1::Builder::new();
-        // Deadlines are the reaper's; hyper's own timer would cost a timer registration a request. Answers are small: copying
-        // head and body into one write is cheaper than a vectored one.
-        http.header_read_timeout(None).writev(false).max_buf_size(limits.header_bytes).max_headers(limits.headers);
+        // Deadlines are the reaper's; hyper's own timer would cost a timer registration a request. Answers are small:
+        // copying head and body into one write is cheaper than a vectored one.
+        http.header_read_timeout(None).writev(false).max_buf_size(limits.header_bytes);
+        if limits.headers != HTTP_HEADERS {
+            // Any other number than its own makes hyper clear a list of headers for every request.
+            http.max_headers(limits.headers);
+        }
         Self { listener, service, reaper: Reaper::new(deadlines), http, max_connections: limits.connections }
     }
 
@@ -82,7 +89,8 @@ impl Acceptor {
                 accepted = self.listener.accept() => match accepted {
                     Ok((socket, _)) if connections.len() >= self.max_connections => refuse(socket, &refusal),
                     Ok((socket, _)) => {
-                        connections.spawn(serve(socket, self.http.clone(), self.service.clone(), self.reaper.register()));
+                        let (http, service) = (self.http.clone(), self.service.clone());
+                        connections.spawn(serve(socket, http, service, self.reaper.register()));
                     }
                     Err(error) => rest_after(&error).await,
                 },

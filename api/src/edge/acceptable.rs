@@ -1,4 +1,5 @@
-//! Whether a client takes what we answer with (RFC 9110, section 12.5.1): JSON, or a stream of events where there is one.
+//! Whether a client takes what we answer with (RFC 9110, section 12.5.1): JSON, or a stream of events where there is
+//! one.
 
 use axum::http::{Request, header};
 

@@ -1,7 +1,7 @@
 //! Who is calling: nobody in particular, a buyer with a token, a cart's owner, or the admin.
 //!
-//! Invariant (I5): a token opens what it was made for and nothing else, and a wrong one cannot be told from none by what
-//! a reader is answered: 404 either way.
+//! Invariant (I5): a token opens what it was made for and nothing else, and a wrong one cannot be told from none by
+//! what a reader is answered: 404 either way.
 
 use axum::{
     extract::FromRequestParts,

@@ -1,7 +1,7 @@
 //! Opaque cursors: where a listing goes on, written so that a client cannot mistake it for something to build itself.
 //!
-//! A checksum tells a cursor that was cut short, edited or meant for another listing from one of ours: it is refused, and
-//! never quietly read as the beginning.
+//! A checksum tells a cursor that was cut short, edited or meant for another listing from one of ours: it is refused,
+//! and never quietly read as the beginning.
 
 use std::fmt::Write as _;
 

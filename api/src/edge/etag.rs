@@ -1,7 +1,7 @@
 //! Entity tags made of versions, and the conditions a request may put on them (RFC 9110, section 13).
 //!
-//! A tag names each part with a letter: `"p3-s10"` is a product at version 3 with stock at version 10. A write states the
-//! part it is about, so a price can be changed under `If-Match` while its stock sells by the second.
+//! A tag names each part with a letter: `"p3-s10"` is a product at version 3 with stock at version 10. A write states
+//! the part it is about, so a price can be changed under `If-Match` while its stock sells by the second.
 
 use std::fmt::Display;
 

@@ -1,4 +1,5 @@
-//! The `Idempotency-Key` header (IETF draft-ietf-httpapi-idempotency-key-header-07): a structured-field string, or bare.
+//! The `Idempotency-Key` header (IETF draft-ietf-httpapi-idempotency-key-header-07): a structured-field string, or
+//! bare.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 

@@ -2,8 +2,8 @@
 
 use holdfast_core::Timestamp;
 
-/// The instant as RFC 3339, in milliseconds and UTC: `2026-03-01T09:00:00.000Z`. Instants beyond the calendar (a deadline
-/// that never comes) are shown as its last millisecond.
+/// The instant as RFC 3339, in milliseconds and UTC: `2026-03-01T09:00:00.000Z`. Instants beyond the calendar (a
+/// deadline that never comes) are shown as its last millisecond.
 pub(crate) fn text(at: Timestamp) -> String {
     let last = jiff::Timestamp::MAX;
     let instant = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(last);

@@ -4,8 +4,8 @@
 //! `service` surrounds every request; `routes` holds a handler per operation; `body`, `query`, `auth`, `idempotency`,
 //! `etag` and `cursor` are what handlers read requests with; `view` and `problem` are what they answer with.
 //!
-//! Invariant: nothing is decided here about stock, money or orders. A handler reads a request, asks the facade, and shows
-//! the answer.
+//! Invariant: nothing is decided here about stock, money or orders. A handler reads a request, asks the facade, and
+//! shows the answer.
 
 pub(crate) mod accept;
 mod acceptable;

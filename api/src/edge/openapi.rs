@@ -1,5 +1,5 @@
-//! The `OpenAPI` 3.1 document: handlers document what they take and what they answer when all is well; this file adds what
-//! can go wrong, operation by operation, and how callers identify themselves.
+//! The `OpenAPI` 3.1 document: handlers document what they take and what they answer when all is well; this file adds
+//! what can go wrong, operation by operation, and how callers identify themselves.
 //!
 //! Why apart: one status stands for several problems, and an operation shares most of them with others. The API tests
 //! hold this table to what the server really answers.

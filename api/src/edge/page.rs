@@ -1,5 +1,5 @@
-//! The pages for people: the API's operations and the problems it answers with. Rendered here from the same document that
-//! programs read: no script, no font and no style sheet comes from anywhere else.
+//! The pages for people: the API's operations and the problems it answers with. Rendered here from the same document
+//! that programs read: no script, no font and no style sheet comes from anywhere else.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,8 @@
-//! What one connection is doing and since when, in one atomic word that its owner writes and the [`super::reaper`] reads.
+//! What one connection is doing and since when, in one atomic word that its owner writes and the [`super::reaper`]
+//! reads.
 //!
-//! Why: a timer per deadline per request costs a lock in the runtime's timer wheel four times a request. A store into an
-//! atomic costs nothing, and one sweep over all connections every [`TICK_MS`] finds the overdue ones. The price is
+//! Why: a timer per deadline per request costs a lock in the runtime's timer wheel four times a request. A store into
+//! an atomic costs nothing, and one sweep over all connections every [`TICK_MS`] finds the overdue ones. The price is
 //! precision: a deadline is kept to within two ticks.
 
 use std::{

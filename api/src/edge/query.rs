@@ -25,7 +25,8 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     }
 }
 
-/// The one variable part of the path. What cannot be read (percent signs that are not UTF-8) names nothing that is there.
+/// The one variable part of the path. What cannot be read (percent signs that are not UTF-8) names nothing that is
+/// there.
 pub(crate) struct PathPart(pub(crate) String);
 
 impl FromRequestParts<App> for PathPart {

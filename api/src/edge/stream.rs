@@ -1,11 +1,12 @@
-//! The socket as hyper sees it: tells the [`Pulse`] what the peer does, turns hyper's own bodiless refusals into problems,
-//! and closes gently after an early answer.
+//! The socket as hyper sees it: tells the [`Pulse`] what the peer does, turns hyper's own bodiless refusals into
+//! problems, and closes gently after an early answer.
 //!
-//! Why the second: a head that is too long or is not HTTP never reaches a handler; hyper answers it by itself with an empty
-//! body. No handler of ours answers an error without a body, so the two cannot be confused.
+//! Why the second: a head that is too long or is not HTTP never reaches a handler; hyper answers it by itself with an
+//! empty body. No handler of ours answers an error without a body, so the two cannot be confused.
 //!
-//! Why the third: closing a socket with unread bytes resets the connection, and the reset may overtake the answer. After
-//! an early refusal (413 to a client still sending) our side is closed and the rest read and dropped, within a deadline.
+//! Why the third: closing a socket with unread bytes resets the connection, and the reset may overtake the answer.
+//! After an early refusal (413 to a client still sending) our side is closed and the rest read and dropped, within a
+//! deadline.
 
 use std::{
     io,
@@ -44,8 +45,8 @@ impl Stream {
         Self { socket, pulse, stalled_in: None, refusal: None, shut: false }
     }
 
-    /// Notes how a write of `wanted` bytes went. Only a write taken whole ends a stall: a peer that reads a byte a second
-    /// has the same time for an answer as one that reads nothing.
+    /// Notes how a write of `wanted` bytes went. Only a write taken whole ends a stall: a peer that reads a byte a
+    /// second has the same time for an answer as one that reads nothing.
     fn note_write(&mut self, result: &Poll<io::Result<usize>>, wanted: usize) {
         match result {
             Poll::Ready(Ok(written)) if *written >= wanted => {

@@ -1,9 +1,8 @@
 //! Bearer tokens and the digests that stand for them. Whoever holds a token may act; the journal and the logs only ever
 //! see digests.
 //!
-//! Invariant: the digests here are on disk inside ids. How they are made never changes; a test holds them to fixed values.
-
-use std::fmt::Write as _;
+//! Invariant: the digests here are on disk inside ids. How they are made never changes; a test holds them to fixed
+//! values.
 
 use holdfast_actors::CheckoutSource;
 use holdfast_core::{BuyerId, CartId, CustomerId, OrderId, Slot, order::PaymentToken};
@@ -29,8 +28,8 @@ impl BuyerToken {
         is_token(text, BUYER_PREFIX).then(|| Self(text.to_owned()))
     }
 
-    /// The token of an order whose request brought none. It follows from the key of the order and the store's secret, so
-    /// a retry gets the same one and nobody else can compute it.
+    /// The token of an order whose request brought none. It follows from the key of the order and the store's secret,
+    /// so a retry gets the same one and nobody else can compute it.
     pub(crate) fn derived(secret: &[u8; 32], key_digest: u128) -> Self {
         let order_key = OrderId::from_key(key_digest, Slot(0)).key_digest();
         let digest = blake3::keyed_hash(secret, &order_key.to_be_bytes());
@@ -151,11 +150,12 @@ fn is_token(text: &str, prefix: &str) -> bool {
 }
 
 fn with_prefix(prefix: &str, bits: &[u8; 32]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(prefix.len() + TOKEN_DIGITS);
     text.push_str(prefix);
     for byte in bits {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 0xf)]));
     }
     text
 }

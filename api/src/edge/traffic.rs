@@ -1,5 +1,5 @@
-//! Request counts and durations by route and class of status. A handle is looked up once and kept: recording an answer is
-//! one atomic operation, not a search by name.
+//! Request counts and durations by route and class of status. A handle is looked up once and kept: recording an answer
+//! is one atomic operation, not a search by name.
 
 use std::{sync::OnceLock, time::Duration};
 

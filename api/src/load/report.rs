@@ -84,7 +84,7 @@ impl Report {
 
 impl std::fmt::Display for Percentiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { p50_ms, p95_ms, p99_ms, max_ms } = self;
+        let Self { p50_ms, p95_ms, p99_ms, max_ms, .. } = self;
         write!(f, "{p50_ms:.2} / {p95_ms:.2} / {p99_ms:.2} / {max_ms:.2}")
     }
 }

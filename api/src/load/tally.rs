@@ -37,9 +37,11 @@ pub struct Tally {
     latency: Histogram<u64>,
 }
 
-/// Percentiles in milliseconds.
+/// Percentiles of a run's latencies, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Percentiles {
+    /// The shortest.
+    pub min_ms: f64,
     /// Median.
     pub p50_ms: f64,
     /// 95th percentile.
@@ -65,7 +67,13 @@ impl Tally {
     /// The latency percentiles so far; zeros when nothing was answered.
     pub fn percentiles(&self) -> Percentiles {
         let at = |quantile| millis(self.latency.value_at_quantile(quantile));
-        Percentiles { p50_ms: at(0.50), p95_ms: at(0.95), p99_ms: at(0.99), max_ms: millis(self.latency.max()) }
+        Percentiles {
+            min_ms: millis(self.latency.min()),
+            p50_ms: at(0.50),
+            p95_ms: at(0.95),
+            p99_ms: at(0.99),
+            max_ms: millis(self.latency.max()),
+        }
     }
 
     fn count(&mut self, verdict: Verdict, requests: u64) {

@@ -52,7 +52,7 @@ impl Default for LimitSettings {
         Self {
             connections: 16_384,
             header_bytes: 16_384,
-            headers: 64,
+            headers: 100,
             body_bytes: 65_536,
             json_depth: 32,
             json_items: 1_000,

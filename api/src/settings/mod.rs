@@ -1,9 +1,9 @@
 //! Everything an operator can set: flags over environment over files over defaults.
 //!
-//! Invariant: a setting that is not known, not readable or not sensible stops the server before it touches anything, and
-//! the message names the setting, where it came from and what was expected. Every limit of the product is one of these
-//! fields, with its unit in its name; `config/holdfast.toml` lists and explains them all, and a test holds it to the
-//! defaults here.
+//! Invariant: a setting that is not known, not readable or not sensible stops the server before it touches anything,
+//! and the message names the setting, where it came from and what was expected. Every limit of the product is one of
+//! these fields, with its unit in its name; `config/holdfast.toml` lists and explains them all, and a test holds it to
+//! the defaults here.
 
 mod deadline;
 mod limit;
@@ -113,8 +113,8 @@ impl Settings {
         Ok(())
     }
 
-    /// A body becomes a journal record, records become a turn's batch, and the journal takes no batch above its reserve: what
-    /// does not fit into the next would kill a shard instead of being refused here.
+    /// A body becomes a journal record, records become a turn's batch, and the journal takes no batch above its
+    /// reserve: what does not fit into the next would kill a shard instead of being refused here.
     fn check_sizes(&self) -> Result<(), SettingsError> {
         let journal = &self.store.journal;
         let body = u64::try_from(self.limits.body_bytes).unwrap_or(u64::MAX);

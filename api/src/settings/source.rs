@@ -29,7 +29,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The sources of this process: `files`, or [`DEFAULT_FILE`] if none is named and it exists; the environment; flags.
+    /// The sources of this process: `files`, or [`DEFAULT_FILE`] if none is named and it exists; the environment;
+    /// flags.
     pub fn of_process(files: Vec<PathBuf>, overrides: Vec<(String, String)>) -> Self {
         let files = match files {
             named if !named.is_empty() => named,

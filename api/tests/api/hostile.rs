@@ -1,5 +1,5 @@
-//! Input that means harm or makes no sense: rows 30 and 31 of the fault matrix. Every one gets a 4xx problem, quickly, and
-//! the server goes on.
+//! Input that means harm or makes no sense: rows 30 and 31 of the fault matrix. Every one gets a 4xx problem, quickly,
+//! and the server goes on.
 
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,8 @@ async fn a_hundred_megabytes_are_refused_before_they_are_sent() {
     let before = resident_bytes();
     let mut stream = TcpStream::connect(shop.server.public_addr()).await.expect("connects");
     let head = format!(
-        "POST /api/v1/orders HTTP/1.1\r\nhost: shop\r\nidempotency-key: {}\r\ncontent-type: application/json\r\ncontent-length: 104857600\r\n\r\n",
+        "POST /api/v1/orders HTTP/1.1\r\nhost: shop\r\nidempotency-key: {}\r\n\
+         content-type: application/json\r\ncontent-length: 104857600\r\n\r\n",
         key("huge")
     );
     let began = Instant::now();
@@ -117,7 +118,8 @@ async fn a_body_in_chunks_is_cut_off_at_the_limit() {
     let shop = Shop::open().await;
     let mut stream = TcpStream::connect(shop.server.public_addr()).await.expect("connects");
     let head = format!(
-        "POST /api/v1/orders HTTP/1.1\r\nhost: shop\r\nidempotency-key: {}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+        "POST /api/v1/orders HTTP/1.1\r\nhost: shop\r\nidempotency-key: {}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
         key("chunks")
     );
     stream.write_all(head.as_bytes()).await.expect("written");
@@ -153,7 +155,7 @@ async fn what_is_not_http_is_answered_as_a_problem_too() {
     raw(&shop, b"GET /healthz HTTP/9.9\r\n\r\n").await.problem("malformed-request");
     let headers = format!("GET /healthz HTTP/1.1\r\nhost: shop\r\nx: {}\r\n\r\n", "x".repeat(20_000));
     raw(&shop, headers.as_bytes()).await.problem("headers-too-large");
-    let many = format!("GET /healthz HTTP/1.1\r\nhost: shop\r\n{}\r\n", "a: b\r\n".repeat(100));
+    let many = format!("GET /healthz HTTP/1.1\r\nhost: shop\r\n{}\r\n", "a: b\r\n".repeat(101));
     raw(&shop, many.as_bytes()).await.problem("headers-too-large");
     let address = format!("GET /{} HTTP/1.1\r\nhost: shop\r\n\r\n", "x".repeat(15_000));
     assert_eq!(raw(&shop, address.as_bytes()).await.status, 404);

@@ -1,4 +1,5 @@
-//! Peers that take their time: every one is cut off within the deadline of what it does not do, and buyers notice nothing.
+//! Peers that take their time: every one is cut off within the deadline of what it does not do, and buyers notice
+//! nothing.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +80,8 @@ async fn a_body_that_does_not_come_is_answered_408() {
     let shop = Shop::open_with(|settings| settings.deadlines.body_ms = 300).await;
     let mut stream = connect(&shop).await;
     let head = format!(
-        "POST /api/v1/orders HTTP/1.1\r\nhost: shop\r\nidempotency-key: {}\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{{",
+        "POST /api/v1/orders HTTP/1.1\r\nhost: shop\r\nidempotency-key: {}\r\n\
+         content-type: application/json\r\ncontent-length: 50\r\n\r\n{{",
         key("slow-body")
     );
     stream.write_all(head.as_bytes()).await.expect("written");
@@ -146,18 +148,16 @@ async fn requests_sent_ahead_are_answered_in_order() {
     let mut all = Vec::new();
     for number in 0..20 {
         let body = order_of("A", 1).to_string();
-        all.extend_from_slice(format!("POST /api/v1/orders HTTP/1.1\r\nhost: shop\r\nx-request-id: ahead-{number}\r\nidempotency-key: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", key(&format!("ahead-{number}")), body.len()).as_bytes());
+        let connection = if number == 19 { "close" } else { "keep-alive" };
+        let (key, length) = (key(&format!("ahead-{number}")), body.len());
+        let request = format!(
+            "POST /api/v1/orders HTTP/1.1\r\nhost: shop\r\nconnection: {connection}\r\nx-request-id: ahead-{number}\r\n\
+             idempotency-key: {key}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        all.extend_from_slice(request.as_bytes());
     }
     stream.write_all(&all).await.expect("written");
-    let mut read = Vec::new();
-    while read.windows(11).filter(|window| window == b"\r\n\r\n{\"id\":\"" || window == b"\r\n\r\n{\"type\"").count()
-        < 20
-    {
-        assert_ne!(stream.read_buf(&mut read).await.expect("readable"), 0);
-        if find(&read, b"x-request-id: ahead-19").is_some() {
-            break;
-        }
-    }
+    let (_, read) = time_to_close(&mut stream).await;
     let order: Vec<_> =
         (0..20).map(|number| find(&read, format!("x-request-id: ahead-{number}\r\n").as_bytes())).collect();
     assert!(order.windows(2).all(|pair| pair[0] < pair[1]), "{order:?}");

@@ -182,7 +182,7 @@ pub trait Journal: Send + Sync + 'static {
     /// order per shard, after the batch is durable or cannot become so.
     ///
     /// The queue has no bound of its own: whoever admits commands bounds it (an admission permit per command).
-    fn append(&self, batch: Batch, done: Completion);
+    fn append(&self, batch: &Batch, done: Completion);
 
     /// Whether writes are to be accepted now. Asked before a command is decided: what was accepted still fits.
     fn writable(&self) -> Result<(), Unwritable>;

@@ -200,11 +200,11 @@ impl SegmentJournal {
 }
 
 impl Journal for SegmentJournal {
-    fn append(&self, batch: Batch, done: Completion) {
+    fn append(&self, batch: &Batch, done: Completion) {
         ENCODED.with_borrow_mut(|encoded| {
             encoded.clear();
-            let refused = self.encode(&batch, encoded).err();
-            self.enqueue(&batch, encoded, refused, done);
+            let refused = self.encode(batch, encoded).err();
+            self.enqueue(batch, encoded, refused, done);
         });
     }
 

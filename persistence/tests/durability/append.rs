@@ -65,7 +65,7 @@ fn many_producers_share_syncs() {
                     let done = Arc::clone(done);
                     let batch = Batch { shard: ShardId(shard), first_seq: seq, records: vec![received(seq)] };
                     journal.append(
-                        batch,
+                        &batch,
                         Box::new(move |result| {
                             result.unwrap();
                             done.fetch_add(1, Ordering::SeqCst);
@@ -89,7 +89,7 @@ fn completions_of_a_shard_run_in_append_order_whatever_their_outcome() {
     let push = |index: u64, seq, records| {
         let order = Arc::clone(&order);
         let batch = Batch { shard: ShardId(2), first_seq: seq, records };
-        journal.append(batch, Box::new(move |result| order.lock().unwrap().push((index, result.is_ok()))));
+        journal.append(&batch, Box::new(move |result| order.lock().unwrap().push((index, result.is_ok()))));
     };
     push(0, 1, vec![received(1)]);
     push(1, 7, vec![received(7)]);
@@ -107,7 +107,7 @@ fn a_batch_that_does_not_continue_the_sequence_is_fenced() {
     append(&journal, 0, vec![received(1)]).unwrap();
     let (sender, outcome) = mpsc::channel();
     let stale = Batch { shard: ShardId(0), first_seq: 1, records: vec![received(1)] };
-    journal.append(stale, Box::new(move |result| sender.send(result).unwrap()));
+    journal.append(&stale, Box::new(move |result| sender.send(result).unwrap()));
     let refused = outcome.recv().unwrap().unwrap_err();
     assert!(matches!(refused, AppendError::Fenced { shard: ShardId(0), expected: 2, given: 1 }), "{refused:?}");
     append(&journal, 0, vec![received(2)]).unwrap();
@@ -199,7 +199,7 @@ fn dropping_the_journal_writes_what_is_queued() {
         let acknowledged = Arc::clone(&acknowledged);
         let batch = Batch { shard: ShardId(0), first_seq: seq, records: vec![received(seq)] };
         journal.append(
-            batch,
+            &batch,
             Box::new(move |result| {
                 result.unwrap();
                 acknowledged.fetch_add(1, Ordering::SeqCst);
@@ -216,13 +216,13 @@ fn a_completion_that_panics_or_holds_the_last_reference_harms_nobody() {
     let disk = MemoryDisk::new();
     let journal = Arc::new(open(&disk).unwrap().0);
     let batch = |seq| Batch { shard: ShardId(0), first_seq: seq, records: vec![received(seq)] };
-    journal.append(batch(1), Box::new(|_| panic!("a bug in a completion")));
+    journal.append(&batch(1), Box::new(|_| panic!("a bug in a completion")));
     append(&*journal, 0, vec![received(2)]).unwrap();
     let (sender, ended) = mpsc::channel();
     let last: Arc<SegmentJournal> = Arc::clone(&journal);
     disk.faults.sync_ms.store(20, Ordering::SeqCst);
     journal.append(
-        batch(3),
+        &batch(3),
         Box::new(move |result| {
             thread::sleep(Duration::from_millis(20));
             drop(last);

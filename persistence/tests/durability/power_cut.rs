@@ -43,7 +43,7 @@ fn append_much(journal: &SegmentJournal, shard: u16, acknowledged: &Arc<AtomicU6
         let batch = Batch { shard: ShardId(shard), first_seq, records: (first_seq..=last).map(received).collect() };
         let acknowledged = Arc::clone(acknowledged);
         journal.append(
-            batch,
+            &batch,
             Box::new(move |result| {
                 result.unwrap();
                 acknowledged.fetch_max(last, Ordering::SeqCst);

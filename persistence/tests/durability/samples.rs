@@ -53,7 +53,7 @@ pub(crate) fn append(journal: &dyn Journal, shard: u16, records: Vec<Record>) ->
     let first_seq = journal.next_seq(ShardId(shard));
     let (sender, outcome) = mpsc::channel();
     let batch = Batch { shard: ShardId(shard), first_seq, records };
-    journal.append(batch, Box::new(move |result| sender.send(result).unwrap()));
+    journal.append(&batch, Box::new(move |result| sender.send(result).unwrap()));
     outcome.recv_timeout(Duration::from_mins(1)).unwrap()
 }
 

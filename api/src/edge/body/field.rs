@@ -32,8 +32,8 @@ impl Visitor<'_> for QuantityVisitor {
     }
 }
 
-/// Reads a map of texts in which no key comes twice: which of the two would count is a guess, and guesses differ between
-/// parsers.
+/// Reads a map of texts in which no key comes twice: which of the two would count is a guess, and guesses differ
+/// between parsers.
 pub(crate) fn distinct_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     deserializer.deserialize_map(DistinctMap)
 }

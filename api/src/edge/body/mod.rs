@@ -1,7 +1,8 @@
 //! Reading a JSON body: bounded in bytes, time, depth and items, strict about what it holds, and clear about what is
 //! wrong.
 //!
-//! A good body is parsed once, without bookkeeping. Only a refused one is parsed again, to name the field by JSON pointer.
+//! A good body is parsed once, without bookkeeping. Only a refused one is parsed again, to name the field by JSON
+//! pointer.
 
 mod field;
 mod shape;

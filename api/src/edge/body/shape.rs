@@ -1,7 +1,7 @@
 //! The shape of a JSON body, measured in one pass before it is parsed: nesting, items per list, NUL characters.
 //!
-//! Why before: a parser that builds what it reads has already paid for a hundred thousand levels or a million items when
-//! it finds out. This pass allocates nothing, and leaves judging the syntax to the parser.
+//! Why before: a parser that builds what it reads has already paid for a hundred thousand levels or a million items
+//! when it finds out. This pass allocates nothing, and leaves judging the syntax to the parser.
 
 /// The deepest nesting the setting may allow: the counters live on the stack.
 const MAX_DEPTH: usize = 64;

@@ -1,5 +1,5 @@
-//! How a problem looks in the `OpenAPI` document. Only documentation: [`super::Problem`] writes the bytes, and a test holds
-//! its bodies to these members.
+//! How a problem looks in the `OpenAPI` document. Only documentation: [`super::Problem`] writes the bytes, and a test
+//! holds its bodies to these members.
 
 use utoipa::ToSchema;
 

@@ -1,8 +1,8 @@
 //! Refusals and faults as RFC 9457 problem details. Everything the edge answers that is not a success goes through
 //! [`Problem`], so no error body can have another form and none can leak an internal.
 //!
-//! A refusal is as frequent as a sale once a SKU is sold out, so building one costs one allocation for the content and one
-//! for the bytes: texts that do not vary are `&'static str`, and members are typed, not a JSON tree.
+//! A refusal is as frequent as a sale once a SKU is sold out, so building one costs one allocation for the content and
+//! one for the bytes: texts that do not vary are `&'static str`, and members are typed, not a JSON tree.
 
 mod doc;
 mod kind;
@@ -157,8 +157,9 @@ impl Problem {
 
     /// The JSON body.
     pub fn to_bytes(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
         // Serializing strings and integers into memory cannot fail; an empty object would still be a valid problem.
-        serde_json::to_vec(self).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from)
+        serde_json::to_writer(&mut bytes, self).map_or_else(|_| Bytes::from_static(b"{}"), |()| Bytes::from(bytes))
     }
 }
 
@@ -182,6 +183,9 @@ impl Serialize for Problem {
         map.end()
     }
 }
+
+/// Room for a typical problem, in bytes.
+const TYPICAL_BYTES: usize = 320;
 
 /// How many of each kind were answered, by the kind's place in [`Kind::ALL`].
 static ANSWERED: [OnceLock<Counter>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];

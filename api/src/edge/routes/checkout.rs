@@ -28,8 +28,8 @@ use crate::edge::{
 
 /// Place an order
 ///
-/// From `lines`, or from a cart. The answer is on disk before it is sent: the units are held and payment is under way. A
-/// retry with the same `Idempotency-Key` gets the same answer, whatever happened in between. Bring a buyer's token to
+/// From `lines`, or from a cart. The answer is on disk before it is sent: the units are held and payment is under way.
+/// A retry with the same `Idempotency-Key` gets the same answer, whatever happened in between. Bring a buyer's token to
 /// collect several orders under it, or be given one.
 #[utoipa::path(post, path = "/api/v1/orders", tag = "orders", request_body = NewOrder, security((), ("buyer" = [])),
     params(("Idempotency-Key" = String, Header, description = "Your own unguessable name for this order; the same on every retry."),

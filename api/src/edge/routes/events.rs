@@ -29,8 +29,8 @@ use crate::edge::{
 
 /// Follow a product's availability
 ///
-/// A stream of `text/event-stream`. Events named `availability` hold a `StockEvent`; the last one is named `end` and says
-/// why: `{"reason": "shutdown"}` or `{"reason": "removed"}`. Comments keep the connection alive in between.
+/// A stream of `text/event-stream`. Events named `availability` hold a `StockEvent`; the last one is named `end` and
+/// says why: `{"reason": "shutdown"}` or `{"reason": "removed"}`. Comments keep the connection alive in between.
 #[utoipa::path(get, path = "/api/v1/stock/{sku}/events", tag = "stock",
     params(("sku" = String, Path, description = "The SKU.")),
     responses((status = 200, description = "The stream.", body = StockEvent, content_type = "text/event-stream")))]

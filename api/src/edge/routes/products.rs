@@ -169,8 +169,8 @@ pub(super) fn no_such_product(sku: &SkuId) -> Problem {
     Problem::new(Kind::NotFound).detail("the SKU is not in the catalog").member("sku", sku.as_str())
 }
 
-/// Whether the caller sees where all units are. A token that means nothing is refused, so that a mistyped admin token is
-/// not mistaken for a stock without holds.
+/// Whether the caller sees where all units are. A token that means nothing is refused, so that a mistyped admin token
+/// is not mistaken for a stock without holds.
 fn sees_all(caller: &Caller) -> Result<bool, Problem> {
     match caller {
         Caller::Unknown => Err(unauthorized()),

@@ -26,7 +26,8 @@ impl Findings {
         fits
     }
 
-    /// Checks a text of at most `max_bytes`: no control characters but line breaks and tabs, nothing like a card number.
+    /// Checks a text of at most `max_bytes`: no control characters but line breaks and tabs, nothing like a card
+    /// number.
     pub(crate) fn text(&mut self, field: &str, text: &str, max_bytes: usize) {
         if !self.length(field, text, max_bytes) {
             return;
