@@ -3,7 +3,7 @@
 //! A panic inside one message's work is caught in the shard; anything else that panics here kills the actor, whose
 //! supervisor recovers the shard by replay.
 
-use std::{sync::Arc, vec};
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -23,6 +23,8 @@ pub(crate) struct ShardActor;
 pub(crate) struct ShardRun {
     pub(crate) shard: Box<Shard>,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// What the last pass took, empty again: its room becomes the mailbox's at the next.
+    pub(crate) inbox: Vec<Envelope>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) clock: Clock,
     pub(crate) figures: Arc<RwLock<ShardFigures>>,
@@ -54,15 +56,15 @@ impl Actor for ShardActor {
 impl ShardRun {
     /// Takes everything that waits, in turns of bounded size.
     fn pass(&mut self) {
-        let mut inbox: Vec<Envelope> = Vec::new();
-        self.mailbox.take(&mut inbox);
-        let mut inbox: vec::IntoIter<Envelope> = inbox.into_iter();
+        self.mailbox.take(&mut self.inbox);
+        let mut inbox = self.inbox.drain(..);
         loop {
             self.shard.turn(&mut inbox, self.clock.now(), &self.gate);
             if inbox.len() == 0 {
                 break;
             }
         }
+        drop(inbox);
         self.mailbox.set_next_due(self.shard.next_due());
         *self.figures.write() = self.shard.figures();
         if self.shard.has_more_now() {

@@ -148,9 +148,10 @@ impl Commerce {
         quantity: Quantity,
         expected_version: Option<u64>,
     ) -> Result<Cart, CommandError> {
-        if self.views.product(&sku).is_none() {
+        let Some(product) = self.views.product(&sku) else {
             return Err(CommandError::product(sku, ProductRejection::NotFound));
-        }
+        };
+        same_currency(&self.cart(cart).await?, product.details.price.currency())?;
         let expires_at = self.cart_expiry();
         self.cart_command(cart, CartCommand::AddItem { sku, quantity, expires_at, expected_version }).await
     }
@@ -187,20 +188,24 @@ impl Commerce {
     /// Moves the lines of `from` into `into`, adding up, and closes `from`. Repeating it is harmless.
     ///
     /// # Errors
-    /// Rejected when either is gone or locked, or the lines do not fit.
+    /// Rejected when either is gone or locked, the currencies differ, or the lines do not fit; both carts then are as they
+    /// were.
     pub async fn merge_cart(&self, from: CartId, into: CartId) -> Result<Cart, CommandError> {
         if from == into {
             return Err(CartRejection::SameCart.into());
         }
-        let target = self.cart(into).await?;
-        if target.is_over() {
-            return Err(CartRejection::NotFound.into());
-        }
-        // Closed first, so that no line is added to it unseen. It keeps its lines: if `into` cannot take them in now, a
-        // repeat of the merge still can.
+        let (source, target) = (self.cart(from).await?, self.cart(into).await?);
+        same_currency(&target, source.currency())?;
+        // Closed first, so that no line is added to it unseen and no other cart takes it in. It keeps its lines: what is
+        // refused opens it again, and where the answer stays away a repeat of the merge goes on from here.
         let closed = self.cart_command(from, CartCommand::MergeInto { into }).await?;
         let lines = closed.lines().to_vec();
-        self.cart_command(into, CartCommand::TakeIn { from, lines, expires_at: self.cart_expiry() }).await
+        let taken_in =
+            self.cart_command(into, CartCommand::TakeIn { from, lines, expires_at: self.cart_expiry() }).await;
+        if let Err(CommandError::Rejected(_)) = &taken_in {
+            self.cart_command(from, CartCommand::Reopen { into }).await?;
+        }
+        taken_in
     }
 
     /// Places an order. See [`crate::checkout`].
@@ -280,6 +285,14 @@ impl Commerce {
     fn cart_expiry(&self) -> Timestamp {
         self.clock.now().saturating_add_millis(self.settings.cart_ttl_ms)
     }
+}
+
+/// Refuses what is priced in another currency than the cart's.
+fn same_currency(cart: &Cart, other: Currency) -> Result<(), CartRejection> {
+    if cart.currency() == other {
+        return Ok(());
+    }
+    Err(CartRejection::CurrencyMismatch { cart: cart.currency(), other })
 }
 
 fn cart_reply(reply: Reply) -> Result<Cart, CommandError> {

@@ -332,6 +332,7 @@ impl NodeCore {
         Some(ShardRun {
             shard: Box::new(shard),
             mailbox,
+            inbox: Vec::new(),
             gate,
             clock: self.clock.clone(),
             figures: Arc::clone(self.figures.get(index)?),

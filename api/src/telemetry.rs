@@ -61,6 +61,27 @@ pub fn init_logging(settings: &LogSettings) -> Result<(), TelemetryError> {
     Ok(())
 }
 
+/// Says what the edge's metrics mean, for whoever reads `/metrics`.
+fn describe() {
+    use metrics::{describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram};
+    histogram!("holdfast_http_request_seconds", "From the end of a request's head to the start of its answer");
+    counter!("holdfast_http_problems_total", "Problems answered, by the last part of their type");
+    gauge!("holdfast_http_connections", "Open connections");
+    counter!("holdfast_http_connections_refused_total", "Connections refused above limits.connections");
+    counter!("holdfast_http_connections_cut_total", "Connections cut, by the deadline that passed");
+    gauge!("holdfast_shard_mailbox_depth", "Requests that wait for or are in a shard");
+    gauge!("holdfast_shard_live_entities", "Entities in memory");
+    gauge!("holdfast_shard_cold_entities", "Entities known by their snapshot only");
+    gauge!("holdfast_shard_quarantined_entities", "Entities out of service after repeated panics");
+    gauge!("holdfast_shard_pursuits", "Orders that wait for stock elsewhere or for the gateway");
+    gauge!("holdfast_shard_journal_sequence", "The last record of a shard");
+    gauge!("holdfast_shard_snapshot_watermark", "Every record up to here is in snapshots");
+    counter!("holdfast_journal_batches_total", "Batches made durable");
+    gauge!("holdfast_products", "Products in the catalog");
+    gauge!("holdfast_orders", "Orders in every status");
+    gauge!("holdfast_units", "Units of all SKUs by where they are: held, allocated, available, fulfilled");
+}
+
 /// The metrics of this process.
 #[derive(Clone)]
 pub struct Telemetry(PrometheusHandle);
@@ -76,7 +97,9 @@ impl Telemetry {
             let builder = PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
                 .set_buckets(&AMOUNTS)?;
-            Ok(builder.install_recorder()?)
+            let recorder = builder.install_recorder()?;
+            describe();
+            Ok(recorder)
         });
         Ok(Self(installed.clone()?))
     }
@@ -112,6 +135,16 @@ impl Telemetry {
         let views = node.commerce().views();
         metrics::gauge!("holdfast_products").set(u32::try_from(views.product_count()).unwrap_or(u32::MAX));
         metrics::gauge!("holdfast_orders").set(u32::try_from(views.order_count()).unwrap_or(u32::MAX));
+        let units = views.total_units();
+        for (state, count) in [
+            ("held", units.held),
+            ("allocated", units.allocated),
+            ("available", units.available()),
+            ("fulfilled", units.fulfilled),
+        ] {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; units beyond 2^53 lose the last digit")]
+            metrics::gauge!("holdfast_units", "state" => state).set(count as f64);
+        }
     }
 
     /// All metrics in the Prometheus text format.

@@ -1,48 +1,93 @@
 //! Keeps card numbers out: a payment or free-text field that looks like one is refused at the edge, so no journal, log or
 //! snapshot ever holds one (PCI DSS 4.0, requirement 3: do not store what you need not).
+//!
+//! SKUs are exempt, wherever they stand: a merchant's catalog is full of EAN-13 and ITF-14 article numbers, and one in
+//! ten of those passes the Luhn check by chance. A SKU names an article that an admin put into the catalog first, so no
+//! buyer can pass a number off as one.
 
 /// The lengths of a primary account number, in digits (ISO/IEC 7812-1).
 const MIN_DIGITS: usize = 13;
 const MAX_DIGITS: usize = 19;
 
-/// Whether `text` holds 13 to 19 digits in a row, spaces and hyphens aside, that pass the Luhn check
-/// (ISO/IEC 7812-1, annex B).
+/// The zero of each row of ten decimal digits beyond ASCII (Unicode 14.0, category Nd), in order.
+const ZEROS: [u32; 65] = [
+    0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6, 0x0E50,
+    0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50,
+    0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10, 0x104A0, 0x10D30, 0x11066, 0x110F0, 0x11136,
+    0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50, 0x11DA0,
+    0x16A60, 0x16AC0, 0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
+];
+
+/// Whether `text` holds 13 to 19 decimal digits of any script in a row, separators aside, that pass the Luhn check
+/// (ISO/IEC 7812-1, annex B). Separators are `.`, `_`, `/`, whitespace, dashes and what is not visible at all.
 ///
 /// The number may stand anywhere in the text. It begins and ends with a whole group of digits: `4111 1111 1111 1111 12/27`
 /// is seen, while a longer unbroken row of digits is some other number.
 pub fn looks_like_card_number(text: &str) -> bool {
-    let bytes = text.as_bytes();
+    if text.len() < MIN_DIGITS {
+        return false;
+    }
     let mut in_group = false;
-    for (at, byte) in bytes.iter().enumerate() {
-        let starts_group = byte.is_ascii_digit() && !in_group;
-        in_group = byte.is_ascii_digit();
-        if starts_group && bytes.get(at..).is_some_and(begins_with_card_number) {
+    for (at, c) in text.char_indices() {
+        let is_digit = digit(c).is_some();
+        if is_digit && !in_group && text.get(at..).is_some_and(begins_with_card_number) {
             return true;
         }
+        in_group = is_digit;
     }
     false
 }
 
-/// Whether some whole groups of digits from the start of `bytes` on make a card number.
-fn begins_with_card_number(bytes: &[u8]) -> bool {
+/// Whether some whole groups of digits from the start of `text` on make a card number.
+fn begins_with_card_number(text: &str) -> bool {
     let mut digits = [0_u8; MAX_DIGITS];
     let mut count = 0_usize;
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                let Some(place) = digits.get_mut(count) else { return false };
-                *place = byte.saturating_sub(b'0');
-                count = count.saturating_add(1);
-                let ends_group = !bytes.get(at.saturating_add(1)).is_some_and(u8::is_ascii_digit);
-                if ends_group && count >= MIN_DIGITS && digits.get(..count).is_some_and(passes_luhn) {
-                    return true;
-                }
-            }
-            b' ' | b'-' => {}
-            _ => return false,
+    let mut in_group = false;
+    let is_card_number = |digits: &[u8], count| count >= MIN_DIGITS && digits.get(..count).is_some_and(passes_luhn);
+    for c in text.chars() {
+        if let Some(digit) = digit(c) {
+            let Some(place) = digits.get_mut(count) else { return false };
+            *place = digit;
+            count = count.saturating_add(1);
+            in_group = true;
+            continue;
         }
+        if in_group && is_card_number(&digits, count) {
+            return true;
+        }
+        if !is_separator(c) {
+            return false;
+        }
+        in_group = false;
     }
-    false
+    in_group && is_card_number(&digits, count)
+}
+
+/// The value of a decimal digit of any script.
+fn digit(c: char) -> Option<u8> {
+    if c.is_ascii() {
+        return c.is_ascii_digit().then(|| (c as u8).saturating_sub(b'0'));
+    }
+    let code = u32::from(c);
+    let zero = ZEROS.get(ZEROS.partition_point(|zero| *zero <= code).checked_sub(1)?)?;
+    u8::try_from(code.checked_sub(*zero)?).ok().filter(|value| *value < 10)
+}
+
+/// Whether `c` may stand between two groups of one number.
+fn is_separator(c: char) -> bool {
+    matches!(c, ' ' | '-' | '.' | '_' | '/') || c.is_whitespace() || (!c.is_ascii() && is_dash_or_unseen(c))
+}
+
+/// Whether `c` is a dash (category Pd and what looks like one), a full-width `.`, `/` or `_`, or not visible at all: the
+/// soft hyphen, zero-width spaces and joiners, marks of direction.
+#[rustfmt::skip]
+const fn is_dash_or_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{58a}' | '\u{5be}' | '\u{1400}' | '\u{1806}' | '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}'
+        | '\u{2e17}' | '\u{2e1a}' | '\u{2e3a}' | '\u{2e3b}' | '\u{2e40}' | '\u{2e5d}' | '\u{301c}' | '\u{3030}'
+        | '\u{30a0}' | '\u{fe31}' | '\u{fe32}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' | '\u{10ead}'
+        | '\u{ff0e}' | '\u{ff0f}' | '\u{ff3f}'
+        | '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
 /// From the right, every second digit is doubled and its digits added; the sum must be a multiple of ten.

@@ -46,6 +46,7 @@ const fn cart(event: &CartEvent) -> u8 {
         CartEvent::CheckoutCompleted { .. } => 7,
         CartEvent::CheckoutAbandoned { .. } => 8,
         CartEvent::Expired => 9,
+        CartEvent::Reopened => 10,
     }
 }
 

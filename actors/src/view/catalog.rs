@@ -102,6 +102,15 @@ impl Catalog {
         self.skus.get(sku).map(|entry| entry.stock_view(sku))
     }
 
+    pub(super) fn total_units(&self) -> StockLevel {
+        self.skus.iter().fold(StockLevel::default(), |sum, entry| StockLevel {
+            on_hand: sum.on_hand.saturating_add(entry.level.on_hand),
+            held: sum.held.saturating_add(entry.level.held),
+            allocated: sum.allocated.saturating_add(entry.level.allocated),
+            fulfilled: sum.fulfilled.saturating_add(entry.level.fulfilled),
+        })
+    }
+
     pub(super) fn products(&self, query: &ProductQuery) -> Vec<ProductView> {
         let mut page = Vec::new();
         let mut after = query.after.clone();

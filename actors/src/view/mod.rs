@@ -172,6 +172,11 @@ impl Views {
         self.orders.of_key(key_digest)
     }
 
+    /// The units of all SKUs together. Looks at every SKU: for an operator's glance, not for a request.
+    pub fn total_units(&self) -> StockLevel {
+        self.catalog.total_units()
+    }
+
     /// How many products are in the catalog.
     pub fn product_count(&self) -> usize {
         self.catalog.len()

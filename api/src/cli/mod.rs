@@ -77,10 +77,17 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Config(command) => config::run(command)?,
         Command::Openapi => console::say(holdfast_api::edge::openapi_json().context("cannot write the description")?)?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "holdfast", &mut std::io::stdout());
+            // Not to standard output itself: the generator panics when a reader such as `head` closes the pipe.
+            console::say(completions(shell)?.trim_end())?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: Shell) -> anyhow::Result<String> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "holdfast", &mut script);
+    String::from_utf8(script).context("cannot write the completions")
 }
 
 /// The error and its causes on one line. Some libraries repeat their cause in their own words; it is not said twice.
@@ -102,6 +109,13 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn there_are_completions_for_every_shell() {
+        for shell in <Shell as clap::ValueEnum>::value_variants() {
+            assert!(completions(*shell).expect("a script").contains("holdfast"), "{shell}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     arguments.parent.watch();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("the operating system gave no threads")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let server = Server::start(settings).await.context("cannot start the server")?;
         if let Some(path) = &arguments.ready_file {
             let ready =
@@ -35,5 +35,8 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
             ready.write(path).with_context(|| format!("cannot write {} (--ready-file)", path.display()))?;
         }
         Ok(server.run_until_signal().await?)
-    })
+    });
+    // Whatever still runs past the drain's deadline is not waited for: the journal has everything that was acknowledged.
+    runtime.shutdown_background();
+    served
 }

@@ -16,7 +16,8 @@ pub(super) const TRUE: HeaderValue = HeaderValue::from_static("true");
 /// The key of a request that must have one.
 pub(crate) fn key<'a>(headers: &'a HeaderMap, settings: &IdempotencySettings) -> Result<&'a str, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let value = values.next().ok_or_else(|| Problem::new(Kind::IdempotencyKeyMissing))?;
+    let missing = || Problem::new(Kind::IdempotencyKeyMissing).field("Idempotency-Key", "this header is required");
+    let value = values.next().ok_or_else(missing)?;
     if values.next().is_some() {
         return Err(malformed("the header comes more than once"));
     }

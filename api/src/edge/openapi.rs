@@ -86,7 +86,7 @@ fn problems_of(operation: &str) -> Vec<&'static [Kind]> {
         "POST /api/v1/cart/items" => vec![API, CART, BODY, CONFLICT, IF_MATCH],
         "PUT /api/v1/cart/items/{id}" => vec![API, CART, BODY, IF_MATCH],
         "DELETE /api/v1/cart/items/{id}" => vec![API, CART, IF_MATCH],
-        "POST /api/v1/orders" => vec![API, BODY, KEY, SALE, CART, IF_MATCH, COMMAND],
+        "POST /api/v1/orders" => vec![API, BODY, KEY, SALE, CART, IF_MATCH, COMMAND, CONFLICT],
         "GET /api/v1/orders/{id}" => vec![API, NOT_FOUND, COMMAND],
         "PUT /api/v1/orders/{id}/status" => {
             vec![API, ADMIN, BODY, COMMAND, NOT_FOUND, IF_MATCH, &[Kind::IllegalTransition]]

@@ -101,6 +101,10 @@ impl Settings {
         self.limits.check()?;
         self.idempotency.check()?;
         self.admin.check()?;
+        if self.admin.listen == self.server.listen && self.admin.listen.port() != 0 {
+            return Err(bad("admin.listen", "must not be server.listen: operators have an address of their own"));
+        }
+        self.log.check()?;
         self.store.check()?;
         self.runtime.check()?;
         self.check_sizes()?;
@@ -233,6 +237,25 @@ mod tests {
     fn a_weak_admin_token_is_refused() {
         let error = load(&[], &[("HOLDFAST__ADMIN__TOKEN", "short")], &[]).expect_err("refused");
         assert!(error.contains("admin.token"), "{error}");
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_refused() {
+        for filter in ["holdfast_api=loud", "info,=,", "[", "a=b=c"] {
+            let error = load(&[], &[], &[("log.filter", filter)]).expect_err(filter);
+            assert!(error.contains("log.filter"), "{error}");
+        }
+        for filter in ["warn,holdfast_api=debug", "off", ""] {
+            assert!(load(&[], &[], &[("log.filter", filter)]).is_ok(), "{filter}");
+        }
+    }
+
+    #[test]
+    fn buyers_and_operators_do_not_share_an_address() {
+        let both = |address| load(&[], &[], &[("server.listen", address), ("admin.listen", address)]);
+        let error = both("127.0.0.1:8080").expect_err("refused");
+        assert!(error.contains("admin.listen"), "{error}");
+        assert!(both("127.0.0.1:0").is_ok());
     }
 
     #[test]

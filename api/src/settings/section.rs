@@ -147,6 +147,13 @@ impl StoreSettings {
     }
 }
 
+impl LogSettings {
+    pub(super) fn check(&self) -> Result<(), SettingsError> {
+        let read = tracing_subscriber::EnvFilter::try_new(&self.filter);
+        read.map(|_| ()).map_err(|error| bad("log.filter", format!("{:?} cannot be read: {error}", self.filter)))
+    }
+}
+
 impl IdempotencySettings {
     pub(super) fn check(&self) -> Result<(), SettingsError> {
         within("idempotency.min_key_bytes", self.min_key_bytes, 1..=255)?;

@@ -188,6 +188,8 @@ async fn everything_wrong_with_a_product_is_named_at_once() {
     let named = |slug: &str, field: &str| (Some(slug.to_owned()), json!(field));
     assert_eq!(refusal(json!({"name": "4111 1111 1111 1111"})).await, named("card-number", "/name"));
     assert_eq!(refusal(json!({"metadata": {"a": "5500-0000-0000-0004"}})).await, named("card-number", "/metadata/a"));
+    let images = json!({"images": ["/a.jpg", "https://img.example/4111/1111/1111/1111.jpg"]});
+    assert_eq!(refusal(images).await, named("card-number", "/images/1"));
     let price = |amount: i64, currency: &str| json!({"price": {"amount_minor": amount, "currency": currency}});
     assert_eq!(refusal(price(-1, "EUR")).await, named("invalid-request", "/price/amount_minor"));
     assert_eq!(refusal(price(1, "XXX")).await, named("invalid-request", "/price/currency"));

@@ -169,10 +169,12 @@ async fn what_an_order_cannot_be_made_of_is_refused_by_field() {
     assert_eq!(field(with_token("two words"), "invalid-request").await, "/payment/token");
     assert_eq!(field(with_token("4111111111111111"), "card-number").await, "/payment/token");
     assert_eq!(field(with_token("4111 1111 1111 1111"), "card-number").await, "/payment/token");
+    assert_eq!(field(with_token("4111.1111_1111.1111"), "card-number").await, "/payment/token");
     let card = json!({"number": "4111111111111111"});
     assert_eq!(field(json!({"lines": [line("A")], "payment": card}), "invalid-request").await, "/payment/number");
     let customer = |customer: &str| json!({"lines": [line("A")], "payment": pay, "customer": customer});
     assert_eq!(field(customer("5500-0000-0000-0004"), "card-number").await, "/customer");
+    assert_eq!(field(customer("5500_0000_0000_0004"), "card-number").await, "/customer");
     assert_eq!(field(customer(""), "invalid-request").await, "/customer");
     let both = json!({"lines": [line("A")], "cart": "cart_x", "payment": pay});
     assert_eq!(field(both, "invalid-request").await, "/cart");

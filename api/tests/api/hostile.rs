@@ -63,7 +63,9 @@ async fn send_everything_harmful(shop: &Shop) {
     post_order(shop, format!("[{}1]", "1,".repeat(30_000)).as_bytes()).await.problem("body-too-complex");
     post_order(shop, "[".repeat(100_000).as_bytes()).await.problem("payload-too-large");
     post_order(shop, "1,".repeat(1_000_000).as_bytes()).await.problem("payload-too-large");
-    post_order(shop, order("1e400").as_bytes()).await.problem("malformed-json");
+    post_order(shop, order("1e400").as_bytes()).await.problem("invalid-request");
+    post_order(shop, order(&"9".repeat(5_000)).as_bytes()).await.problem("invalid-request");
+    post_order(shop, br#"[[["A",1]],null,null,["tok_approve"]]"#).await.problem("invalid-request");
     post_order(shop, order("1,\"quantity\":1").as_bytes()).await.problem("invalid-request");
     post_order(shop, b"{\"lines\":[{\"sku\":\"\xff\",\"quantity\":1}]}").await.problem("malformed-json");
     post_order(shop, b"{\"lines\":[{\"sku\":\"A\\u0000\",\"quantity\":1}]}").await.problem("malformed-json");

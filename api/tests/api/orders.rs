@@ -90,6 +90,8 @@ async fn an_order_is_shipped_delivered_and_refunded() {
     set("shipped").header("if-match", &tag).send().await.expect(200);
     let lost = set("lost").send().await.problem("invalid-request");
     assert_eq!(lost["errors"][0]["field"], "/status");
+    let number = shop.call("PUT", &format!("/orders/{id}/status")).bearer(ADMIN).json(&json!({"status": 1}));
+    assert_eq!(number.send().await.problem("invalid-request")["errors"][0]["field"], "/status");
     let buyer = text(&placed["buyer_token"]);
     let by_buyer = shop.call("PUT", &format!("/orders/{id}/status")).bearer(buyer).json(&json!({"status": "shipped"}));
     by_buyer.send().await.problem("forbidden");
@@ -108,12 +110,23 @@ async fn an_order_is_shipped_delivered_and_refunded() {
     assert_eq!(again.header("idempotency-replayed"), "true");
     refund("refund-1", 999).send().await.problem("idempotency-key-reused");
     assert_eq!(refund("refund-2", 9_999).send().await.problem("not-refundable")["refundable_minor"], 2_998);
-    refund("refund-3", 0).send().await.problem("not-refundable");
+    for nothing in [0, -1] {
+        let refused = refund("refund-3", nothing).send().await.problem("invalid-request");
+        assert_eq!(refused["errors"][0]["field"], "/amount/amount_minor");
+    }
+    let dollars = json!({"amount": {"amount_minor": 1, "currency": "USD"}});
+    let refunds = || shop.post(&format!("/orders/{id}/refunds")).bearer(ADMIN);
+    let refused = refunds().key(&key("refund-4")).json(&dollars).send().await.problem("invalid-request");
+    assert_eq!(refused["errors"][0]["field"], "/amount/currency");
+    refunds().key(&key("refund-1")).json(&json!({})).send().await.problem("idempotency-key-reused");
+    refunds().key(&key("refund-1")).json(&dollars).send().await.problem("idempotency-key-reused");
     shop.post(&format!("/orders/{id}/refunds")).bearer(ADMIN).send().await.problem("idempotency-key-missing");
     shop.wait_for(id, "partially_refunded").await;
     let all =
         shop.post(&format!("/orders/{id}/refunds")).bearer(ADMIN).key(&key("refund-all")).send().await.expect(201);
     assert_eq!(all["amount"]["amount_minor"], 2_998);
+    let again = refunds().key(&key("refund-all")).json(&json!({})).send().await;
+    assert_eq!((again.header("idempotency-replayed"), again.expect(201)), ("true", all));
     let refunded = shop.wait_for(id, "refunded").await;
     assert_json_snapshot!("order_refunded", refunded, {
         ".id" => "[order]", ".placed_at" => "[instant]", ".expires_at" => "[instant]", ".version" => "[version]"

@@ -254,17 +254,39 @@ async fn a_full_mailbox_refuses_at_once_and_other_shards_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cart_in_one_currency_is_not_ordered_in_another() {
+async fn a_cart_takes_nothing_priced_in_another_currency() {
     let dir = tempfile::tempdir().expect("a directory");
     let shop = Shop::open(dir.path()).await;
     shop.stock("HP-1", 10).await;
-    let cart = CartId::from_u128(0xca57);
-    shop.commerce().create_cart(cart, Currency::USD).await.expect("created");
-    shop.commerce().add_item(cart, sku("HP-1"), quantity(1), None).await.expect("added");
-    let mut order = request(1, &[]);
-    order.source = CheckoutSource::Cart { cart, expected_version: None };
-    let refused = shop.commerce().checkout(order).await.expect_err("the price is in EUR");
-    assert_eq!(refused, CheckoutError::MixedCurrencies);
-    assert_eq!(shop.commerce().cart(cart).await.expect("there").state(), CartState::Open);
+    let (dollars, euros) = (CartId::from_u128(0xca57), CartId::from_u128(0xca58));
+    shop.commerce().create_cart(dollars, Currency::USD).await.expect("created");
+    shop.commerce().create_cart(euros, Currency::EUR).await.expect("created");
+    let mismatch = CommandError::from(CartRejection::CurrencyMismatch { cart: Currency::USD, other: Currency::EUR });
+    let added = shop.commerce().add_item(dollars, sku("HP-1"), quantity(1), None).await;
+    assert_eq!(added.expect_err("the price is in EUR"), mismatch);
+    let merged = shop.commerce().merge_cart(euros, dollars).await;
+    assert_eq!(merged.expect_err("the cart is in EUR"), mismatch);
+    assert_eq!(shop.commerce().cart(euros).await.expect("there").state(), CartState::Open);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_that_is_refused_leaves_both_carts_as_they_were() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    shop.stock("HP-1", 10).await;
+    let (from, into) = (CartId::from_u128(0xca57), CartId::from_u128(0xca58));
+    for cart in [from, into] {
+        shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
+    }
+    shop.commerce().add_item(from, sku("HP-1"), quantity(1), None).await.expect("added");
+    shop.commerce().add_item(into, sku("HP-1"), quantity(1_000_000), None).await.expect("added");
+    shop.commerce().merge_cart(from, into).await.expect_err("a line holds a million at most");
+    let source = shop.commerce().cart(from).await.expect("there");
+    assert_eq!((source.state(), source.lines().len()), (CartState::Open, 1));
+    let item = shop.commerce().cart(into).await.expect("there").lines()[0].item;
+    shop.commerce().change_item(into, item, quantity(1), None).await.expect("changed");
+    let merged = shop.commerce().merge_cart(from, into).await.expect("now it fits");
+    assert_eq!(merged.lines()[0].quantity, quantity(2));
     shop.close().await;
 }

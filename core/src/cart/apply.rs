@@ -33,7 +33,7 @@ impl Cart {
                 self.state = CartState::CheckingOut { order: *order, deadline: *deadline };
             }
             CartEvent::CheckoutCompleted { order } => self.state = CartState::Converted { order: *order },
-            CartEvent::CheckoutAbandoned { .. } => self.state = CartState::Open,
+            CartEvent::CheckoutAbandoned { .. } | CartEvent::Reopened => self.state = CartState::Open,
             CartEvent::Expired => {
                 self.state = CartState::Expired;
                 self.lines = Vec::new();

@@ -68,6 +68,11 @@ pub enum CartCommand {
         /// The cart that took the lines in.
         into: CartId,
     },
+    /// Open again: the cart its lines were to go into refused them.
+    Reopen {
+        /// The cart that refused.
+        into: CartId,
+    },
     /// Lock the cart for one order.
     BeginCheckout {
         /// The only order that may complete it.
@@ -148,6 +153,8 @@ pub enum CartEvent {
     },
     /// It lapsed.
     Expired,
+    /// It is open again: the cart its lines were to go into refused them.
+    Reopened,
 }
 
 /// Why a cart refused a command.
@@ -185,6 +192,14 @@ pub enum CartRejection {
     Converted {
         /// That order.
         order: OrderId,
+    },
+    /// Prices of another currency than the cart's.
+    #[error("the cart is in {cart}, not in {other}")]
+    CurrencyMismatch {
+        /// The cart's currency.
+        cart: Currency,
+        /// The currency it was to take in.
+        other: Currency,
     },
     /// A cart cannot be merged with itself.
     #[error("a cart cannot be merged into itself")]

@@ -37,6 +37,7 @@ impl Cart {
             }
             CartCommand::TakeIn { from, lines, expires_at } => self.take_in(from, lines, expires_at),
             CartCommand::MergeInto { into } => self.merge_into(into),
+            CartCommand::Reopen { into } => self.reopen(into),
             CartCommand::BeginCheckout { order, deadline, expected_version } => {
                 self.begin_checkout(order, deadline, expected_version)
             }
@@ -82,6 +83,14 @@ impl Cart {
             lines.push(CartLine { item, sku, quantity });
         }
         Ok(vec![CartEvent::TookIn { from, lines, expires_at }])
+    }
+
+    fn reopen(&self, into: CartId) -> Decision {
+        if self.state == (CartState::Merged { into }) {
+            return Ok(vec![CartEvent::Reopened]);
+        }
+        self.check_open()?;
+        NOTHING
     }
 
     fn merge_into(&self, into: CartId) -> Decision {

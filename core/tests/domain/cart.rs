@@ -224,3 +224,24 @@ fn a_cart_with_one_line_is_small() {
     let line = size_of::<CartLine>();
     assert!(size_of::<Cart>() + line <= 200, "{} + {line} bytes", size_of::<Cart>());
 }
+
+#[test]
+fn a_merged_cart_opens_again_for_the_cart_that_refused_it_and_for_no_other() {
+    let mut cart = Cart::new(cart_id(1));
+    let created = cart.decide(CartCommand::Create { currency: Currency::EUR, expires_at: at(1_000) }, at(0)).unwrap();
+    for event in &created {
+        cart.apply(event);
+    }
+    let merged = cart.decide(CartCommand::MergeInto { into: cart_id(9) }, at(1)).unwrap();
+    for event in &merged {
+        cart.apply(event);
+    }
+    assert_eq!(cart.decide(CartCommand::Reopen { into: cart_id(8) }, at(2)), Err(CartRejection::NotFound));
+    let reopened = cart.decide(CartCommand::Reopen { into: cart_id(9) }, at(2)).unwrap();
+    assert_eq!(reopened, [CartEvent::Reopened]);
+    for event in &reopened {
+        cart.apply(event);
+    }
+    assert_eq!(cart.state(), CartState::Open);
+    assert_eq!(cart.decide(CartCommand::Reopen { into: cart_id(9) }, at(3)), Ok(vec![]), "a repeat changes nothing");
+}

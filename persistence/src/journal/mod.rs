@@ -5,7 +5,7 @@
 //!
 //! The files, in the order a byte meets them: [`record`](self) encodes a record, `frame` wraps what one sync makes
 //! durable, `segment` is the file a frame goes into, `prepare` makes segments ahead of time, `writer` groups and syncs;
-//! `recovery` finds the end after a crash, `replay` and `inspect` read it all back, `purge` lets old segments go.
+//! `surveyed` finds the end after a crash and `recovery` puts it right, `replay` and `inspect` read it all back, `purge` lets old segments go.
 
 mod catalog;
 pub mod disk;
@@ -26,6 +26,7 @@ mod segment;
 mod segment_journal;
 mod shared;
 mod survey;
+mod surveyed;
 mod writer;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -37,6 +38,7 @@ pub use inspect::{FrameInfo, JournalReader, RecordInfo, SegmentInfo, VerifySumma
 pub use options::{JournalOptions, VerifyOnOpen};
 pub use segment_journal::SegmentJournal;
 pub use survey::TornTail;
+pub(crate) use surveyed::SurveyedJournal;
 
 use crate::{codec::CodecError, record::Record};
 

@@ -1,16 +1,17 @@
 //! Makes a journal directory ready to be written after whatever ended the last process: cuts the torn tail, removes
 //! leftovers, and says where the journal goes on.
 //!
-//! Invariant: nothing is changed before the whole survey succeeded, and then only bytes that were never acknowledged.
+//! Invariant: nothing is changed before the whole survey succeeded and nobody who saw it objected, and then only bytes
+//! that were never acknowledged.
 
 use std::sync::Arc;
 
 use super::{
     JournalError, JournalOptions,
     disk::{Disk, SegmentFile},
-    prepare::{Identity, Spare, write_zeros},
+    prepare::{Spare, write_zeros},
     segment::{self, Header},
-    survey::{Begun, Survey, TornTail, survey},
+    survey::{Begun, Survey, TornTail},
 };
 
 /// The segment that is being written.
@@ -37,15 +38,8 @@ pub(super) struct Recovered {
     pub(super) torn: Option<TornTail>,
 }
 
-/// Surveys the directory and puts right what may be.
-pub(super) fn recover(
-    disk: &dyn Disk,
-    identity: Identity,
-    options: &JournalOptions,
-) -> Result<Recovered, JournalError> {
-    let mut found = survey(disk, identity.store, identity.shards, options.verify_on_open, &mut |scan, chunk| {
-        scan.split(chunk, |_, _, _| {})
-    })?;
+/// Puts right what may be of what the survey found.
+pub(super) fn recover(disk: &dyn Disk, mut found: Survey, options: &JournalOptions) -> Result<Recovered, JournalError> {
     remove_leftovers(disk, &found)?;
     let active = match found.begun.last() {
         Some(last) => Some(reopen(last, &found, options)?),

@@ -16,7 +16,7 @@ use parking_lot::RwLock;
 
 use super::{
     AppendError, Batch, BatchRefusal, Completion, Journal, JournalError, JournalOptions, JournalStats, PurgeSummary,
-    ReplayProgress, ReplaySummary, TornTail, Unwritable,
+    ReplayProgress, ReplaySummary, SurveyedJournal, TornTail, Unwritable,
     catalog::Catalog,
     disk::{Access, Disk, FsDisk},
     frame::HEADER_BYTES,
@@ -24,13 +24,13 @@ use super::{
     purge,
     queue::{Entry, Queue},
     record,
-    recovery::{Recovered, recover},
+    recovery::Recovered,
     replay::{self, Replay},
     segment,
     shared::Shared,
     writer::Writer,
 };
-use crate::{record::Record, store::atomic_file::create_directory};
+use crate::record::Record;
 
 thread_local! {
     /// Where each calling thread encodes: reused, so that an append allocates nothing but its completion.
@@ -62,12 +62,7 @@ impl SegmentJournal {
         shards: ShardCount,
         options: JournalOptions,
     ) -> Result<(Self, Option<TornTail>), JournalError> {
-        create_directory(dir).map_err(|source| JournalError::Io {
-            action: "create",
-            path: dir.to_path_buf(),
-            source,
-        })?;
-        Self::open_on(Arc::new(FsDisk::new(dir, Access::Write)), store, shards, options)
+        SurveyedJournal::look_over(dir, store, shards, options)?.open()
     }
 
     /// As [`SegmentJournal::open`], on a disk of the caller's: the seam for fault tests and simulation.
@@ -80,18 +75,11 @@ impl SegmentJournal {
         shards: ShardCount,
         options: JournalOptions,
     ) -> Result<(Self, Option<TornTail>), JournalError> {
-        let identity = Identity { store, shards };
-        let mut found = recover(&*disk, identity, &options)?;
-        if found.active.is_none() && found.spare.is_none() {
-            let generation = found.next_generation;
-            found.spare = Some(prepare::make_spare(&*disk, identity, generation, options.segment_bytes)?);
-            found.next_generation += 1;
-        }
-        let torn = found.torn.take();
-        Ok((Self::start(disk, identity, options, found)?, torn))
+        SurveyedJournal::look_over_on(disk, store, shards, options)?.open()
     }
 
-    fn start(
+    /// Starts the threads of a journal that was put right.
+    pub(super) fn start(
         disk: Arc<dyn Disk>,
         identity: Identity,
         options: JournalOptions,

@@ -30,7 +30,7 @@ use holdfast_core::{ShardCount, ShardId};
 pub use options::{OptionError, StoreOptions};
 
 use crate::{
-    journal::{Journal, JournalError, SegmentJournal, TornTail},
+    journal::{Journal, JournalError, SegmentJournal, SurveyedJournal, TornTail},
     snapshot::{SnapshotError, SnapshotStore},
 };
 use lock::DirectoryLock;
@@ -177,7 +177,8 @@ impl Store {
     /// Opens the data directory at `dir`, making it if it is not there.
     ///
     /// # Errors
-    /// [`StoreError`], naming the file and what to do. Nothing is changed then.
+    /// [`StoreError`], naming the file and what to do. The journal's files are as they were then, unless the operating
+    /// system failed while they were put right.
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
         options.validate()?;
         atomic_file::create_directory(dir).map_err(io_error("create", dir))?;
@@ -197,9 +198,13 @@ impl Store {
         if snapshot_dir.exists() && !SegmentJournal::is_in(&journal_dir) {
             return Err(StoreError::JournalLost { path: journal_dir });
         }
-        let (journal, torn) = SegmentJournal::open(&journal_dir, meta.store, meta.shards, options.journal.clone())?;
+        // All that can be refused is refused before the journal's torn tail is cut: a last frame gone bad looks torn,
+        // and only the snapshots' watermarks tell that it was acknowledged and is to be repaired.
+        let surveyed = SurveyedJournal::look_over(&journal_dir, meta.store, meta.shards, options.journal.clone())?;
+        let checked = snapshots::check(&snapshot_dir, meta, &surveyed, options)?;
+        let (journal, torn) = surveyed.open()?;
         let mut recoveries: Vec<_> = torn.into_iter().map(Recovery::TornTail).collect();
-        let (snapshots, rebuilt) = snapshots::open(&snapshot_dir, meta, &journal, options)?;
+        let (snapshots, rebuilt) = checked.open(&snapshot_dir, meta, options)?;
         recoveries.extend(rebuilt);
         journal.keep(lock.clone());
         snapshots.keep(lock);

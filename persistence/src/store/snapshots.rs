@@ -1,62 +1,90 @@
 //! Opening the snapshots beside the journal: they must fit it, and if they are missing or damaged they start over, as long
 //! as the journal still reaches back to the beginning.
+//!
+//! Invariant: whatever is refused is refused while the journal is only surveyed, before its torn tail is cut.
 
 use std::path::{Path, PathBuf};
 
 use super::{Recovery, StoreError, StoreOptions, atomic_file, io_error, meta::Meta};
 use crate::{
-    journal::{Journal as _, SegmentJournal, VerifyOnOpen},
+    journal::{SurveyedJournal, VerifyOnOpen},
     snapshot::{Contents, SledSnapshots, SnapshotError, SnapshotStore as _},
 };
 
 const MISSING: &str = "there are none although the journal has records";
 
-/// Opens the snapshots in `dir`, starting over where that is possible and needed.
-pub(super) fn open(
+/// Snapshots that may be opened beside the journal, before anything is put right.
+pub(super) enum Checked {
+    /// They fit the journal.
+    Fitting(Box<SledSnapshots>),
+    /// There are none. `rebuild` is whether the journal has records they are to be rebuilt from.
+    Empty { rebuild: bool },
+    /// They are unusable and the journal can rebuild them.
+    Damaged { reason: String },
+}
+
+/// Compares the snapshots in `dir` with what the journal was found to hold. Refuses what does not fit.
+pub(super) fn check(
     dir: &Path,
     meta: Meta,
-    journal: &SegmentJournal,
+    journal: &SurveyedJournal,
     options: &StoreOptions,
-) -> Result<(SledSnapshots, Option<Recovery>), StoreError> {
-    let reason = match open_checked(dir, meta, options) {
-        Ok((snapshots, Contents::Ours)) => {
+) -> Result<Checked, StoreError> {
+    // The journal's first segment is made before the snapshots' directory: here nothing is made.
+    let contents = if dir.exists() { open_checked(dir, meta, options) } else { Ok(None) };
+    let (checked, reason) = match contents {
+        Ok(Some(snapshots)) => {
             refuse_snapshots_ahead(dir, meta, journal, &snapshots)?;
-            return Ok((snapshots, None));
+            return Ok(Checked::Fitting(Box::new(snapshots)));
         }
-        Ok((snapshots, Contents::Nothing)) if !journal.has_records() => {
-            snapshots.claim(meta.store)?;
-            return Ok((snapshots, None));
+        Ok(None) => (Checked::Empty { rebuild: journal.has_records() }, MISSING.to_owned()),
+        Err(error) if error.is_damage() => {
+            let reason = describe(&error);
+            (Checked::Damaged { reason: reason.clone() }, reason)
         }
-        Ok((snapshots, Contents::Nothing)) if journal.history_is_complete() => {
-            snapshots.claim(meta.store)?;
-            return Ok((snapshots, Some(Recovery::SnapshotsRebuilt { reason: MISSING.to_owned(), moved_to: None })));
-        }
-        Ok((_, Contents::Nothing)) => MISSING.to_owned(),
-        Err(error) if error.is_damage() => describe(&error),
         Err(error) => return Err(error.into()),
     };
     if !journal.history_is_complete() {
         return Err(StoreError::SnapshotsLost { path: dir.to_path_buf(), reason });
     }
-    let moved_to = move_aside(dir)?;
-    let snapshots = SledSnapshots::open(dir, options.snapshots)?;
-    snapshots.claim(meta.store)?;
-    Ok((snapshots, Some(Recovery::SnapshotsRebuilt { reason, moved_to: Some(moved_to) })))
+    Ok(checked)
 }
 
-fn open_checked(dir: &Path, meta: Meta, options: &StoreOptions) -> Result<(SledSnapshots, Contents), SnapshotError> {
+impl Checked {
+    /// Opens the snapshots in `dir`, starting over where that is needed. To be called once the journal is open.
+    pub(super) fn open(
+        self,
+        dir: &Path,
+        meta: Meta,
+        options: &StoreOptions,
+    ) -> Result<(SledSnapshots, Option<Recovery>), StoreError> {
+        let rebuilt = match self {
+            Self::Fitting(snapshots) => return Ok((*snapshots, None)),
+            Self::Empty { rebuild } => {
+                rebuild.then(|| Recovery::SnapshotsRebuilt { reason: MISSING.to_owned(), moved_to: None })
+            }
+            Self::Damaged { reason } => Some(Recovery::SnapshotsRebuilt { reason, moved_to: Some(move_aside(dir)?) }),
+        };
+        let snapshots = SledSnapshots::open(dir, options.snapshots)?;
+        snapshots.claim(meta.store)?;
+        Ok((snapshots, rebuilt))
+    }
+}
+
+/// Opens the snapshots in `dir` and looks at them; `None` when there are none.
+fn open_checked(dir: &Path, meta: Meta, options: &StoreOptions) -> Result<Option<SledSnapshots>, SnapshotError> {
     let snapshots = SledSnapshots::open(dir, options.snapshots)?;
     let contents = snapshots.contents(meta.store)?;
     if options.journal.verify_on_open == VerifyOnOpen::Whole {
         snapshots.verify()?;
     }
-    Ok((snapshots, contents))
+    Ok((contents == Contents::Ours).then_some(snapshots))
 }
 
 fn refuse_snapshots_ahead(
     dir: &Path,
     meta: Meta,
-    journal: &SegmentJournal,
+    journal: &SurveyedJournal,
     snapshots: &SledSnapshots,
 ) -> Result<(), StoreError> {
     for shard in meta.shards.iter() {

@@ -156,6 +156,7 @@ fn cart_events() -> Vec<(&'static str, CartEvent)> {
         ("checkout_completed", CartEvent::CheckoutCompleted { order }),
         ("checkout_abandoned", CartEvent::CheckoutAbandoned { order }),
         ("expired", CartEvent::Expired),
+        ("reopened", CartEvent::Reopened),
     ]
 }
 

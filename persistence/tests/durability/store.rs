@@ -1,9 +1,11 @@
 //! The data directory: what opens fits together, and what does not is refused by name.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fs, ops::ControlFlow, os::unix::fs::PermissionsExt as _, path::Path};
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{Recovery, Store, StoreError, StoreOptions, encode_snapshot, journal::VerifyOnOpen};
+use holdfast_persistence::{
+    JournalReader, Recovery, Store, StoreError, StoreOptions, encode_snapshot, journal::VerifyOnOpen,
+};
 
 use crate::{
     samples::{append, received, small},
@@ -213,6 +215,42 @@ fn snapshots_newer_than_the_journal_are_refused() {
     copy_dir(&old_journal, &data.join("journal"));
     let error = Store::open(&data, &options()).unwrap_err();
     assert!(matches!(error, StoreError::SnapshotsAhead { watermark: 5, next_seq: 1, .. }), "{error}");
+}
+
+/// The files of the journal, by name.
+fn journal_files(data: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    let entries = fs::read_dir(Store::journal_dir(data)).unwrap().map(Result::unwrap);
+    entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect()
+}
+
+#[test]
+fn a_last_frame_gone_bad_below_a_watermark_is_refused_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    used(dir.path());
+    let mut frames = Vec::new();
+    let reader = JournalReader::open(&Store::journal_dir(dir.path())).unwrap();
+    reader
+        .frames(&mut |frame| {
+            frames.push((frame.path, frame.offset, frame.bytes));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let (segment, offset, bytes) = frames.pop().unwrap();
+    let (start, end) = (usize::try_from(offset).unwrap(), usize::try_from(offset + bytes).unwrap());
+    let intact = fs::read(&segment).unwrap();
+    for at in [start, start + 5, start + 20, start.midpoint(end), end - 1] {
+        let mut flipped = intact.clone();
+        flipped[at] ^= 0x10;
+        fs::write(&segment, flipped).unwrap();
+        let before = journal_files(dir.path());
+        let error = Store::open(dir.path(), &options()).unwrap_err();
+        let refused = matches!(error, StoreError::SnapshotsAhead { shard: ShardId(2), watermark: 5, next_seq: 5, .. });
+        assert!(refused, "byte {at}: {error}");
+        assert!(journal_files(dir.path()) == before, "byte {at}: the refused start changed the journal");
+    }
+    fs::write(&segment, intact).unwrap();
+    let repaired = Store::open(dir.path(), &options()).unwrap();
+    assert_eq!((repaired.recoveries.len(), repaired.journal.next_seq(ShardId(2))), (0, 6));
 }
 
 #[test]

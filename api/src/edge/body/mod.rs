@@ -6,6 +6,7 @@
 
 mod field;
 mod shape;
+mod strict;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -15,11 +16,12 @@ use axum::{
     http::{HeaderMap, header},
 };
 use http_body_util::BodyExt as _;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 pub(crate) use field::{distinct_map, quantity, quantity_or_null};
 use shape::ShapeError;
+use strict::Strict;
 
 use super::{
     App,
@@ -112,7 +114,9 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 /// `bytes` as `T`, strictly.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], limits: &LimitSettings) -> Result<T, Problem> {
     shape::check(bytes, limits.json_depth, limits.json_items).map_err(|error| refuse_shape(bytes, error, limits))?;
-    serde_json::from_slice(bytes).map_err(|error| refuse::<T>(bytes, &error))
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parsed = T::deserialize(Strict(&mut deserializer)).and_then(|value| deserializer.end().map(|()| value));
+    parsed.map_err(|error| refuse::<T>(bytes, &error))
 }
 
 fn refuse_shape(bytes: &[u8], error: ShapeError, limits: &LimitSettings) -> Problem {
@@ -135,19 +139,34 @@ fn refuse_shape(bytes: &[u8], error: ShapeError, limits: &LimitSettings) -> Prob
 /// Names what is wrong: the place for bad syntax, the field for a value that does not fit.
 fn refuse<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Problem {
     let (line, column) = (error.line(), error.column());
-    if error.classify() != Category::Data {
+    if error.classify() != Category::Data && !is_json(bytes) {
         return Problem::new(Kind::MalformedJson)
             .detail(format!("line {line}, column {column}: {}", reason(error)))
             .member("line", line)
             .member("column", column);
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(Strict(&mut deserializer)) else {
         return Problem::new(Kind::MalformedJson).detail(reason(error));
     };
-    let why = reason(error.inner());
+    let why = match error.inner().classify() {
+        Category::Syntax if reason(error.inner()) == "expected value" => {
+            "a value of another type is expected".to_owned()
+        }
+        _ => reason(error.inner()),
+    };
     let pointer = pointer(error.path(), &why);
     Problem::new(Kind::InvalidRequest).detail(format!("{pointer}: {why}")).field(pointer, why)
+}
+
+/// Whether `bytes` are JSON, though the parser called it a fault of syntax: a number that no machine type holds, or a
+/// value where the name of a choice should be.
+fn is_json(bytes: &[u8]) -> bool {
+    let is_readable = match serde_json::from_slice::<serde_json::Value>(bytes) {
+        Ok(_) => true,
+        Err(error) => reason(&error) == "number out of range",
+    };
+    is_readable && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
 /// The parser's words without its place, and without what a client may have meant to keep to itself.

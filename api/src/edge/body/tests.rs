@@ -25,6 +25,21 @@ struct Request {
     #[serde(default, deserialize_with = "distinct_map")]
     #[expect(dead_code, reason = "only its parsing matters")]
     metadata: BTreeMap<String, String>,
+    #[expect(dead_code, reason = "only its parsing matters")]
+    price: Option<Line>,
+    #[expect(dead_code, reason = "only its parsing matters")]
+    units: Option<i64>,
+    #[expect(dead_code, reason = "only its parsing matters")]
+    choice: Option<Choice>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Choice {
+    All {
+        #[expect(dead_code, reason = "only its parsing matters")]
+        of: u64,
+    },
 }
 
 fn refusal(body: &[u8]) -> (u16, String) {
@@ -53,7 +68,33 @@ fn bad_syntax_is_refused_with_line_and_column() {
     assert_refused(b"{\"lines\":[{\"sku\":\"\xff\xfe\",\"quantity\":1}]}", 400, &["malformed-json"]);
     assert_refused(r#"{"lines":[{"sku":"\ud800","quantity":1}]}"#, 400, &["malformed-json"]);
     assert_refused("{\"lines\":[{\"sku\":\"a\0\",\"quantity\":1}]}", 400, &["NUL"]);
-    assert_refused(r#"{"lines":[{"sku":"A","quantity":1e400}]}"#, 400, &["malformed-json", "range"]);
+    assert_refused(r#"{"lines":[{"sku":"A","quantity":1e400}]"#, 400, &["malformed-json"]);
+}
+
+#[test]
+fn an_array_is_no_object() {
+    let words = |field: &'static str| ["invalid-request", field, "invalid type: sequence"];
+    assert_refused(r#"[[["A",1]],{}]"#, 422, &words(r#""field":"""#));
+    assert_refused(r#"{"lines":[{"sku":"A","quantity":1},["A",1]]}"#, 422, &words("\"/lines/1\""));
+    assert_refused(r#"{"lines":[],"metadata":[["a","b"]]}"#, 422, &words("\"/metadata\""));
+    assert_refused(r#"{"lines":[],"price":null,"choice":{"all":[1]}}"#, 422, &words("\"/choice/all\""));
+    assert_refused(r#"{"lines":[],"price":["A",1]}"#, 422, &words("\"/price\""));
+    let object = br#"{"lines":[],"price":{"sku":"A","quantity":1},"choice":{"all":{"of":1}}}"#;
+    assert!(parse::<Request>(object, &LimitSettings::default()).is_ok());
+}
+
+#[test]
+fn json_that_no_type_holds_is_refused_at_its_field() {
+    let digits = "9".repeat(5_000);
+    for number in ["1e400", "-1e400", &digits] {
+        let body = format!(r#"{{"lines":[{{"sku":"A","quantity":{number}}}]}}"#);
+        assert_refused(body, 422, &["invalid-request", "\"/lines/0/quantity\"", "number out of range"]);
+        assert_refused(format!(r#"{{"lines":[],"units":{number}}}"#), 422, &["\"/units\"", "number out of range"]);
+    }
+    for choice in ["1", "[]", "true"] {
+        let body = format!(r#"{{"lines":[],"choice":{choice}}}"#);
+        assert_refused(body, 422, &["invalid-request", "\"/choice\"", "a value of another type"]);
+    }
 }
 
 #[test]

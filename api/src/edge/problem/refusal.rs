@@ -134,6 +134,7 @@ fn of_cart(rejection: CartRejection) -> Problem {
         CartRejection::Empty => problem(Kind::InvalidRequest).field("/cart", rejection.to_string()),
         CartRejection::CheckingOut { order } => problem(Kind::CartCheckingOut).member("order", order.to_string()),
         CartRejection::Converted { order } => problem(Kind::CartConverted).member("order", order.to_string()),
+        CartRejection::CurrencyMismatch { cart, .. } => problem(Kind::Conflict).member("currency", cart.code()),
         CartRejection::SameCart => problem(Kind::InvalidRequest).field("/from", rejection.to_string()),
         CartRejection::StaleVersion { actual, .. } => problem(Kind::PreconditionFailed).member("version", actual),
     }

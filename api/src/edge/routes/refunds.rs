@@ -6,7 +6,7 @@ use axum::{
 };
 use holdfast_core::{
     Money,
-    order::{Order, Refund},
+    order::{Order, Refund, RefundState},
 };
 
 use super::orders::{no_such_order, order_id};
@@ -41,16 +41,41 @@ pub(super) async fn refund(
     let id = order_id(&id)?;
     let request = token::refund_key_digest(id, idempotency::key(&headers, &app.settings.idempotency)?);
     let amount = new.amount.map(Money::from);
+    if amount.is_some_and(|amount| !amount.is_positive()) {
+        return Err(invalid("/amount/amount_minor", "more than 0"));
+    }
     let commerce = app.commerce()?;
     let before = commerce.order(id).await?;
     let is_replay = find(&before, request).is_some();
+    let charged = before.placement().map(|placement| placement.total.currency());
+    if let (false, Some(amount), Some(charged)) = (is_replay, amount, charged)
+        && amount.currency() != charged
+    {
+        return Err(invalid("/amount/currency", &format!("{charged}, the order's currency")));
+    }
     let order = if is_replay { before } else { commerce.refund_order(id, request, amount).await? };
     let (number, refund) = find(&order, request).ok_or_else(no_such_order)?;
-    if amount.is_some_and(|amount| amount != refund.amount) {
+    if !amount.map_or_else(|| was_all(&order, number, refund), |amount| amount == refund.amount) {
         return Err(Problem::new(Kind::IdempotencyKeyReused));
     }
     let answer = reply::json(StatusCode::CREATED, &AcceptedRefund { order: id, number, amount: refund.amount.into() })?;
     Ok(if is_replay { reply::with(answer, REPLAYED, TRUE) } else { answer })
+}
+
+fn invalid(field: &str, detail: &str) -> Problem {
+    Problem::new(Kind::InvalidRequest).field(field, detail)
+}
+
+/// Whether a refund took all that was left when it was asked for. Refunds that failed may have counted then or not.
+fn was_all(order: &Order, number: usize, refund: &Refund) -> bool {
+    let Some(placement) = order.placement() else { return false };
+    let (mut failed, mut others) = (0_i64, 0_i64);
+    for earlier in order.refunds().iter().take(number) {
+        let sum = if matches!(earlier.state, RefundState::Failed { .. }) { &mut failed } else { &mut others };
+        *sum = sum.saturating_add(earlier.amount.minor());
+    }
+    let most = placement.total.minor().saturating_sub(others);
+    (most.saturating_sub(failed)..=most).contains(&refund.amount.minor())
 }
 
 /// The refund made under a request, with its number.

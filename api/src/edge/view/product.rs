@@ -145,7 +145,9 @@ impl ProductChange {
             if !is_address || image.chars().any(|c| c.is_whitespace() || c.is_control()) {
                 findings.note(field.as_str(), "an https address, or a path beginning with '/'");
             }
-            findings.length(&field, image, MAX_IMAGE_BYTES);
+            if findings.length(&field, image, MAX_IMAGE_BYTES) {
+                findings.no_card_number(&field, image);
+            }
         }
         findings.count("/variants", self.variants.len(), limits.product_variants);
         for (index, variant) in self.variants.iter().enumerate() {

@@ -1,0 +1,91 @@
+//! A journal that was looked over and is not touched yet: what it holds is known, and whoever knows more about it may
+//! still refuse it.
+//!
+//! Invariant: until [`SurveyedJournal::open`], the files are as they were found. An end that looks torn may be an
+//! acknowledged frame gone bad; only what lies outside the journal, such as a snapshot's watermark, can tell, and it must
+//! be asked before the end is cut.
+
+use std::{path::Path, sync::Arc};
+
+use holdfast_core::{ShardCount, ShardId};
+
+use super::{
+    JournalError, JournalOptions, SegmentJournal, TornTail,
+    disk::{Access, Disk, FsDisk},
+    prepare::{self, Identity},
+    recovery::recover,
+    survey::{Survey, survey},
+};
+use crate::store::atomic_file::create_directory;
+
+/// A journal that was looked over and not changed.
+#[derive(Debug)]
+pub(crate) struct SurveyedJournal {
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    options: JournalOptions,
+    found: Survey,
+}
+
+impl SurveyedJournal {
+    /// Looks over the journal of `store` in the directory `dir`, making the directory if there is none.
+    ///
+    /// # Errors
+    /// [`JournalError`], naming the file, the offset and what to do.
+    pub(crate) fn look_over(
+        dir: &Path,
+        store: [u8; 16],
+        shards: ShardCount,
+        options: JournalOptions,
+    ) -> Result<Self, JournalError> {
+        create_directory(dir).map_err(|source| JournalError::Io {
+            action: "create",
+            path: dir.to_path_buf(),
+            source,
+        })?;
+        Self::look_over_on(Arc::new(FsDisk::new(dir, Access::Write)), store, shards, options)
+    }
+
+    /// As [`SurveyedJournal::look_over`], on a disk of the caller's.
+    pub(super) fn look_over_on(
+        disk: Arc<dyn Disk>,
+        store: [u8; 16],
+        shards: ShardCount,
+        options: JournalOptions,
+    ) -> Result<Self, JournalError> {
+        let found =
+            survey(&*disk, store, shards, options.verify_on_open, &mut |scan, chunk| scan.split(chunk, |_, _, _| {}))?;
+        Ok(Self { disk, identity: Identity { store, shards }, options, found })
+    }
+
+    /// Whether the journal reaches back to the first record ever.
+    pub(crate) fn history_is_complete(&self) -> bool {
+        self.found.begun.first().is_none_or(|first| first.header.first_lsn == 1)
+    }
+
+    /// Whether any record was ever journaled.
+    pub(crate) fn has_records(&self) -> bool {
+        self.found.next_lsn > 1
+    }
+
+    /// The sequence number the shard's next batch would begin with, a torn tail not counted.
+    pub(crate) fn next_seq(&self, shard: ShardId) -> u64 {
+        self.found.next_seqs.get(usize::from(shard.0)).copied().unwrap_or(1)
+    }
+
+    /// Cuts the torn tail, removes leftovers and starts the journal. Also says what was cut.
+    ///
+    /// # Errors
+    /// [`JournalError`], when a file cannot be written or a thread cannot be started.
+    pub(crate) fn open(self) -> Result<(SegmentJournal, Option<TornTail>), JournalError> {
+        let Self { disk, identity, options, found } = self;
+        let mut found = recover(&*disk, found, &options)?;
+        if found.active.is_none() && found.spare.is_none() {
+            let generation = found.next_generation;
+            found.spare = Some(prepare::make_spare(&*disk, identity, generation, options.segment_bytes)?);
+            found.next_generation += 1;
+        }
+        let torn = found.torn.take();
+        Ok((SegmentJournal::start(disk, identity, options, found)?, torn))
+    }
+}
