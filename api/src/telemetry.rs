@@ -142,7 +142,10 @@ impl Telemetry {
             ("available", units.available()),
             ("fulfilled", units.fulfilled),
         ] {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; units beyond 2^53 lose the last digit")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a gauge is a float; units beyond 2^53 lose the last digit"
+            )]
             metrics::gauge!("holdfast_units", "state" => state).set(count as f64);
         }
     }

@@ -8,6 +8,7 @@ use holdfast_core::{CartId, Currency, Quantity, SkuId};
 use tokio::{runtime::Runtime, task::JoinSet};
 
 const CARTS: u64 = 1_000_000;
+const HOUR_MS: i64 = 60 * 60 * 1_000;
 
 /// Resident bytes of this process (Linux).
 fn resident_bytes() -> u64 {
@@ -41,8 +42,8 @@ fn main() {
     let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let settings = RuntimeSettings {
         checkpoint_records: u64::MAX,
-        checkpoint_interval_ms: i64::MAX,
-        passivate_after_ms: i64::MAX,
+        checkpoint_interval_ms: HOUR_MS,
+        passivate_after_ms: HOUR_MS,
         max_live_entities: usize::MAX,
         ..RuntimeSettings::default()
     };

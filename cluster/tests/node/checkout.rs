@@ -6,7 +6,7 @@ use holdfast_actors::{CheckoutError, CheckoutSource, CommandError, Rejection, Ru
 use holdfast_core::{
     CartId, Currency,
     cart::{CartRejection, CartState},
-    order::OrderStatus,
+    order::{CancelReason, OrderStatus},
     stock::{SalePolicy, StockRejection},
 };
 
@@ -288,5 +288,21 @@ async fn a_merge_that_is_refused_leaves_both_carts_as_they_were() {
     shop.commerce().change_item(into, item, quantity(1), None).await.expect("changed");
     let merged = shop.commerce().merge_cart(from, into).await.expect("now it fits");
     assert_eq!(merged.lines()[0].quantity, quantity(2));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sold_out_sku_still_replays_its_orders_and_sells_again_once_units_are_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    shop.stock("HP-1", 1).await;
+    let last = shop.buy(1, &[("HP-1", 1)]).await.expect("the last unit").order.id();
+    let refused = shop.buy(2, &[("HP-1", 1)]).await.expect_err("sold out");
+    let expected = StockRejection::Insufficient { available: 0, requested: 1 };
+    assert_eq!(refused, CheckoutError::Command(CommandError::stock(sku("HP-1"), expected)));
+    let again = shop.buy(1, &[("HP-1", 1)]).await.expect("the key has its order");
+    assert_eq!((again.order.id(), again.replayed), (last, true));
+    shop.commerce().cancel_order(last, CancelReason::Buyer).await.expect("canceled");
+    shop.buy(2, &[("HP-1", 1)]).await.expect("the unit is back as soon as the cancel is answered");
     shop.close().await;
 }
