@@ -316,6 +316,9 @@ impl Checkout {
     /// own answer, since those refusals come first.
     fn sold_out(&self, request: &CheckoutRequest, lines: &[PlaceLine]) -> Option<CommandError> {
         let [line] = lines else { return None };
+        // While its shard recovers the view is not whole.
+        let home = self.router.shards().shard_of(line.sku.slot());
+        self.router.local(home).filter(|mailbox| mailbox.is_open())?;
         let stock = self.views.stock(&line.sku)?;
         let (available, requested) = (stock.level.available(), line.quantity.get());
         if stock.policy != SalePolicy::default() || available >= u64::from(requested) {
