@@ -35,7 +35,7 @@ fn frames_and_records_are_shown_while_the_journal_is_open() {
     reader
         .records(&mut |record| {
             records.push((record.lsn, record.shard.0, record.seq, record.record.unwrap()));
-            if records.len() == 41 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if records.len() == every_event().len() + 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .unwrap();
     assert_eq!(records.last(), Some(&(u64::from(events) + 1, 0, 1, received(1))));
