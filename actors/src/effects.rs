@@ -36,9 +36,9 @@ pub(crate) struct Effects {
 }
 
 impl Outbound for Arc<Effects> {
-    fn send(&self, outgoing: Vec<Outgoing>) {
+    fn send(&self, outgoing: &mut Vec<Outgoing>) {
         let mut calls = Vec::new();
-        for item in outgoing {
+        for item in outgoing.drain(..) {
             match item {
                 Outgoing::Message { to, message } => self.router.send(to, message),
                 Outgoing::Gateway(request) => calls.push(request),
@@ -97,23 +97,23 @@ impl Effects {
     /// Hands answers to their orders. No client waits for them, so they go with the clients' next turn if one comes soon:
     /// in a sale that halves the turns and the syncs.
     async fn answer(&self, messages: Vec<(OrderId, Message)>) {
-        let router = &self.router;
-        let mut local: Option<(&Arc<Mailbox>, Vec<Envelope>)> = None;
-        for (order, message) in messages {
-            let shard = router.shards().shard_of(order.slot());
-            match (router.local(shard), &mut local) {
-                (Some(mailbox), Some((same, envelopes))) if Arc::ptr_eq(mailbox, same) => {
-                    envelopes.push(Envelope::Message(message));
-                }
-                (Some(mailbox), slot @ None) => *slot = Some((mailbox, vec![Envelope::Message(message)])),
-                _ => router.send(shard, message),
+        let router = self.router.as_ref();
+        let shard_of = |order: OrderId| router.shards().shard_of(order.slot());
+        // The orders of one turn are of one shard, and a shard that asked is of this node.
+        let Some(mailbox) = messages.first().and_then(|(order, _)| router.local(shard_of(*order))) else {
+            messages.into_iter().for_each(|(order, message)| router.send(shard_of(order), message));
+            return;
+        };
+        mailbox.defer_all(messages.into_iter().filter_map(|(order, message)| {
+            let shard = shard_of(order);
+            if shard == mailbox.shard() {
+                return Some(Envelope::Message(message));
             }
-        }
-        if let Some((mailbox, envelopes)) = local {
-            mailbox.defer_all(envelopes);
-            tokio::time::sleep(ANSWERS_WAIT).await;
-            mailbox.nudge();
-        }
+            router.send(shard, message);
+            None
+        }));
+        tokio::time::sleep(ANSWERS_WAIT).await;
+        mailbox.nudge();
     }
 }
 

@@ -18,6 +18,9 @@ use crate::{
     view::{ViewUpdate, Views},
 };
 
+/// How many emptied outputs a gate keeps: one is filled while another is let out.
+const SPARE_OUTPUTS: usize = 2;
+
 /// What one turn lets out.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
@@ -27,16 +30,6 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Takes it out and leaves an empty one with room for as much.
-    pub(crate) fn take(&mut self) -> Self {
-        let next = Self {
-            views: Vec::with_capacity(self.views.len()),
-            answers: Vec::with_capacity(self.answers.len()),
-            outgoing: Vec::with_capacity(self.outgoing.len()),
-        };
-        std::mem::replace(self, next)
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.views.is_empty() && self.answers.is_empty() && self.outgoing.is_empty()
     }
@@ -60,6 +53,8 @@ struct GateState {
     /// Whether a thread is letting an output out right now.
     releasing: bool,
     waiting: VecDeque<(u64, Output)>,
+    /// Emptied outputs with their room, for the turns to come: fresh large blocks cost more than what goes into them.
+    spare: Vec<Output>,
 }
 
 impl GateState {
@@ -77,6 +72,11 @@ impl Gate {
     ) -> Arc<Self> {
         let state = GateState { appended: durable, durable, ..GateState::default() };
         Arc::new(Self { views, outbound, mailbox, state: Mutex::new(state), settled: Condvar::new() })
+    }
+
+    /// An empty output for a turn to fill.
+    pub(crate) fn spare(&self) -> Output {
+        self.state.lock().spare.pop().unwrap_or_default()
     }
 
     /// Takes a turn's output. `appended` is the last sequence handed to the journal, this turn's records included; it must
@@ -112,12 +112,15 @@ impl Gate {
 
     /// Lets out what is ready, in order. Whoever comes while another thread is at it leaves the rest to that thread.
     fn pump(&self) {
-        let mut released = false;
+        let mut released = None;
         loop {
             let output = {
                 let mut state = self.state.lock();
-                if released {
+                if let Some(emptied) = released.take() {
                     state.releasing = false;
+                    if state.spare.len() < SPARE_OUTPUTS {
+                        state.spare.push(emptied);
+                    }
                 }
                 let ready = !state.releasing && state.waiting.front().is_some_and(|(needs, _)| *needs <= state.durable);
                 let next = if ready { state.waiting.pop_front() } else { None };
@@ -128,8 +131,7 @@ impl Gate {
                 next
             };
             let Some((_, output)) = output else { return };
-            self.release(output);
-            released = true;
+            released = Some(self.release(output));
         }
     }
 
@@ -170,18 +172,20 @@ impl Gate {
         !state.poisoned
     }
 
-    fn release(&self, output: Output) {
-        for update in output.views {
+    /// Lets an output out and gives it back empty.
+    fn release(&self, mut output: Output) -> Output {
+        for update in output.views.drain(..) {
             self.views.apply(update);
         }
-        for (port, outcome) in output.answers {
+        for (port, outcome) in output.answers.drain(..) {
             let ReplyPort { sender, _permit, guard } = port;
             drop(guard);
             // A caller that hung up needs no answer; what was decided stays decided.
             let _ = sender.send(outcome);
         }
         if !output.outgoing.is_empty() {
-            self.outbound.send(output.outgoing);
+            self.outbound.send(&mut output.outgoing);
         }
+        output
     }
 }

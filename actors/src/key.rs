@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use dashmap::DashMap;
+use crate::id_map::SharedIdMap;
 
 /// The idempotency keys under way on this node, by digest.
 #[derive(Debug, Clone, Default)]
-pub struct KeysInFlight(Arc<DashMap<u128, ()>>);
+pub struct KeysInFlight(Arc<SharedIdMap<u128, ()>>);
 
 /// The right to act under a key; given back when dropped.
 #[derive(Debug)]

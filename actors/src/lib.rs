@@ -15,6 +15,7 @@ mod effects;
 pub mod error;
 mod fatal;
 mod gate;
+mod id_map;
 pub mod key;
 pub mod mailbox;
 pub mod message;

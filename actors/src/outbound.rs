@@ -45,6 +45,6 @@ pub enum Outgoing {
 
 /// Makes it happen. Called from the journal's writer or a shard's turn: it must not block.
 pub trait Outbound: Send + Sync + 'static {
-    /// Starts everything in `outgoing`, in order.
-    fn send(&self, outgoing: Vec<Outgoing>);
+    /// Takes everything out of `outgoing` and starts it, in order.
+    fn send(&self, outgoing: &mut Vec<Outgoing>);
 }

@@ -194,7 +194,7 @@ fn placement(token: &str) -> Placement {
 async fn order_and_books(token: &str) -> (Order, OrderLedger, Arc<SandboxGateway>, Arc<PaymentDriver>) {
     let (gateway, driver) = sandbox_driver(50);
     let mut order = Order::new(OrderId::from_u128(0xfeed_0000));
-    run(&driver, &mut order, [OrderCommand::Place(placement(token))]).await;
+    run(&driver, &mut order, [OrderCommand::Place(placement(token).into())]).await;
     let books = gateway.ledger().order(order.id()).unwrap();
     (order, books, gateway, driver)
 }

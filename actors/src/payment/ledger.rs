@@ -11,17 +11,18 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use dashmap::{DashMap, Entry};
+use dashmap::Entry;
 use holdfast_core::{Currency, Money, OrderId};
 
 use super::{
     port::GatewayRequest,
     script::{Verdict, token_digest},
 };
+use crate::id_map::SharedIdMap;
 
 /// The books of a [`SandboxGateway`](super::SandboxGateway).
 pub struct Ledger {
-    accounts: DashMap<OrderId, Account>,
+    accounts: SharedIdMap<OrderId, Account>,
     opened: AtomicUsize,
     max_orders: usize,
 }
@@ -106,7 +107,7 @@ pub(super) struct Settled {
 impl Ledger {
     /// An empty ledger for at most `max_orders` orders.
     pub(super) fn new(max_orders: usize) -> Self {
-        Self { accounts: DashMap::new(), opened: AtomicUsize::new(0), max_orders }
+        Self { accounts: SharedIdMap::default(), opened: AtomicUsize::new(0), max_orders }
     }
 
     /// What happened to the money of `order`; `None` if the gateway never heard of it.

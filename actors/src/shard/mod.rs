@@ -18,7 +18,8 @@ mod table;
 mod weight;
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -41,6 +42,7 @@ use crate::{
     error::CommandError,
     fatal::Fatal,
     gate::{Gate, Output},
+    id_map::IdMap,
     message::{Envelope, Outcome},
     payment::Backoff,
     settings::RuntimeSettings,
@@ -95,11 +97,11 @@ pub(crate) struct Shard {
     agenda: BTreeSet<(Timestamp, EntityId)>,
     /// When to pursue an order's unanswered steps again.
     retries: BTreeSet<(Timestamp, OrderId)>,
-    pursuits: HashMap<OrderId, Pursuit>,
+    pursuits: IdMap<OrderId, Pursuit>,
     /// Carts and orders by when they were last seen touched: candidates for passivation.
     idle: VecDeque<(Timestamp, EntityId)>,
     checkpointing: Checkpointing,
-    strikes: HashMap<EntityId, u8>,
+    strikes: IdMap<EntityId, u8>,
     quarantined: usize,
     draining: Option<tokio::sync::oneshot::Sender<()>>,
 
@@ -138,10 +140,10 @@ impl Shard {
             sequence: 0,
             agenda: BTreeSet::new(),
             retries: BTreeSet::new(),
-            pursuits: HashMap::new(),
+            pursuits: IdMap::default(),
             idle: VecDeque::new(),
             checkpointing,
-            strikes: HashMap::new(),
+            strikes: IdMap::default(),
             quarantined: 0,
             draining: None,
             metrics: ShardMetrics::new(),
@@ -300,10 +302,10 @@ impl Shard {
             self.batch.records.push(Record { entity: address.clone(), version, at: now, event });
         }
         live.touched = now;
-        if !std::mem::replace(&mut live.dirty, true) {
+        if !mem::replace(&mut live.dirty, true) {
             self.checkpointing.note_dirty(address.clone());
         }
-        if !std::mem::replace(&mut live.unseen, true) {
+        if !mem::replace(&mut live.unseen, true) {
             self.unseen.push(address.clone());
         }
         Self::schedule(&mut self.agenda, &address, live, now);
@@ -328,9 +330,9 @@ impl Shard {
     fn hand_over(&mut self, gate: &Arc<Gate>) {
         self.collect_views();
         self.staged_bytes = 0;
-        let output = self.output.take();
+        let output = mem::replace(&mut self.output, gate.spare());
         let count = self.batch.records.len();
-        self.metrics.note_turn(&std::mem::take(&mut self.tally), count, output.answers.len());
+        self.metrics.note_turn(&mem::take(&mut self.tally), count, output.answers.len());
         self.batch.first_seq = self.sequence + 1;
         self.sequence += count as u64;
         if !output.is_empty() || count > 0 {
@@ -363,7 +365,7 @@ impl Shard {
     }
 
     fn collect_views(&mut self) {
-        let mut unseen = std::mem::take(&mut self.unseen);
+        let mut unseen = mem::take(&mut self.unseen);
         for address in unseen.drain(..) {
             let update = match &address {
                 EntityId::Stock(sku) => self.tables.stock.live.get_mut(sku).map(|live| {
@@ -376,7 +378,7 @@ impl Shard {
                 }),
                 EntityId::Order(order) => self.tables.orders.live.get_mut(order).and_then(|live| {
                     live.unseen = false;
-                    if std::mem::replace(&mut live.listed, true) {
+                    if mem::replace(&mut live.listed, true) {
                         Some(ViewUpdate::of_order_status(&live.entity))
                     } else {
                         ViewUpdate::of_order(&live.entity)

@@ -1,5 +1,7 @@
 //! The turn that sells: hold the lines of this shard and place the order, decided together and journaled in one batch.
 
+use std::sync::Arc;
+
 use holdfast_core::{
     HoldId, Money, OrderId, Timestamp,
     order::{Order, OrderCommand, OrderLine, OrderRejection, Placement},
@@ -90,7 +92,7 @@ impl Shard {
             expires_at,
             fingerprint: place.fingerprint,
         };
-        Ok(self.decide::<Order>(&place.order, OrderCommand::Place(placement))?)
+        Ok(self.decide::<Order>(&place.order, OrderCommand::Place(Arc::new(placement)))?)
     }
 
     fn show_placed(&self, order: OrderId) -> Outcome {

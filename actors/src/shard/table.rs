@@ -1,7 +1,7 @@
 //! The entities of one kind that live in a shard: hot ones in memory, passivated ones by their version, troubled ones with
 //! the messages that wait for them.
 
-use std::{collections::HashMap, fmt::Debug, hash::Hash};
+use std::{fmt::Debug, hash::Hash};
 
 use holdfast_core::{
     CartId, Entity, EntityId, Event, OrderId, SkuId, Timestamp, cart::Cart, order::Order, product::Product,
@@ -9,7 +9,7 @@ use holdfast_core::{
 };
 use holdfast_persistence::EntityStateRef;
 
-use crate::message::Envelope;
+use crate::{id_map::IdMap, message::Envelope};
 
 /// An entity in memory with what the shard keeps beside it.
 #[derive(Debug)]
@@ -39,10 +39,10 @@ pub(crate) enum Trouble {
 /// All entities of one kind in a shard.
 #[derive(Debug)]
 pub(crate) struct Table<E: Hosted> {
-    pub(crate) live: HashMap<E::Key, Box<Live<E>>>,
+    pub(crate) live: IdMap<E::Key, Box<Live<E>>>,
     /// Passivated entities and the version of their snapshot.
-    pub(crate) cold: HashMap<E::Key, u64>,
-    pub(crate) troubled: HashMap<E::Key, Trouble>,
+    pub(crate) cold: IdMap<E::Key, u64>,
+    pub(crate) troubled: IdMap<E::Key, Trouble>,
 }
 
 /// The four tables.
@@ -82,7 +82,7 @@ impl Tables {
 
 impl<E: Hosted> Default for Table<E> {
     fn default() -> Self {
-        Self { live: HashMap::new(), cold: HashMap::new(), troubled: HashMap::new() }
+        Self { live: IdMap::default(), cold: IdMap::default(), troubled: IdMap::default() }
     }
 }
 

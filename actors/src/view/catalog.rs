@@ -11,7 +11,6 @@ use std::{
     sync::Arc,
 };
 
-use dashmap::DashMap;
 use holdfast_core::{
     SkuId,
     product::ProductDetails,
@@ -21,6 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::{ProductQuery, ProductView, StockView};
+use crate::id_map::SharedIdMap;
 
 /// How many SKUs a listing reads under one lock, at most: a long search lets changes of the catalog through in between.
 const SCAN_SKUS: usize = 1_024;
@@ -30,7 +30,7 @@ const FIRST_SWEEP: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Catalog {
-    skus: DashMap<SkuId, SkuEntry>,
+    skus: SharedIdMap<SkuId, SkuEntry>,
     listing: RwLock<Listing>,
     watched: Mutex<Watched>,
 }

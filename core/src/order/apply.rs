@@ -1,6 +1,6 @@
 //! How a fact changes an order. A fact never fails; one that does not fit the state is a bug and changes only the version.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::mem;
 
 use super::{
@@ -13,7 +13,7 @@ impl Order {
         self.version = self.version.saturating_add(1);
         match (event, &mut self.sale) {
             (OrderEvent::Placed(placement), sale @ None) => {
-                *sale = Some(Box::new(Sale { placement: placement.clone(), stage: Stage::Placed }));
+                *sale = Some(Box::new(Sale { placement: Arc::clone(placement), stage: Stage::Placed }));
             }
             (event, Some(sale)) => sale.take_in(event),
             (event, None) => debug_assert!(false, "{event:?} before the order was placed"),

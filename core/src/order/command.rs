@@ -1,7 +1,7 @@
 //! What may be asked of an order, what has happened to it, and why it refuses. The events are on disk: variants keep
 //! their order and their fields for ever.
 
-use alloc::string::String;
+use alloc::{string::String, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ pub enum SettlementOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderCommand {
     /// Bring it into being; its units are held. Repeating it with the same fingerprint changes nothing.
-    Place(Placement),
+    Place(Arc<Placement>),
     /// The gateway answered the authorization.
     RecordAuthorization(AuthorizationOutcome),
     /// Stock allocated a line.
@@ -109,8 +109,8 @@ pub enum OrderCommand {
 /// What has happened to an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrderEvent {
-    /// It came into being.
-    Placed(Placement),
+    /// It came into being. Shared with the order's state and every answer that shows it: the largest value on the hot path.
+    Placed(Arc<Placement>),
     /// The gateway answered the authorization; `Approved` after the end means the amount must be voided.
     AuthorizationRecorded(AuthorizationOutcome),
     /// A line's hold is an allocation now.

@@ -3,7 +3,7 @@
 //! Answers from stock and from the gateway arrive at least once and in any order. One that is known already, or that no
 //! longer matters, changes nothing; money that turns out to have moved for an order that ended is always taken back.
 
-use alloc::{vec, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 
 use super::{
     AuthorizationOutcome, CancelReason, Order, OrderCommand, OrderEvent, OrderRejection, Placement, Sale,
@@ -46,7 +46,7 @@ impl Order {
     }
 }
 
-fn place(placement: Placement) -> Decision {
+fn place(placement: Arc<Placement>) -> Decision {
     if placement.lines.is_empty() || placement.lines.len() > Order::MAX_LINES {
         return Err(OrderRejection::LineCount);
     }

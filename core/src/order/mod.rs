@@ -17,7 +17,7 @@ mod status;
 mod step;
 mod view;
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +43,7 @@ pub struct Order {
 /// What a placed order is: what was fixed then, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Sale {
-    placement: Placement,
+    placement: Arc<Placement>,
     stage: Stage,
 }
 
@@ -66,7 +66,7 @@ impl Order {
 
     /// What was fixed when it was placed; `None` when it does not exist yet.
     pub fn placement(&self) -> Option<&Placement> {
-        self.sale.as_ref().map(|sale| &sale.placement)
+        self.sale.as_ref().map(|sale| sale.placement.as_ref())
     }
 
     /// Whether it owes nothing and waits for nothing: no step is left and no deadline. It may still be shipped, delivered

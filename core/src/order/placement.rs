@@ -2,10 +2,11 @@
 //!
 //! Invariant: a [`PaymentToken`] is never a card number, wherever it was read from.
 
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     card::looks_like_card_number,
@@ -37,9 +38,9 @@ pub enum CapturePolicy {
 }
 
 /// A gateway's token for a means of payment: 1 to 128 of `A-Z a-z 0-9 _ - .`, and never a card number.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PaymentToken(String);
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "CompactString")]
+pub struct PaymentToken(CompactString);
 
 /// Everything fixed when an order is placed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +89,7 @@ impl PaymentToken {
     /// [`PaymentTokenError`]: the first of charset, length and card number that is wrong.
     pub fn parse(text: &str) -> Result<Self, PaymentTokenError> {
         Self::check(text)?;
-        Ok(Self(String::from(text)))
+        Ok(Self(CompactString::new(text)))
     }
 
     /// The token's text.
@@ -111,18 +112,18 @@ impl PaymentToken {
     }
 }
 
-impl TryFrom<String> for PaymentToken {
+impl TryFrom<CompactString> for PaymentToken {
     type Error = PaymentTokenError;
 
-    fn try_from(text: String) -> Result<Self, PaymentTokenError> {
+    fn try_from(text: CompactString) -> Result<Self, PaymentTokenError> {
         Self::check(&text)?;
         Ok(Self(text))
     }
 }
 
-impl From<PaymentToken> for String {
-    fn from(token: PaymentToken) -> Self {
-        token.0
+impl Serialize for PaymentToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

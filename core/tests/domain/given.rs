@@ -96,7 +96,7 @@ pub(crate) const ORDER: OrderId = order_id(0xbeef);
 /// An order to which all of this has happened, in this order.
 pub(crate) fn order_after(capture: CapturePolicy, commands: impl IntoIterator<Item = OrderCommand>) -> Order {
     let mut order = Order::new(ORDER);
-    tell(&mut order, OrderCommand::Place(placement(capture)), at(0)).unwrap();
+    tell(&mut order, OrderCommand::Place(placement(capture).into()), at(0)).unwrap();
     for command in commands {
         tell(&mut order, command, at(1)).unwrap();
     }

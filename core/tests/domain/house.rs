@@ -105,7 +105,7 @@ impl House {
     /// An order placed at 0 and payable until 100, its units held until `holds_until`.
     pub(crate) fn with_order(capture: CapturePolicy, script: Script, holds_until: i64) -> Self {
         let mut order = Order::new(ORDER);
-        tell(&mut order, OrderCommand::Place(placement(capture)), at(0)).unwrap();
+        tell(&mut order, OrderCommand::Place(placement(capture).into()), at(0)).unwrap();
         let mut stock = BTreeMap::new();
         for (line, sold) in (0..).zip(placement(capture).lines) {
             let mut item = StockItem::new(sold.sku.clone());

@@ -49,10 +49,10 @@ fn a_placed_order_asks_for_its_authorization() {
 #[test]
 fn placing_the_same_order_again_is_harmless_and_another_one_is_refused() {
     let order = order_after(OnShipment, []);
-    assert_eq!(order.decide(OrderCommand::Place(placement(OnShipment)), at(5)), Ok(Vec::new()));
+    assert_eq!(order.decide(OrderCommand::Place(placement(OnShipment).into()), at(5)), Ok(Vec::new()));
     let mut other = placement(OnShipment);
     other.fingerprint = 2;
-    assert_eq!(order.decide(OrderCommand::Place(other), at(5)), Err(OrderRejection::FingerprintMismatch));
+    assert_eq!(order.decide(OrderCommand::Place(other.into()), at(5)), Err(OrderRejection::FingerprintMismatch));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn an_order_adds_up_or_is_refused() {
     let refusal = |spoil: fn(&mut holdfast_core::order::Placement)| {
         let mut placement = placement(OnShipment);
         spoil(&mut placement);
-        order.decide(OrderCommand::Place(placement), at(0)).unwrap_err()
+        order.decide(OrderCommand::Place(placement.into()), at(0)).unwrap_err()
     };
     assert_eq!(refusal(|placement| placement.lines.clear()), OrderRejection::LineCount);
     assert_eq!(refusal(|placement| placement.lines = vec![placement.lines[0].clone(); 101]), OrderRejection::LineCount);
@@ -71,7 +71,7 @@ fn an_order_adds_up_or_is_refused() {
     let dollars = holdfast_core::Money::new(500, holdfast_core::Currency::USD);
     let mut mixed = placement(OnShipment);
     mixed.lines[1].unit_price = dollars;
-    assert_eq!(order.decide(OrderCommand::Place(mixed), at(0)), Err(OrderRejection::Total));
+    assert_eq!(order.decide(OrderCommand::Place(mixed.into()), at(0)), Err(OrderRejection::Total));
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn any_policy() -> impl Strategy<Value = CapturePolicy> {
 
 fn run(capture: CapturePolicy, commands: Vec<(OrderCommand, i64)>) -> (Order, Vec<OrderEvent>) {
     let mut order = Order::new(ORDER);
-    let mut facts = vec![OrderEvent::Placed(placement(capture))];
+    let mut facts = vec![OrderEvent::Placed(placement(capture).into())];
     order.apply(&facts[0]);
     let mut now = 0;
     for (command, pause) in commands {

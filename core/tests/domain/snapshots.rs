@@ -55,7 +55,7 @@ fn an_order_survives_in_every_state() {
     assert_survives(&order);
     let commands = confirmation().into_iter().chain([OrderCommand::Ship, captured(), OrderCommand::Deliver]);
     let refund = OrderCommand::Refund { request: 1, amount: None };
-    for command in [OrderCommand::Place(crate::given::placement(CapturePolicy::OnShipment))]
+    for command in [OrderCommand::Place(crate::given::placement(CapturePolicy::OnShipment).into())]
         .into_iter()
         .chain(commands)
         .chain([refund])

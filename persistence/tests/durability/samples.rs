@@ -166,7 +166,7 @@ fn order_events() -> Vec<(&'static str, OrderEvent)> {
     let failed = SettlementOutcome::Failed { reason: "expired".to_owned() };
     let amount = Money::new(500, Currency::EUR);
     vec![
-        ("placed", OrderEvent::Placed(placement())),
+        ("placed", OrderEvent::Placed(placement().into())),
         ("authorization_approved", OrderEvent::AuthorizationRecorded(approved)),
         ("authorization_declined", OrderEvent::AuthorizationRecorded(declined)),
         ("line_allocated", OrderEvent::LineAllocated { line: 300 }),

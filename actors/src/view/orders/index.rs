@@ -4,7 +4,7 @@
 //! to its oldest. An order that is placed far out of time, as in recovery, only unsettles the index; settling it sorts
 //! once for all of them.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use holdfast_core::{BuyerId, CustomerId, OrderId, SkuId, order::OrderStatus};
 
@@ -14,7 +14,7 @@ use super::{
     row::{Chain, Numbers, Row, SKU_SET, short_version},
     table::Table,
 };
-use crate::view::OrderEntry;
+use crate::{id_map::IdHasher, view::OrderEntry};
 
 /// How far from the newest an order is put in its place at once; farther, the index is sorted later. Orders become durable
 /// almost in the order they were placed: this covers half a second at 100,000 orders a second.
@@ -36,7 +36,7 @@ pub(super) struct Index {
     pub(super) skus: Names<SkuId>,
     pub(super) sku_sets: Chunked<Box<[u32]>>,
     settled: bool,
-    hasher: RandomState,
+    hasher: IdHasher,
 }
 
 impl Default for Index {
@@ -51,7 +51,7 @@ impl Default for Index {
             skus: Names::default(),
             sku_sets: Chunked::default(),
             settled: true,
-            hasher: RandomState::new(),
+            hasher: IdHasher::default(),
         }
     }
 }

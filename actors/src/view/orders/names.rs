@@ -1,19 +1,20 @@
 //! Names as numbers: a customer or SKU is kept once and its orders refer to it in 4 bytes.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 
 use super::{chunked::Chunked, table::Table};
+use crate::id_map::IdHasher;
 
 /// Names in the order of their first mention. A name costs its own size and 10 to 13 bytes.
 pub(super) struct Names<T> {
     list: Chunked<T>,
     numbers: Table,
-    hasher: RandomState,
+    hasher: IdHasher,
 }
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Self { list: Chunked::default(), numbers: Table::default(), hasher: RandomState::new() }
+        Self { list: Chunked::default(), numbers: Table::default(), hasher: IdHasher::default() }
     }
 }
 

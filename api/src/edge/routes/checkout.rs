@@ -52,9 +52,10 @@ pub(super) async fn place(State(app): State<App>, request: Request) -> Answer {
         Caller::Anonymous | Caller::Admin => BuyerToken::derived(app.secret()?, key_digest),
         Caller::Unknown => return Err(unauthorized()),
     };
-    let fingerprint = token::fingerprint(buyer.id(), customer.as_ref(), &source, &payment_token);
+    let buyer_id = buyer.id();
+    let fingerprint = token::fingerprint(buyer_id, customer.as_ref(), &source, &payment_token);
     let wanted = wanted_skus(&source);
-    let request = CheckoutRequest { key_digest, buyer: buyer.id(), customer, source, payment_token, fingerprint };
+    let request = CheckoutRequest { key_digest, buyer: buyer_id, customer, source, payment_token, fingerprint };
     let outcome = app.commerce()?.checkout(request).await.map_err(|error| refused(error, &wanted))?;
     let placement = outcome.order.placement().ok_or_else(|| Problem::new(Kind::Internal))?;
     let id = outcome.order.id();
