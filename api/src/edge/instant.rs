@@ -1,13 +1,45 @@
 //! Instants as RFC 3339 text in UTC, and back.
+//!
+//! An answer shows now and a deadline or two, and so does the next one: each thread keeps the seconds it wrote last, and the
+//! calendar is asked once a second instead of twice an order.
+
+use std::cell::RefCell;
 
 use holdfast_core::Timestamp;
+
+/// How many seconds a thread keeps: when an order was placed, and until when it waits for its payment.
+const SECONDS_KEPT: usize = 2;
+
+thread_local! {
+    /// Seconds since the epoch and their text up to the point, `2026-03-01T09:00:00.`, the latest written first.
+    static SECONDS: RefCell<Vec<(i64, String)>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The instant as RFC 3339, in milliseconds and UTC: `2026-03-01T09:00:00.000Z`. Instants beyond the calendar (a
 /// deadline that never comes) are shown as its last millisecond.
 pub(crate) fn text(at: Timestamp) -> String {
-    let last = jiff::Timestamp::MAX;
-    let instant = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(last);
-    format!("{instant:.3}")
+    let (first, last) = (jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond());
+    let millis = at.as_millis().clamp(first, last);
+    SECONDS.with_borrow_mut(|seconds| {
+        let second = text_of_second(seconds, millis.div_euclid(1_000));
+        let mut whole = String::with_capacity(second.len() + "000Z".len());
+        whole.push_str(second);
+        let rest = millis.rem_euclid(1_000);
+        let digits = [rest / 100, rest / 10 % 10, rest % 10];
+        whole.extend(digits.into_iter().filter_map(|digit| char::from_digit(u32::try_from(digit).ok()?, 10)));
+        whole.push('Z');
+        whole
+    })
+}
+
+fn text_of_second(seconds: &mut Vec<(i64, String)>, wanted: i64) -> &str {
+    if let Some(place) = seconds.iter().position(|(second, _)| *second == wanted) {
+        return &seconds[place].1;
+    }
+    let instant = jiff::Timestamp::from_second(wanted).unwrap_or(jiff::Timestamp::MAX);
+    seconds.truncate(SECONDS_KEPT - 1);
+    seconds.insert(0, (wanted, format!("{instant:.0}").replace('Z', ".")));
+    &seconds[0].1
 }
 
 /// The instant of an RFC 3339 text with an offset, cut to milliseconds.
@@ -27,5 +59,14 @@ mod tests {
         assert_eq!(parse("2026-03-01T10:00:00.123+01:00"), Some(at));
         assert_eq!(parse("2026-03-01"), None);
         assert_eq!(text(Timestamp::MAX), "9999-12-30T22:00:00.999Z");
+        assert_eq!(text(Timestamp::from_millis(-1)), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn every_instant_is_written_as_the_calendar_has_it_whatever_was_written_before() {
+        for millis in [0, 999, 1_000, 1_001, 59_999, 60_000, 951_782_399_999, 951_782_400_000, -1, -1_000, -1_001] {
+            let expected = format!("{:.3}", jiff::Timestamp::from_millisecond(millis).expect("an instant"));
+            assert_eq!(text(Timestamp::from_millis(millis)), expected);
+        }
     }
 }
