@@ -43,6 +43,8 @@ pub struct Books {
     pub acknowledged: BTreeMap<String, Value>,
     /// The units put up, by SKU.
     pub stock: BTreeMap<String, u64>,
+    /// Where an order may stand, once it was acknowledged that it moved.
+    moved: BTreeMap<String, &'static [&'static str]>,
 }
 
 /// What was found.
@@ -73,6 +75,11 @@ impl Books {
         Ok(())
     }
 
+    /// Enters that an order was acknowledged to have moved: from now on it stands at one of `statuses`.
+    pub fn moved(&mut self, id: &str, statuses: &'static [&'static str]) {
+        self.moved.insert(id.to_owned(), statuses);
+    }
+
     /// Compares a running shop with the books.
     ///
     /// # Errors
@@ -94,6 +101,11 @@ impl Books {
         for (id, body) in &self.acknowledged {
             let order = orders.get(id).with_context(|| format!("{id} was acknowledged and is gone: {body}"))?;
             is_as_acknowledged(order, body)?;
+        }
+        for (id, statuses) in &self.moved {
+            let order = orders.get(id).with_context(|| format!("{id} was moved and is gone"))?;
+            let status = order["status"].as_str().unwrap_or_default();
+            ensure!(statuses.contains(&status), "{id} was acknowledged as {}: {order}", statuses[0]);
         }
         let receipts: Vec<_> = self.acknowledged.values().filter_map(receipt).collect();
         ensure!(receipts.len() == self.acknowledged.len(), "an acknowledgment without a buyer's token");

@@ -2,11 +2,12 @@
 //!
 //! Read in this order: [`binary`] builds and finds the program, [`house`] is a running server with its folder,
 //! [`purchase`] is a single buyer's order, [`books`] is what must add up, [`fault`] is what goes wrong underneath, [`power`]
-//! is what a power cut leaves. Load comes from the project's own generator, `holdfast_api::load`.
+//! is what a power cut leaves, [`campaign`] kills at every step. Load comes from the project's own generator, `holdfast_api::load`.
 #![forbid(unsafe_code)]
 
 pub mod binary;
 pub mod books;
+pub mod campaign;
 pub mod fault;
 pub mod house;
 pub mod power;
