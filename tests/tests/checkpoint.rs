@@ -18,12 +18,12 @@ use hyper::{Method, StatusCode};
 const LOG: &str = "snapshots/metadata/log_*";
 const SETTINGS: [(&str, &str); 2] = [("STORE__SHARDS", "1"), ("RUNTIME__CHECKPOINT_RECORDS", "20")];
 
-/// The one shard's watermark, as the operators' listener shows it.
-async fn watermark(house: &House) -> anyhow::Result<u64> {
+/// What the operators' listener shows of the one shard.
+async fn figure(house: &House, name: &str) -> anyhow::Result<u64> {
     let admin = house.server()?.ready().admin.context("the operators' listener")?;
     let operators = Shop::new(Target::from(admin), house.shop().admin_token().map(str::to_owned));
     let answer = operators.admin_call(Method::GET, "/admin/v1/shards", None).await?;
-    answer.body["shards"][0]["snapshot_watermark"].as_u64().with_context(|| answer.body.to_string())
+    answer.body["shards"][0][name].as_u64().with_context(|| answer.body.to_string())
 }
 
 /// Has the server killed at this rule while it sells, and starts it again. What its watermark was then.
@@ -49,7 +49,7 @@ async fn watermark_after(rule: Rule) -> anyhow::Result<u64> {
     // No further checkpoint: what is shown is what was found.
     house.launch_mut().environment.push(("HOLDFAST__RUNTIME__CHECKPOINT_RECORDS".into(), "1000000".into()));
     house.restart().await?;
-    let watermark = watermark(&house).await?;
+    let watermark = figure(&house, "snapshot_watermark").await?;
     books.check(house.shop()).await?;
     Ok(watermark)
 }
@@ -65,5 +65,21 @@ async fn a_kill_before_the_watermark_moves_leaves_the_old_one_and_loses_nothing(
 #[tokio::test]
 async fn a_kill_after_the_watermark_moved_leaves_the_new_one_and_loses_nothing() -> anyhow::Result<()> {
     assert!(watermark_after(Rule::kill_after(RuleCall::Sync, LOG).nth(2)).await? > 0);
+    Ok(())
+}
+
+/// The end of a drain was announced before its last snapshots were on their way, and mostly they never left.
+#[tokio::test]
+async fn a_drain_leaves_a_checkpoint_of_everything() -> anyhow::Result<()> {
+    let mut house = House::with_settings(&[("STORE__SHARDS", "1")])?;
+    for round in 0..6 {
+        house.put_up(&format!("DRAIN-{round}"), 10).await?;
+        let status = house.terminate(Duration::from_secs(20)).await?.context("the server did not leave")?;
+        assert!(status.success(), "{status}");
+        house.restart().await?;
+        let (covered, all) = (figure(&house, "snapshot_watermark").await?, figure(&house, "journal_sequence").await?);
+        assert!(all > 0);
+        assert_eq!(covered, all, "round {round}");
+    }
     Ok(())
 }
