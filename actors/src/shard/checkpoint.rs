@@ -104,9 +104,10 @@ impl Shard {
             self.output.outgoing.push(Outgoing::Watermark { shard, sequence });
             self.checkpointing.writing = true;
         }
-        if let Some(done) = self.draining.take() {
-            // The snapshots themselves are written before the node closes the store.
-            let _ = done.send(());
+        if self.draining.is_some() {
+            // The snapshots themselves are written before the node closes the store: what is told is that they are on
+            // their way, and that is so when the gate has this turn's output.
+            self.drained = self.draining.take();
         }
     }
 
@@ -125,10 +126,10 @@ impl Shard {
         }
     }
 
-    /// Writes everything out; `done` is told when nothing is left to write.
+    /// Writes everything out; `done` is told when the gate has all that was left to write.
     pub(super) fn begin_draining(&mut self, done: tokio::sync::oneshot::Sender<()>) {
         if self.checkpointing.dirty.is_empty() && self.checkpointing.running.is_none() {
-            let _ = done.send(());
+            self.drained = Some(done);
         } else {
             self.draining = Some(done);
         }
