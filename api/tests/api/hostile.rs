@@ -167,6 +167,20 @@ async fn what_is_not_http_is_answered_as_a_problem_too() {
 }
 
 #[tokio::test]
+async fn a_request_without_a_host_or_with_two_is_refused_and_its_connection_closed() {
+    let shop = Shop::open().await;
+    for hosts in ["", "host: shop\r\nhost: other\r\n"] {
+        for path in ["/healthz", "/api/v1/products"] {
+            let reply = raw(&shop, format!("GET {path} HTTP/1.1\r\n{hosts}\r\n").as_bytes()).await;
+            assert_eq!(reply.problem("malformed-request")["errors"][0]["field"], "Host");
+            assert_eq!((reply.status, reply.header("connection")), (400, "close"));
+        }
+    }
+    raw(&shop, b"GET /healthz HTTP/1.0\r\n\r\n").await.expect(200);
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn a_wrong_address_method_or_media_type_is_named() {
     let shop = Shop::open().await;
     shop.stock("A", 1).await;
