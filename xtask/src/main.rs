@@ -1,10 +1,11 @@
 //! `cargo xtask`: the chores of this repository, in Rust, so that they run wherever the code does.
 //!
-//! One chore so far: `test`. It is what the README names and what CI calls, so that nobody finds out from CI what one
-//! command could have told.
+//! `test` is what the README names and what CI calls, so that nobody finds out from CI what one
+//! command could have told. The others are campaigns: longer than a test may take.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what a chore says is its product")]
 
+mod campaign;
 mod group;
 mod run;
 
@@ -32,11 +33,29 @@ enum Chore {
         #[arg(long)]
         keep_going: bool,
     },
+    /// Record histories of concurrent clients and check that an order of their operations explains each; --help says more.
+    #[command(disable_help_flag = true)]
+    Linearize {
+        /// `--histories N`, `--seed S`, `--json`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Overload and starve the server, send it what means harm, and print figures; --help says more.
+    #[command(disable_help_flag = true)]
+    Overload {
+        /// Which parts, `--json`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
-    let Chore::Test { groups, keep_going } = Arguments::parse().chore;
-    match run::run(&groups, keep_going) {
+    let passed = match Arguments::parse().chore {
+        Chore::Test { groups, keep_going } => run::run(&groups, keep_going),
+        Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
+        Chore::Overload { arguments } => campaign::run("overload", &arguments),
+    };
+    match passed {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
