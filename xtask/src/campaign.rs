@@ -15,10 +15,10 @@ const SERVER: &str = "HOLDFAST_BIN";
 pub(crate) fn run(program: &str, arguments: &[String]) -> anyhow::Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no folder above it")?;
     let target = target_folder()?;
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--release", "--workspace", "--locked", "--bin", "holdfast", "--bin", program]);
-    build.arg("--target-dir").arg(&target).current_dir(root);
-    ensure!(build.status().context("cannot run cargo")?.success(), "{program} does not build");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--release", "--workspace", "--locked", "--bin", "holdfast", "--bin", program]);
+    cargo.arg("--target-dir").arg(&target).current_dir(root);
+    ensure!(cargo.status().context("cannot run cargo")?.success(), "{program} does not build");
     let built = target.join("release");
     let mut campaign = Command::new(built.join(program));
     campaign.args(arguments).env(SERVER, built.join("holdfast")).current_dir(root);
