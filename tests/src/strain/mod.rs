@@ -3,6 +3,7 @@
 //! the figures to what must be so on any machine, `cargo xtask overload` to the limits of the specification.
 
 pub mod bystanders;
+pub mod campaign;
 pub mod harm;
 pub mod load;
 pub mod resident;
