@@ -166,7 +166,7 @@ async fn run(driver: &Arc<PaymentDriver>, order: &mut Order, commands: impl Into
             }
         }
         if asked_before && order.status() == OrderStatus::Placed && is_hopeless(order) {
-            queue.push_back(OrderCommand::Cancel { reason: CancelReason::Buyer });
+            queue.push_back(OrderCommand::Cancel { reason: CancelReason::Buyer, expected_version: None });
         }
     }
     panic!("the order never came to rest: {order:?}");
@@ -226,7 +226,7 @@ async fn every_refused_payment_ends_the_order_and_takes_nothing() {
 #[tokio::test]
 async fn a_canceled_order_gives_back_what_it_took() {
     let (mut order, _, gateway, driver) = order_and_books("tok_capture_timeout_after").await;
-    run(&driver, &mut order, [OrderCommand::Cancel { reason: CancelReason::Merchant }]).await;
+    run(&driver, &mut order, [OrderCommand::Cancel { reason: CancelReason::Merchant, expected_version: None }]).await;
     let books = gateway.ledger().order(order.id()).unwrap();
     assert_eq!((books.captured, books.refunded), (PRICE.minor(), PRICE.minor()));
     assert!(gateway.ledger().violations().is_empty());

@@ -1,16 +1,13 @@
 //! `cargo xtask crash`: the crash campaign on the release build, and power cuts by the hundred.
 //!
-//! Both programs are built by one cargo command over the whole workspace, so that the server is the one everything else
-//! here builds and tests.
+//! The campaign's own program does the work; this only knows its flags.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::Args;
+
+use crate::{campaign, run};
 
 /// Flags of `crash`.
 #[derive(Debug, Args)]
@@ -34,37 +31,20 @@ pub(crate) struct CrashArguments {
 
 /// Builds what is needed and runs it. Whether nothing was lost.
 pub(crate) fn run(arguments: &CrashArguments) -> anyhow::Result<bool> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no folder above it")?;
-    let target = target_folder()?;
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root);
     if let Some(cuts) = arguments.power_cuts {
-        let test = ["test", "--workspace", "--release", "--locked", "--test", "power_cut", "--", "--nocapture"];
-        cargo.args(test).env("HOLDFAST_POWER_CUTS", cuts.to_string());
-        return Ok(cargo.status().context("cannot run cargo")?.success());
+        return cut_power(cuts);
     }
-    let bins = ["build", "--workspace", "--release", "--locked", "--bin", "holdfast", "--bin", "crash-campaign"];
-    cargo.args(bins).arg("--target-dir").arg(&target);
-    ensure!(cargo.status().context("cannot run cargo")?.success(), "the campaign does not build");
-    let programs = target.join("release");
-    let mut campaign = Command::new(programs.join("crash-campaign"));
-    campaign.env("HOLDFAST_BIN", programs.join("holdfast"));
-    campaign.args(["--cycles", &arguments.cycles.to_string(), "--seed", &arguments.seed.to_string()]);
+    let mut flags = vec![format!("--cycles={}", arguments.cycles), format!("--seed={}", arguments.seed)];
     for point in &arguments.points {
-        if point == "list" {
-            campaign.arg("--list");
-        } else {
-            campaign.args(["--point", point]);
-        }
+        flags.push(if point == "list" { "--list".to_owned() } else { format!("--point={point}") });
     }
-    if arguments.json {
-        campaign.arg("--json");
-    }
-    Ok(campaign.status().context("cannot run the campaign")?.success())
+    flags.extend(arguments.json.then(|| "--json".to_owned()));
+    campaign::run("crash-campaign", &flags)
 }
 
-/// Where cargo put this program, and puts the others: `<target>/<profile>/xtask`.
-fn target_folder() -> anyhow::Result<PathBuf> {
-    let program = env::current_exe().context("cannot find this program's own file")?;
-    Ok(program.ancestors().nth(2).context("this program is not in a target folder")?.to_path_buf())
+fn cut_power(cuts: u64) -> anyhow::Result<bool> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--workspace", "--release", "--locked", "--test", "power_cut", "--", "--nocapture"]);
+    cargo.env("HOLDFAST_POWER_CUTS", cuts.to_string()).current_dir(run::root()?);
+    Ok(cargo.status().context("cannot run cargo")?.success())
 }

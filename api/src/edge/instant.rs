@@ -42,9 +42,33 @@ fn text_of_second(seconds: &mut Vec<(i64, String)>, wanted: i64) -> &str {
     &seconds[0].1
 }
 
+/// Why a text is no instant here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InstantError {
+    /// It is written otherwise.
+    #[error("an instant is written as in RFC 3339, with an offset: 2026-03-01T09:00:00Z")]
+    Form,
+    /// It is written well but lies beyond the calendar, whose end depends on no time zone.
+    #[error("an instant lies before 9999-12-30T22:00:01Z; leave it out where there is no limit")]
+    Range,
+}
+
 /// The instant of an RFC 3339 text with an offset, cut to milliseconds.
-pub(crate) fn parse(text: &str) -> Option<Timestamp> {
-    text.parse::<jiff::Timestamp>().ok().map(|instant| Timestamp::from_millis(instant.as_millisecond()))
+///
+/// # Errors
+/// [`InstantError`]: badly written, or beyond the calendar.
+pub(crate) fn parse(text: &str) -> Result<Timestamp, InstantError> {
+    match text.parse::<jiff::Timestamp>() {
+        Ok(instant) => Ok(Timestamp::from_millis(instant.as_millisecond())),
+        Err(_) if is_well_written(text) => Err(InstantError::Range),
+        Err(_) => Err(InstantError::Form),
+    }
+}
+
+/// Whether a text that is no instant has all of an instant's parts.
+fn is_well_written(text: &str) -> bool {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text);
+    pieces.is_ok_and(|pieces| pieces.time().is_some() && pieces.offset().is_some())
 }
 
 #[cfg(test)]
@@ -55,9 +79,9 @@ mod tests {
     fn an_instant_survives_its_text() {
         let at = Timestamp::from_millis(1_772_355_600_123);
         assert_eq!(text(at), "2026-03-01T09:00:00.123Z");
-        assert_eq!(parse(&text(at)), Some(at));
-        assert_eq!(parse("2026-03-01T10:00:00.123+01:00"), Some(at));
-        assert_eq!(parse("2026-03-01"), None);
+        assert_eq!(parse(&text(at)), Ok(at));
+        assert_eq!(parse("2026-03-01T10:00:00.123+01:00"), Ok(at));
+        assert_eq!(parse("2026-03-01"), Err(InstantError::Form));
         assert_eq!(text(Timestamp::MAX), "9999-12-30T22:00:00.999Z");
         assert_eq!(text(Timestamp::from_millis(-1)), "1969-12-31T23:59:59.999Z");
     }
@@ -67,6 +91,18 @@ mod tests {
         for millis in [0, 999, 1_000, 1_001, 59_999, 60_000, 951_782_399_999, 951_782_400_000, -1, -1_000, -1_001] {
             let expected = format!("{:.3}", jiff::Timestamp::from_millisecond(millis).expect("an instant"));
             assert_eq!(text(Timestamp::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn an_instant_beyond_the_calendar_is_told_apart_from_nonsense() {
+        assert!(parse("9999-12-30T22:00:00Z").is_ok());
+        assert!(parse("-009999-01-02T03:04:05Z").is_ok());
+        for beyond in ["9999-12-30T22:00:01Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-05:00"] {
+            assert_eq!(parse(beyond), Err(InstantError::Range), "{beyond}");
+        }
+        for nonsense in ["", "soon", "2026-02-30T09:00:00Z", "9999-12-31T23:59:59", "10000-01-01T00:00:00Z"] {
+            assert_eq!(parse(nonsense), Err(InstantError::Form), "{nonsense}");
         }
     }
 }

@@ -48,7 +48,7 @@ pub enum SettlementOutcome {
     },
 }
 
-/// What may be asked of an order.
+/// What may be asked of an order. `expected_version` is the version of an `If-Match`, refused when stale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderCommand {
     /// Bring it into being; its units are held. Repeating it with the same fingerprint changes nothing.
@@ -90,13 +90,21 @@ pub enum OrderCommand {
     Cancel {
         /// Why.
         reason: CancelReason,
+        /// The version the caller saw.
+        expected_version: Option<u64>,
     },
     /// Its payment deadline may have come.
     Expire,
     /// The goods leave the house.
-    Ship,
+    Ship {
+        /// The version the caller saw.
+        expected_version: Option<u64>,
+    },
     /// The goods arrived.
-    Deliver,
+    Deliver {
+        /// The version the caller saw.
+        expected_version: Option<u64>,
+    },
     /// Give money back. Repeating it under the same `request` changes nothing.
     Refund {
         /// Digest of the request's idempotency key.
@@ -205,4 +213,12 @@ pub enum OrderRejection {
     /// More refunds than one order may have, failed ones included.
     #[error("an order has at most {max} refunds", max = Order::MAX_REFUNDS)]
     TooManyRefunds,
+    /// The caller saw another version.
+    #[error("the order is at version {actual}, not {expected}")]
+    StaleVersion {
+        /// What the caller saw.
+        expected: u64,
+        /// What it is.
+        actual: u64,
+    },
 }

@@ -37,11 +37,29 @@ impl Order {
             OrderCommand::RecordCapture(outcome) => sale.record_capture(self.id, outcome),
             OrderCommand::RecordVoid => sale.record_void(),
             OrderCommand::RecordRefund { refund, outcome } => sale.record_refund(refund, outcome),
-            OrderCommand::Cancel { reason } => sale.cancel(self.id, reason),
+            OrderCommand::Cancel { reason, expected_version } => {
+                self.check_version(expected_version)?;
+                sale.cancel(self.id, reason)
+            }
             OrderCommand::Expire => Ok(sale.expire(now)),
-            OrderCommand::Ship => sale.ship(),
-            OrderCommand::Deliver => sale.deliver(),
+            OrderCommand::Ship { expected_version } => {
+                self.check_version(expected_version)?;
+                sale.ship()
+            }
+            OrderCommand::Deliver { expected_version } => {
+                self.check_version(expected_version)?;
+                sale.deliver()
+            }
             OrderCommand::Refund { request, amount } => sale.request_refund(request, amount),
+        }
+    }
+
+    fn check_version(&self, expected_version: Option<u64>) -> Result<(), OrderRejection> {
+        match expected_version {
+            Some(expected) if expected != self.version => {
+                Err(OrderRejection::StaleVersion { expected, actual: self.version })
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -157,5 +157,6 @@ fn of_order(rejection: OrderRejection) -> Problem {
             problem(Kind::NotRefundable).member("refundable_minor", refundable)
         }
         OrderRejection::TooManyRefunds => problem(Kind::NotRefundable),
+        OrderRejection::StaleVersion { actual, .. } => problem(Kind::PreconditionFailed).member("version", actual),
     }
 }
