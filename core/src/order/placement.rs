@@ -1,6 +1,7 @@
 //! What is fixed when an order is placed: lines with their frozen prices, who buys, and how it is paid.
 //!
-//! Invariant: a [`PaymentToken`] is never a card number, wherever it was read from.
+//! Invariant: no [`PaymentToken`] that looks like a card number gets in. What once got in is read back as it is, whatever
+//! a later version takes for a card number: a stricter check must not make a journal unreadable.
 
 use alloc::{string::String, vec::Vec};
 use core::fmt;
@@ -36,7 +37,7 @@ pub enum CapturePolicy {
     OnConfirmation,
 }
 
-/// A gateway's token for a means of payment: 1 to 128 of `A-Z a-z 0-9 _ - .`, and never a card number.
+/// A gateway's token for a means of payment: 1 to 128 of `A-Z a-z 0-9 _ - .`, and not like a card number when it came in.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PaymentToken(String);
@@ -88,6 +89,9 @@ impl PaymentToken {
     /// [`PaymentTokenError`]: the first of charset, length and card number that is wrong.
     pub fn parse(text: &str) -> Result<Self, PaymentTokenError> {
         Self::check(text)?;
+        if looks_like_card_number(text) {
+            return Err(PaymentTokenError::CardNumber);
+        }
         Ok(Self(String::from(text)))
     }
 
@@ -96,6 +100,7 @@ impl PaymentToken {
         &self.0
     }
 
+    /// What every token of schema version 1 keeps to, however old it is.
     fn check(text: &str) -> Result<(), PaymentTokenError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         if !text.bytes().all(allowed) {
@@ -104,13 +109,11 @@ impl PaymentToken {
         if text.is_empty() || text.len() > Self::MAX_BYTES {
             return Err(PaymentTokenError::Length);
         }
-        if looks_like_card_number(text) {
-            return Err(PaymentTokenError::CardNumber);
-        }
         Ok(())
     }
 }
 
+/// Reads a token back, from where only [`PaymentToken::parse`] let one in.
 impl TryFrom<String> for PaymentToken {
     type Error = PaymentTokenError;
 
