@@ -70,8 +70,10 @@ fn place(placement: Arc<Placement>) -> Decision {
     }
     let mut sum = Money::zero(placement.total.currency());
     for line in &placement.lines {
-        let price = line.unit_price.checked_mul(line.quantity).ok().filter(|price| !price.is_negative());
-        sum = price.and_then(|price| sum.checked_add(price).ok()).ok_or(OrderRejection::Total)?;
+        if line.unit_price.is_negative() {
+            return Err(OrderRejection::Total);
+        }
+        sum = sum.checked_add(line.unit_price.checked_mul(line.quantity)?)?;
     }
     if sum != placement.total {
         return Err(OrderRejection::Total);

@@ -70,11 +70,16 @@ fn an_order_adds_up_or_is_refused() {
     assert_eq!(refusal(|placement| placement.lines = vec![placement.lines[0].clone(); 101]), OrderRejection::LineCount);
     assert_eq!(refusal(|placement| placement.total = eur(2_499)), OrderRejection::Total);
     assert_eq!(refusal(|placement| placement.lines[0].unit_price = eur(-1_000)), OrderRejection::Total);
-    assert_eq!(refusal(|placement| placement.lines[0].unit_price = eur(i64::MAX)), OrderRejection::Total);
+    assert_eq!(refusal(|placement| placement.lines[0].unit_price = eur(i64::MAX)), OrderRejection::Overflow);
+    let almost_too_much = |placement: &mut holdfast_core::order::Placement| {
+        placement.lines[0].quantity = holdfast_core::Quantity::ONE;
+        placement.lines[0].unit_price = eur(i64::MAX);
+    };
+    assert_eq!(refusal(almost_too_much), OrderRejection::Overflow, "each line fits, the sum does not");
     let dollars = holdfast_core::Money::new(500, holdfast_core::Currency::USD);
     let mut mixed = placement(OnShipment);
     mixed.lines[1].unit_price = dollars;
-    assert_eq!(order.decide(OrderCommand::Place(mixed.into()), at(0)), Err(OrderRejection::Total));
+    assert_eq!(order.decide(OrderCommand::Place(mixed.into()), at(0)), Err(OrderRejection::MixedCurrencies));
 }
 
 #[test]
