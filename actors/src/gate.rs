@@ -170,6 +170,12 @@ impl Gate {
         !state.poisoned
     }
 
+    /// Whether [`Gate::wait_durable`] would not block.
+    pub(crate) fn is_durable(&self, sequence: u64) -> bool {
+        let state = self.state.lock();
+        state.poisoned || state.durable >= sequence
+    }
+
     fn release(&self, output: Output) {
         for update in output.views {
             self.views.apply(update);

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{Either, select};
 use holdfast_core::order::{GatewayCall, GatewayKey, OrderCommand};
 use tokio::sync::Semaphore;
 
@@ -22,6 +23,7 @@ use super::{
     port::{GatewayError, GatewayRequest, PaymentGateway},
     settings::PaymentSettings,
 };
+use crate::background::{Background, CurrentRuntime};
 
 /// Makes gateway calls, a bounded number at a time, each within its time-out.
 pub struct PaymentDriver {
@@ -29,6 +31,7 @@ pub struct PaymentDriver {
     calls: Semaphore,
     attempt_timeout: Duration,
     backoff: Backoff,
+    background: Arc<dyn Background>,
 }
 
 /// What an attempt yields: the command to send to the order the request is of.
@@ -50,7 +53,14 @@ impl PaymentDriver {
             calls: Semaphore::new(settings.max_concurrent_calls.get().min(Semaphore::MAX_PERMITS)),
             attempt_timeout: Duration::from_millis(settings.attempt_timeout_ms.get()),
             backoff: Backoff::new(settings),
+            background: Arc::new(CurrentRuntime),
         }
+    }
+
+    /// The same, waiting in `background`.
+    #[must_use]
+    pub fn waiting_in(self, background: Arc<dyn Background>) -> Self {
+        Self { background, ..self }
     }
 
     /// Makes the call once and maps its answer to the command for the order.
@@ -67,7 +77,10 @@ impl PaymentDriver {
         if let Poll::Ready(answer) = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
             return answer;
         }
-        tokio::time::timeout(self.attempt_timeout, call).await.unwrap_or(Err(GatewayError::TimedOut))
+        match select(call, self.background.sleep(self.attempt_timeout)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(GatewayError::TimedOut),
+        }
     }
 
     /// Begins an attempt where it is asked for, without a task: either it is answered at once, or the caller gets the
