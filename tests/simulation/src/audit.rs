@@ -19,7 +19,7 @@ pub(crate) fn audit(world: &World) {
         world.violations.report(Promise::Progress, "the node is not up at the end");
         return;
     };
-    world.machine.book.check_all(&process.node, &world.machine.snapshots);
+    world.machine.book.check_all(&process.node, &world.machine.snapshots, &process.recovered);
     let state = world.machine.book.open();
     let accounts = world.machine.gateway.accounts();
     check_orders(&state, &accounts, &world.violations);

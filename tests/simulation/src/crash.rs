@@ -90,7 +90,7 @@ impl World {
         self.machine.trace.note("started", self.machine.book.len() as u64, lost);
         self.tally.starts += 1;
         self.tally.unacknowledged += lost;
-        self.machine.book.check_all(&process.node, &self.machine.snapshots);
+        self.machine.book.check_all(&process.node, &self.machine.snapshots, &process.recovered);
         self.machine.panics.per_million.store(self.scenario.faults.panic, Ordering::Relaxed);
         let commerce = process.node.commerce().clone();
         self.outside.connect(Some(Server { commerce, tasks: process.tasks.clone() }));

@@ -1,6 +1,7 @@
 //! One life of the node: opened on what the last one left on the disk, driven step by step, dropped when it dies.
 
 use std::{
+    collections::BTreeSet,
     panic::resume_unwind,
     sync::{
         Arc,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use holdfast_actors::{Clock, NodeParts, payment::PaymentSettings, shard::Probe, stepped::SteppedNode};
-use holdfast_core::{EntityId, Timestamp};
+use holdfast_core::{EntityId, ShardId, Timestamp};
 use holdfast_persistence::{
     Journal, Store,
     journal::{JournalSteps, WriterStep, disk::Disk},
@@ -65,6 +66,10 @@ pub(crate) struct Process {
     /// A full disk is tried again then.
     pub(crate) prepare_at: Timestamp,
     pub(crate) last_tick: Timestamp,
+    /// Shards that have recovered and not taken a turn since.
+    pub(crate) recovered: BTreeSet<ShardId>,
+    /// Whether everything is to be compared once those have taken their turn.
+    pub(crate) check_due: bool,
 }
 
 impl Machine {
@@ -98,7 +103,19 @@ impl Machine {
         let bus = bus.ok_or("the node asked for no router")?;
         node.recover().map_err(|error| chain(&error))?;
         let now = self.clock.now();
-        Ok(Process { node, steps, journal, tasks, bus, sync_at: now, prepare_at: now, last_tick: now })
+        let recovered = scenario.shards.iter().collect();
+        Ok(Process {
+            node,
+            steps,
+            journal,
+            tasks,
+            bus,
+            sync_at: now,
+            prepare_at: now,
+            last_tick: now,
+            recovered,
+            check_due: true,
+        })
     }
 
     /// What a store is opened on, with these segments.

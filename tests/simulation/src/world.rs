@@ -37,6 +37,8 @@ use crate::{
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 /// How often a node looks at its deadlines, in milliseconds.
 const TICK_MS: i64 = 100;
+/// How often everything is compared, in steps of the scheduler.
+const CHECK_EVERY_STEPS: u64 = 2_000;
 
 /// A run.
 pub(crate) struct World {
@@ -240,7 +242,9 @@ impl World {
                 trace.note("turn", u64::from(shard.0), 0);
                 let turn = catch_unwind(AssertUnwindSafe(|| process.node.turn(shard)));
                 match turn {
-                    Ok(Turn::Taken) => {}
+                    Ok(Turn::Taken) => {
+                        process.recovered.remove(&shard);
+                    }
                     Ok(Turn::Died) => self.tally.note("shard deaths"),
                     // Outside a message's work: the shard's actor dies.
                     Err(_) => process.node.kill(shard),
@@ -268,6 +272,8 @@ impl World {
                 let chance = self.machine.panics.per_million.swap(0, Ordering::Relaxed);
                 let revived = process.node.revive(shard);
                 self.machine.panics.per_million.store(chance, Ordering::Relaxed);
+                process.recovered.insert(shard);
+                process.check_due = true;
                 if let Err(error) = revived
                     && !self.machine.is_dying()
                 {
@@ -340,13 +346,18 @@ impl World {
             self.die("in a disk operation", power);
             return;
         }
-        let Some(process) = &self.process else { return };
+        let Some(process) = &mut self.process else { return };
         if let Some(reason) = process.node.failure() {
             let power = self.machine.dice.permille(300);
             self.die(&reason, power);
             return;
         }
         self.machine.book.check_touched(&process.node);
+        let is_time = self.tally.steps.is_multiple_of(CHECK_EVERY_STEPS);
+        if is_time || (process.check_due && process.recovered.is_empty()) {
+            process.check_due = false;
+            self.machine.book.check_all(&process.node, &self.machine.snapshots, &process.recovered);
+        }
     }
 
     /// Figures of buses that are gone and of the one that is there.
