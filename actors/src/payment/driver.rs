@@ -15,12 +15,12 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use holdfast_core::order::{GatewayCall, GatewayKey, OrderCommand};
+use holdfast_core::order::{GatewayCall, GatewayKey, OrderCommand, SettlementOutcome};
 use tokio::sync::Semaphore;
 
 use super::{
     backoff::Backoff,
-    port::{GatewayError, GatewayRequest, PaymentGateway},
+    port::{GatewayError, GatewayRequest, PaymentGateway, VoidOutcome},
     settings::PaymentSettings,
 };
 use crate::background::{Background, CurrentRuntime};
@@ -109,7 +109,10 @@ impl PaymentDriver {
         match request.key.call {
             GatewayCall::Authorize => self.gateway.authorize(request).await.map(OrderCommand::RecordAuthorization),
             GatewayCall::Capture => self.gateway.capture(request).await.map(OrderCommand::RecordCapture),
-            GatewayCall::Void => self.gateway.void(request).await.map(|()| OrderCommand::RecordVoid),
+            GatewayCall::Void => self.gateway.void(request).await.map(|outcome| match outcome {
+                VoidOutcome::Voided => OrderCommand::RecordVoid,
+                VoidOutcome::Captured => OrderCommand::RecordCapture(SettlementOutcome::Done),
+            }),
             GatewayCall::Refund(refund) => {
                 self.gateway.refund(request).await.map(|outcome| OrderCommand::RecordRefund { refund, outcome })
             }

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use holdfast_actors::{
     Clock,
-    payment::{GatewayError, GatewayRequest, PaymentGateway},
+    payment::{GatewayError, GatewayRequest, PaymentGateway, VoidOutcome},
 };
 use holdfast_core::{
     OrderId, Timestamp,
@@ -71,7 +71,7 @@ pub(crate) struct Account {
 enum Answer {
     Authorization(AuthorizationOutcome),
     Settlement(SettlementOutcome),
-    Voided,
+    Void(VoidOutcome),
 }
 
 /// The gateway. Clones are the same.
@@ -272,8 +272,11 @@ impl Account {
                 Answer::Settlement(SettlementOutcome::Done)
             }
             GatewayCall::Void => {
-                self.voided |= self.captured == 0;
-                Answer::Voided
+                if self.captured > 0 {
+                    return Answer::Void(VoidOutcome::Captured);
+                }
+                self.voided = true;
+                Answer::Void(VoidOutcome::Voided)
             }
             GatewayCall::Refund(_) => {
                 if dice.permille(20) {
@@ -295,7 +298,8 @@ fn command_of(call: GatewayCall, answer: Answer) -> OrderCommand {
         (_, Answer::Authorization(outcome)) => OrderCommand::RecordAuthorization(outcome),
         (GatewayCall::Refund(refund), Answer::Settlement(outcome)) => OrderCommand::RecordRefund { refund, outcome },
         (_, Answer::Settlement(outcome)) => OrderCommand::RecordCapture(outcome),
-        (_, Answer::Voided) => OrderCommand::RecordVoid,
+        (_, Answer::Void(VoidOutcome::Voided)) => OrderCommand::RecordVoid,
+        (_, Answer::Void(VoidOutcome::Captured)) => OrderCommand::RecordCapture(SettlementOutcome::Done),
     }
 }
 
@@ -329,8 +333,11 @@ impl PaymentGateway for SimGateway {
         }
     }
 
-    async fn void(&self, request: &GatewayRequest) -> Result<(), GatewayError> {
-        self.call(request).await.map(drop)
+    async fn void(&self, request: &GatewayRequest) -> Result<VoidOutcome, GatewayError> {
+        match self.call(request).await? {
+            Answer::Void(outcome) => Ok(outcome),
+            _ => Err(GatewayError::TimedOut),
+        }
     }
 
     async fn refund(&self, request: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
