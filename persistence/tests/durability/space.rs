@@ -1,6 +1,6 @@
 //! A full disk: writes are refused in time, what was accepted still fits, and it recovers by itself.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, thread, time::Duration};
 
 use holdfast_core::ShardId;
 use holdfast_persistence::{AppendError, Journal, JournalError, Unwritable};
@@ -11,11 +11,13 @@ use crate::{
     samples::{append, open, received, replay},
 };
 
-/// Fills the segment in use until writes are refused.
+/// Fills the segment in use until writes are refused: no faster than the thread that makes segments can find the disk full,
+/// which in production has the time it takes to write 60 MiB.
 fn fill(journal: &dyn Journal) -> u64 {
     let mut seq = journal.next_seq(ShardId(0));
     while journal.writable().is_ok() {
         append(journal, 0, (seq..seq + 10).map(received).collect()).unwrap();
+        thread::sleep(Duration::from_millis(2));
         seq += 10;
         assert!(seq < 100_000, "the disk never filled up");
     }
