@@ -70,3 +70,22 @@ fn a_hold_counts_until_it_is_an_allocation() {
     tell(&mut stock, StockCommand::Allocate { hold: hold_of(1) }, at(2)).unwrap();
     assert_eq!((stock.hold_count(), stock.is_allocated(&hold_of(1))), (1, true));
 }
+
+#[test]
+fn a_released_hold_gives_a_customer_back_its_own_units_and_no_others() {
+    let kim = customer("kim");
+    let taking = |order, count| StockCommand::Hold {
+        hold: hold_of(order),
+        quantity: units(count),
+        expires_at: at(100),
+        customer: Some(customer("kim")),
+    };
+    let mut stock = stock_with(10);
+    tell(&mut stock, taking(1, 2), at(1)).unwrap();
+    tell(&mut stock, taking(2, 3), at(1)).unwrap();
+    assert_eq!(stock.taken_by(&kim), 5);
+    tell(&mut stock, StockCommand::Release { hold: hold_of(1) }, at(2)).unwrap();
+    assert_eq!(stock.taken_by(&kim), 3, "the other hold still counts against the limit");
+    tell(&mut stock, StockCommand::Release { hold: hold_of(2) }, at(3)).unwrap();
+    assert_eq!(stock.taken_by(&kim), 0);
+}
