@@ -1,7 +1,7 @@
 //! The one codec: serde values as bincode 2, with a version in front of every payload. All bincode code is here.
 //!
-//! Invariants: bytes from disk never panic and never make the decoder reserve much more than they are long (without a
-//! limit nine hostile bytes abort the process); a payload is read to its last byte or refused (bincode alone ignores what
+//! Invariants: bytes from disk never panic and never make the decoder reserve more than a few mebibytes beyond what they are
+//! long (serde's own bound for a list; without a limit nine hostile bytes abort the process); a payload is read to its last byte or refused (bincode alone ignores what
 //! trails); an unknown codec, schema version or kind is an error, never a guess.
 //!
 //! bincode is positional, so a type that was shipped never changes. Core's event and entity types are schema version 1,

@@ -23,6 +23,10 @@ pub(crate) enum Group {
     Api,
     /// The real server killed, stopped, starved and overloaded; the acceptance tests.
     Crash,
+    /// Every fuzz target, shortly: its corpus, then mutations from a fixed seed.
+    Fuzz,
+    /// The running server against its `OpenAPI` document (schemathesis, installed on the way).
+    Schemathesis,
     /// Every example in the documentation runs.
     Doc,
     /// The documentation builds without a warning.
@@ -42,8 +46,19 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 9] =
-        [Self::Fmt, Self::Clippy, Self::Tidy, Self::Unit, Self::Api, Self::Crash, Self::Doc, Self::Docs, Self::Deny];
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Fmt,
+        Self::Clippy,
+        Self::Tidy,
+        Self::Unit,
+        Self::Api,
+        Self::Fuzz,
+        Self::Crash,
+        Self::Schemathesis,
+        Self::Doc,
+        Self::Docs,
+        Self::Deny,
+    ];
 
     /// Its name on the command line.
     pub(crate) const fn name(self) -> &'static str {
@@ -53,7 +68,9 @@ impl Group {
             Self::Tidy => "tidy",
             Self::Unit => "unit",
             Self::Api => "api",
+            Self::Fuzz => "fuzz",
             Self::Crash => "crash",
+            Self::Schemathesis => "schemathesis",
             Self::Doc => "doc",
             Self::Docs => "docs",
             Self::Deny => "deny",
@@ -72,6 +89,9 @@ impl Group {
             }
             Self::Api => Step::tests(test_names(root, &["api"])?),
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
+            Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
+            // Builds the server; `run` then starts it and calls schemathesis.
+            Self::Schemathesis => Step::cargo("build --workspace --locked --bin holdfast"),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
             Self::Docs => {
                 let environment = vec![("RUSTDOCFLAGS", "-D warnings")];

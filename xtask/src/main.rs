@@ -7,8 +7,11 @@
 
 mod campaign;
 mod crash;
+mod fuzz;
 mod group;
+mod mutants;
 mod run;
+mod schemathesis;
 
 use std::process::ExitCode;
 
@@ -50,21 +53,35 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Fuzz the decoders and everything a request brings, guided by coverage.
+    Fuzz(fuzz::Arguments),
+    /// Break core on purpose, one place at a time, and see whether its tests notice.
+    Mutants(mutants::Arguments),
+    /// Hold the running server to its `OpenAPI` document.
+    Schemathesis(schemathesis::Arguments),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().chore {
-        Chore::Test { groups, keep_going } => run::run(&groups, keep_going),
-        Chore::Crash(arguments) => crash::run(&arguments),
-        Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
-        Chore::Overload { arguments } => campaign::run("overload", &arguments),
-    };
-    match outcome {
+    match carry_out(Arguments::parse().chore) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Carries a chore out. Whether nothing failed.
+fn carry_out(chore: Chore) -> anyhow::Result<bool> {
+    let root = run::root()?;
+    match chore {
+        Chore::Test { groups, keep_going } => run::run(&groups, keep_going),
+        Chore::Crash(arguments) => crash::run(&arguments),
+        Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
+        Chore::Overload { arguments } => campaign::run("overload", &arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments, &root),
+        Chore::Mutants(arguments) => mutants::run(&arguments, &root),
+        Chore::Schemathesis(arguments) => schemathesis::run(&arguments, &root),
     }
 }

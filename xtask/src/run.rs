@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::group::Group;
+use crate::{group::Group, schemathesis};
 
 /// How a group ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,9 @@ fn run_group(group: Group, root: &Path) -> anyhow::Result<(Outcome, Duration)> {
         println!("   the bans on sled and bincode are also checked by tidy");
         return Ok((Outcome::Skipped, Duration::ZERO));
     }
+    if group == Group::Schemathesis {
+        return Ok(run_schemathesis(root));
+    }
     let step = group.step(root)?;
     println!("== {}: cargo {}", group.name(), step.arguments.join(" "));
     #[expect(clippy::disallowed_methods, reason = "tells how long a group took; nothing is decided by it")]
@@ -53,6 +56,22 @@ fn run_group(group: Group, root: &Path) -> anyhow::Result<(Outcome, Duration)> {
         .with_context(|| format!("cannot run cargo for {}", group.name()))?;
     let outcome = if status.success() { Outcome::Passed } else { Outcome::Failed };
     Ok((outcome, begun.elapsed()))
+}
+
+/// The one group that is not a cargo command.
+fn run_schemathesis(root: &Path) -> (Outcome, Duration) {
+    println!("== schemathesis: the server against its OpenAPI document");
+    #[expect(clippy::disallowed_methods, reason = "tells how long a group took; nothing is decided by it")]
+    let begun = Instant::now();
+    let outcome = match schemathesis::run(&schemathesis::Arguments::default(), root) {
+        Ok(true) => Outcome::Passed,
+        Ok(false) => Outcome::Failed,
+        Err(error) => {
+            println!("schemathesis: {error:#}");
+            Outcome::Failed
+        }
+    };
+    (outcome, begun.elapsed())
 }
 
 fn has_cargo_deny() -> bool {
@@ -70,7 +89,7 @@ fn summarize(results: &[(&str, Outcome, Duration)]) {
             Outcome::Skipped => "skipped",
             Outcome::NotRun => "not run",
         };
-        println!("{name:>8}  {word:<8}{:>7.1} s", took.as_secs_f64());
+        println!("{name:>12}  {word:<8}{:>7.1} s", took.as_secs_f64());
     }
     let count = |wanted| results.iter().filter(|(_, outcome, _)| *outcome == wanted).count();
     let skipped = count(Outcome::Skipped) + count(Outcome::NotRun);

@@ -19,6 +19,8 @@ mod idempotency;
 mod instant;
 mod openapi;
 mod page;
+#[doc(hidden)]
+pub mod probe;
 pub mod problem;
 mod pulse;
 mod query;

@@ -19,7 +19,10 @@ use utoipa::{
     },
 };
 
-use super::problem::{FieldErrorDoc, Kind, ProblemDoc};
+use super::{
+    problem::{FieldErrorDoc, Kind, ProblemDoc},
+    view::stock::StockEvent,
+};
 
 /// Where the document is served.
 pub(super) const PATH: &str = "/api/v1/openapi.json";
@@ -121,6 +124,8 @@ pub(super) fn base() -> OpenApi {
     let components = ComponentsBuilder::new()
         .schema(ProblemDoc::name(), ProblemDoc::schema())
         .schema(FieldErrorDoc::name(), FieldErrorDoc::schema())
+        // It travels as text within an event, where no reference leads to it.
+        .schema(StockEvent::name(), StockEvent::schema())
         .security_scheme("admin", bearer("The admin token of the server's settings."))
         .security_scheme("buyer", bearer("A buyer's token, as given at checkout: `buy_...`."))
         .security_scheme("cart", SecurityScheme::ApiKey(ApiKey::Header(cart)))

@@ -1,10 +1,10 @@
 //! The pages for people: the API's operations and the problems it answers with. Rendered here from the same document
 //! that programs read: no script, no font and no style sheet comes from anywhere else.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::OnceLock};
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -27,15 +27,32 @@ td,th{text-align:left;vertical-align:top;padding:.3em .8em .3em 0;border-bottom:
 @media(prefers-color-scheme:dark){body{background:#161616;color:#e8e8e6}code,pre{background:#262624}\
 details,h2,td,th{border-color:#3a3a38}a{color:#8ab4f8}}";
 
+/// Built once: it takes megabytes to build, and anyone may ask for it.
+static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
+static DOCS: OnceLock<Bytes> = OnceLock::new();
+
 /// The `OpenAPI` document.
 pub(super) async fn openapi_json() -> Answer {
-    let text = openapi::to_json().map_err(|error| fault(&error))?;
+    let text = once(&DOCUMENT, openapi::to_json)?;
     Ok(answer("application/json", text))
 }
 
 /// The API, operation by operation.
 pub(super) async fn docs() -> Answer {
-    let document = serde_json::to_value(document()).map_err(|error| fault(&error))?;
+    Ok(page(once(&DOCS, docs_page)?))
+}
+
+/// What was built before, or is built now.
+fn once(place: &OnceLock<Bytes>, build: fn() -> Result<String, serde_json::Error>) -> Result<Bytes, Problem> {
+    if let Some(built) = place.get() {
+        return Ok(built.clone());
+    }
+    let text = build().map_err(|error| fault(&error))?;
+    Ok(place.get_or_init(|| Bytes::from(text)).clone())
+}
+
+fn docs_page() -> Result<String, serde_json::Error> {
+    let document = serde_json::to_value(document())?;
     let mut html = format!(
         "<h1>Holdfast API</h1><p>{}</p><p>The same for programs: <a href=\"{path}\"><code>{path}</code></a>. What can go \
          wrong: <a href=\"/problems\">problems</a>.</p>",
@@ -59,7 +76,7 @@ pub(super) async fn docs() -> Answer {
         html.push_str(&schema_table(schema));
         html.push_str("</details>");
     }
-    Ok(page("Holdfast API", &html))
+    Ok(html_page("Holdfast API", &html))
 }
 
 /// Every kind of problem.
@@ -73,7 +90,7 @@ pub(super) async fn problems() -> Answer {
         );
     }
     html.push_str("</table>");
-    Ok(page("Problems", &html))
+    Ok(page(html_page("Problems", &html)))
 }
 
 /// One kind of problem.
@@ -86,7 +103,7 @@ pub(super) async fn problem(PathPart(slug): PathPart) -> Answer {
         kind.status().as_u16(),
         marked(kind.about())
     );
-    Ok(page(kind.title(), &html))
+    Ok(page(html_page(kind.title(), &html)))
 }
 
 fn write_operation(html: &mut String, method: &str, path: &str, operation: &Value) {
@@ -168,17 +185,21 @@ fn put(html: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = html.write_fmt(text);
 }
 
-fn page(title: &str, body: &str) -> Response {
+fn html_page(title: &str, body: &str) -> String {
     let head = format!("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{}</title>", escaped(title));
     let view = "<meta name=\"viewport\" content=\"width=device-width\">";
-    let mut response = answer("text/html; charset=utf-8", format!("{head}{view}<style>{STYLE}</style>{body}</html>"));
+    format!("{head}{view}<style>{STYLE}</style>{body}</html>")
+}
+
+fn page(html: impl Into<Body>) -> Response {
+    let mut response = answer("text/html; charset=utf-8", html);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
 }
 
-fn answer(media_type: &'static str, text: String) -> Response {
-    let mut response = Response::new(Body::from(text));
+fn answer(media_type: &'static str, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));

@@ -37,6 +37,7 @@ async fn a_key_is_required_and_has_to_be_one() {
     order().key("short").send().await.problem("idempotency-key-malformed");
     order().key("with a space in it").send().await.problem("idempotency-key-malformed");
     order().key(&key("a")).key(&key("b")).send().await.problem("idempotency-key-malformed");
+    order().key(&key("c")).header("if-match", "no tag").send().await.problem("invalid-header");
     assert_eq!(shop.level("A").await["available"], 10);
     shop.close().await;
 }

@@ -20,3 +20,4 @@ mod snapshots;
 mod stock;
 mod stock_limits;
 mod stock_properties;
+mod words;

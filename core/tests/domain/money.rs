@@ -37,6 +37,26 @@ fn every_currency_reads_back_from_its_code() {
     assert_eq!([Currency::EUR.exponent(), Currency::USD.exponent()], [2, 2]);
 }
 
+/// The codes that orders and carts of schema version 1 may hold. Codes may be added.
+const OF_VERSION_1: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE \
+    CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF \
+    GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR \
+    LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN \
+    PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS \
+    TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR \
+    ZMW ZWG";
+
+#[test]
+fn no_currency_that_was_ever_taken_is_forgotten() {
+    for code in OF_VERSION_1.split(' ') {
+        assert!(
+            Currency::parse(code).is_ok(),
+            "{code} is in journals: refuse it where it comes in, and go on reading it"
+        );
+    }
+    assert_eq!(OF_VERSION_1.split(' ').count(), 164);
+}
+
 #[test]
 fn amounts_of_two_currencies_do_not_add_up() {
     let dollars = Money::new(1, Currency::USD);

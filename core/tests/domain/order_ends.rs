@@ -112,6 +112,7 @@ fn a_canceled_order_gives_back_what_was_captured() {
     tell(&mut order, captured(), at(5)).unwrap();
     tell(&mut order, CANCEL, at(6)).unwrap();
     assert_eq!(owed(&order), ["release 0", "release 1", "refund:0 2500"]);
+    assert_eq!(order.refunds()[0].request, order.id().as_u128(), "under a request no client can have made by chance");
     let done = holdfast_core::order::SettlementOutcome::Done;
     tell(&mut order, OrderCommand::RecordRefund { refund: 0, outcome: done }, at(7)).unwrap();
     assert_eq!(order.payment().unwrap().refunded, eur(2_500));

@@ -83,6 +83,43 @@ fn an_order_adds_up_or_is_refused() {
 }
 
 #[test]
+fn an_order_has_as_many_lines_as_it_may_and_no_more() {
+    let mut most = placement(OnShipment);
+    most.lines = vec![most.lines[0].clone(); Order::MAX_LINES];
+    most.total = eur(2_000 * i64::try_from(Order::MAX_LINES).unwrap());
+    assert!(Order::new(ORDER).decide(OrderCommand::Place(most.into()), at(0)).is_ok());
+}
+
+#[test]
+fn an_order_waits_until_nothing_is_owed_and_no_deadline_is_left() {
+    let placed = order_after(OnShipment, []);
+    assert!(!placed.is_settled(), "it may still expire");
+    let authorized = order_after(OnShipment, [approved()]);
+    assert_eq!(authorized.next_deadline(), None);
+    assert!(!authorized.is_settled(), "its lines are to be allocated");
+}
+
+#[test]
+fn a_line_is_lost_only_while_its_allocation_is_out() {
+    let lost = |line| OrderCommand::LineLost { line };
+    let illegal = OrderRejection::IllegalTransition { status: OrderStatus::Placed, action: "allocated" };
+    assert_eq!(order_after(OnShipment, []).decide(lost(0), at(2)), Err(illegal));
+    let half = order_after(OnShipment, [approved(), allocated(0)]);
+    assert_eq!(half.decide(lost(0), at(2)), Ok(Vec::new()), "it is allocated: the answer is an old one");
+    assert_eq!(half.decide(lost(1), at(2)).unwrap().len(), 2);
+}
+
+#[test]
+fn a_fulfilled_line_and_a_failed_capture_are_recorded_once() {
+    let mut shipped = order_after(OnShipment, confirmation());
+    tell(&mut shipped, OrderCommand::Ship { expected_version: None }, at(5)).unwrap();
+    tell(&mut shipped, OrderCommand::LineFulfilled { line: 0 }, at(6)).unwrap();
+    assert_eq!(shipped.decide(OrderCommand::LineFulfilled { line: 0 }, at(7)), Ok(Vec::new()));
+    tell(&mut shipped, capture_failed(), at(8)).unwrap();
+    assert_eq!(shipped.decide(capture_failed(), at(9)), Ok(Vec::new()));
+}
+
+#[test]
 fn an_authorized_order_allocates_every_line() {
     let mut order = order_after(OnShipment, [approved()]);
     assert_eq!(order.status(), OrderStatus::Authorized);

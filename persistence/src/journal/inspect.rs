@@ -14,7 +14,7 @@ use holdfast_core::{ShardCount, ShardId};
 use super::{
     Damage, JournalError, TornTail, VerifyOnOpen,
     disk::{Access, FsDisk},
-    record,
+    record::{self, RawRecord},
     scan::{Chunk, FrameSpan, Scan, Step},
     survey::{Listed, list, survey},
 };
@@ -73,7 +73,8 @@ pub struct RecordInfo {
     pub seq: u64,
     /// Its payload's length, in bytes.
     pub payload_bytes: u64,
-    /// The record, or why this version cannot read it.
+    /// The record, or why this version cannot read it. One that ends before its payload is shown too, so that every record
+    /// has the number it was written with.
     pub record: Result<Record, CodecError>,
 }
 
@@ -227,16 +228,18 @@ fn visit_records(
     frame: &FrameSpan,
     visit: &mut dyn FnMut(RecordInfo) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let records = record::split(&chunk.bytes[frame.records()]);
-    for (lsn, raw) in (frame.first_lsn..).zip(records.flatten().filter_map(record::parse)) {
+    let records = record::split(&chunk.bytes[frame.records()]).flatten();
+    for (place, bytes) in (0_u64..).zip(records) {
+        let raw = record::parse(bytes);
+        let (shard, seq) = record::address(bytes).unwrap_or((ShardId(0), 0));
         visit(RecordInfo {
             path: scan.segment.path.clone(),
             frame_offset: chunk.offset + frame.range.start as u64,
-            lsn,
-            shard: raw.shard,
-            seq: raw.seq,
-            payload_bytes: raw.payload_bytes() as u64,
-            record: raw.decode(),
+            lsn: frame.first_lsn.saturating_add(place),
+            shard,
+            seq,
+            payload_bytes: raw.as_ref().map_or(0, RawRecord::payload_bytes) as u64,
+            record: raw.ok_or(CodecError::CutShort).and_then(|raw| raw.decode()),
         })?;
     }
     ControlFlow::Continue(())

@@ -16,6 +16,8 @@ mod hostile_bytes;
 mod inspect;
 mod options;
 mod prepare;
+#[doc(hidden)]
+pub mod probe;
 mod purge;
 mod queue;
 mod record;

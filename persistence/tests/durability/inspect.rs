@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use holdfast_core::ShardId;
 use holdfast_persistence::{
     Journal, JournalError, JournalReader,
-    journal::{JournalOptions, SegmentJournal},
+    journal::{
+        JournalOptions, SegmentJournal,
+        probe::{parse_frame, seal_frame},
+    },
 };
 
 use crate::samples::{STORE, append, every_event, received, shards, small};
@@ -67,4 +70,32 @@ fn a_reader_changes_nothing_and_needs_a_directory() {
     assert_eq!(reader.verify().unwrap().segments, 0);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     JournalOptions::default().validate().unwrap();
+}
+
+#[test]
+fn a_record_that_ends_before_its_payload_is_shown_and_the_next_keeps_its_number() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(written(dir.path()));
+    let path = dir.path().join("segment-0000000001.journal");
+    let mut file = std::fs::read(&path).unwrap();
+    // Header of four shards, frame header, then the first record: its entity id claims to be 255 bytes long.
+    let (frame_at, id_len_at) = (128, 128 + 28 + 34);
+    file[id_len_at] = 255;
+    let len = u32::from_le_bytes(file[frame_at..frame_at + 4].try_into().unwrap()) as usize + 8;
+    let records = file[frame_at + 28..frame_at + len].to_vec();
+    let count = u32::try_from(every_event().len()).unwrap();
+    let sealed = seal_frame(&records, STORE, 1, 1, count);
+    assert!(parse_frame(&sealed, STORE, 1).is_some_and(|frame| frame.bytes == len));
+    file[frame_at..frame_at + len].copy_from_slice(&sealed);
+    std::fs::write(&path, file).unwrap();
+    let mut shown = Vec::new();
+    JournalReader::open(dir.path())
+        .unwrap()
+        .records(&mut |info| {
+            shown.push((info.lsn, info.shard, info.record.is_ok()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(shown[..2], [(1, ShardId(2), false), (2, ShardId(2), true)]);
+    assert_eq!(shown.len(), every_event().len() + 1, "none is left out");
 }

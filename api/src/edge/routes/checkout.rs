@@ -72,6 +72,8 @@ fn source(
     cart: Option<String>,
 ) -> Result<CheckoutSource, Problem> {
     let invalid = |field: &str, detail: String| Problem::new(Kind::InvalidRequest).field(field, detail);
+    // One that cannot be read is refused, also where there is no cart for it to be about.
+    let if_match = IfMatch::of(headers)?;
     match (lines, cart) {
         (Some(_), Some(_)) => Err(invalid("/cart", "give lines or a cart, not both".to_owned())),
         (Some(lines), None) if lines.is_empty() => Err(invalid("/lines", "an order has at least one line".to_owned())),
@@ -84,7 +86,7 @@ fn source(
         (None, cart) => {
             let token = cart.as_deref().or_else(|| headers.get(CART_TOKEN)?.to_str().ok());
             let token = token.ok_or_else(|| invalid("/lines", "an order needs lines or a cart".to_owned()))?;
-            let expected_version = IfMatch::of(headers)?.version('c')?;
+            let expected_version = if_match.version('c')?;
             Ok(CheckoutSource::Cart { cart: cart_token(token)?.id(), expected_version })
         }
     }

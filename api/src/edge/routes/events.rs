@@ -16,6 +16,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until, timeout},
 };
+use utoipa::ToSchema;
 
 use super::products::{no_such_product, sku_of};
 use crate::edge::{
@@ -29,11 +30,11 @@ use crate::edge::{
 
 /// Follow a product's availability
 ///
-/// A stream of `text/event-stream`. Events named `availability` hold a `StockEvent`; the last one is named `end` and
-/// says why: `{"reason": "shutdown"}` or `{"reason": "removed"}`. Comments keep the connection alive in between.
+/// A stream of `text/event-stream`. Events named `availability` hold a `StockEvent` as JSON; the last one is named `end`
+/// and says why: `{"reason": "shutdown"}` or `{"reason": "removed"}`. Comments keep the connection alive in between.
 #[utoipa::path(get, path = "/api/v1/stock/{sku}/events", tag = "stock",
     params(("sku" = String, Path, description = "The SKU.")),
-    responses((status = 200, description = "The stream.", body = StockEvent, content_type = "text/event-stream")))]
+    responses((status = 200, description = "The stream.", body = LiveEvent, content_type = "text/event-stream")))]
 pub(super) async fn stock_events(State(app): State<App>, PathPart(sku): PathPart) -> Answer {
     let sku = sku_of(&sku)?;
     let permit = Arc::clone(&app.streams).try_acquire_owned();
@@ -56,6 +57,18 @@ pub(super) async fn stock_events(State(app): State<App>, PathPart(sku): PathPart
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// One event of a stream, field by field.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Live::event` writes; it is never built")]
+pub(super) struct LiveEvent {
+    /// `availability` or `end`.
+    event: String,
+    /// The stock's version, where the event has one.
+    id: Option<String>,
+    /// JSON: a `StockEvent`, or why it ends.
+    data: String,
 }
 
 /// One open stream.
