@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::{
     dice::Dice,
     history::History,
+    pair::Pair,
     shopper::{Counter, Manners},
 };
 use crate::House;
@@ -34,9 +35,6 @@ const CLIENTS: u64 = 6;
 const MOVES: usize = 8;
 
 impl Trouble {
-    /// All of them, in the order in which a trial takes turns.
-    pub const ALL: [Self; 4] = [Self::None, Self::HangUps, Self::Kill, Self::ShortHolds];
-
     fn manners(self) -> Manners {
         let calm = Manners { moves: MOVES, pause_us: 3_000, hang_ups: 0, declines: 20, unpaid: 0 };
         match self {
@@ -48,7 +46,7 @@ impl Trouble {
     }
 }
 
-/// Plays one history on `house` and records it.
+/// Plays one history of one SKU on `house` and records it.
 ///
 /// # Errors
 /// When the server answers something that no document allows, or does not come back.
@@ -57,17 +55,40 @@ pub async fn play(house: &mut House, trouble: Trouble, mut dice: Dice) -> anyhow
     let counter = put_up(house.shop(), units, (trouble == Trouble::ShortHolds).then_some(SHORT_HOLD_MS)).await?;
     let kill_at = Duration::from_millis(5 + dice.below(60));
     let clients = quarrel(&counter, trouble.manners(), CLIENTS, &dice);
-    let killing = async {
-        if trouble == Trouble::Kill {
-            tokio::time::sleep(kill_at).await;
-            house.restart().await?;
-        }
-        anyhow::Ok(())
-    };
-    tokio::try_join!(clients, killing)?;
+    tokio::try_join!(clients, kill(house, trouble, kill_at))?;
     house.settled_units(counter.sku()).await?;
     counter.close().await?;
     Ok(counter.history())
+}
+
+/// Plays one history of two SKUs that orders have lines of in either order. Returns each SKU's.
+///
+/// # Errors
+/// As [`play`].
+pub async fn play_pair(house: &mut House, trouble: Trouble, mut dice: Dice) -> anyhow::Result<[History; 2]> {
+    let one = put_up(house.shop(), 2 + dice.below(5), None).await?;
+    let other = put_up(house.shop(), 2 + dice.below(5), None).await?;
+    let pairs = [Arc::new(Pair::new(&one, &other)), Arc::new(Pair::new(&other, &one))];
+    let kill_at = Duration::from_millis(5 + dice.below(60));
+    let manners = trouble.manners();
+    let mut crowd = JoinSet::new();
+    for (client, pair) in (0..CLIENTS).zip(pairs.iter().cycle()) {
+        let (pair, dice) = (Arc::clone(pair), dice.part(client));
+        crowd.spawn(async move { pair.shop(manners, dice).await });
+    }
+    tokio::try_join!(everyone(crowd), kill(house, trouble, kill_at))?;
+    for counter in [&one, &other] {
+        counter.close().await?;
+    }
+    Ok([one.history(), other.history()])
+}
+
+async fn kill(house: &mut House, trouble: Trouble, at: Duration) -> anyhow::Result<()> {
+    if trouble == Trouble::Kill {
+        tokio::time::sleep(at).await;
+        house.restart().await?;
+    }
+    Ok(())
 }
 
 /// Puts up a new SKU in a category of its own name, with `units` units.
@@ -94,6 +115,10 @@ pub async fn quarrel(counter: &Arc<Counter>, manners: Manners, clients: u64, dic
         let (counter, dice) = (Arc::clone(counter), dice.part(client));
         crowd.spawn(async move { counter.shop(manners, dice).await });
     }
+    everyone(crowd).await
+}
+
+async fn everyone(mut crowd: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
     while let Some(client) = crowd.join_next().await {
         client??;
     }

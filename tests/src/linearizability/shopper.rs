@@ -39,6 +39,22 @@ pub struct Manners {
     pub unpaid: u64,
 }
 
+impl Manners {
+    /// How a new order is paid.
+    pub(super) fn card(self, dice: &mut Dice) -> &'static str {
+        match dice.below(100) {
+            roll if roll < self.declines => "tok_decline",
+            roll if roll < self.declines.saturating_add(self.unpaid) => "tok_never",
+            _ => "tok_approve",
+        }
+    }
+
+    /// After how long the client hangs up, if it does.
+    pub(super) fn hang_up(self, dice: &mut Dice) -> Option<Duration> {
+        dice.percent(self.hang_ups).then(|| Duration::from_micros(dice.below(4_000)))
+    }
+}
+
 /// One SKU that clients quarrel over, with what all of them know and recorded.
 pub struct Counter {
     address: SocketAddr,
@@ -57,11 +73,23 @@ struct Book {
 
 /// An order, from the first time its key was used.
 #[derive(Debug, Clone)]
-struct KnownOrder {
-    units: u64,
-    card: &'static str,
+pub(super) struct KnownOrder {
+    pub(super) units: u64,
+    pub(super) card: &'static str,
+    /// Whether it has a line at another counter too.
+    is_paired: bool,
     /// Id and token, once somebody was told.
-    receipt: Option<(String, String)>,
+    pub(super) receipt: Option<(String, String)>,
+}
+
+/// What came back.
+pub(super) enum Heard {
+    /// An answer.
+    Answer(Received),
+    /// None, and the request may have been carried out or not, or will be.
+    Unknown,
+    /// The request was never carried out.
+    Nothing,
 }
 
 impl Counter {
@@ -129,18 +157,13 @@ impl Counter {
         Ok(())
     }
 
-    async fn one_move(&self, manners: Manners, dice: &mut Dice) -> anyhow::Result<()> {
+    pub(super) async fn one_move(&self, manners: Manners, dice: &mut Dice) -> anyhow::Result<()> {
         let known = self.book().orders.len();
         let any_order = usize::try_from(dice.below(known as u64)).unwrap_or_default();
-        let hang_up = dice.percent(manners.hang_ups).then(|| Duration::from_micros(dice.below(4_000)));
+        let hang_up = manners.hang_up(dice);
         match dice.below(100) {
             0..40 => {
-                let card = match dice.below(100) {
-                    roll if roll < manners.declines => "tok_decline",
-                    roll if roll < manners.declines.saturating_add(manners.unpaid) => "tok_never",
-                    _ => "tok_approve",
-                };
-                let order = self.new_order(1 + dice.below(3), card);
+                let order = self.new_order(1 + dice.below(3), manners.card(dice), false);
                 self.checkout(order, 0, hang_up).await
             }
             40..52 if known > 0 => self.checkout(any_order, 0, hang_up).await,
@@ -160,10 +183,10 @@ impl Counter {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn new_order(&self, units: u64, card: &'static str) -> usize {
+    pub(super) fn new_order(&self, units: u64, card: &'static str, is_paired: bool) -> usize {
         let mut book = self.book();
         let number = book.orders.len();
-        book.orders.push(KnownOrder { units, card, receipt: None });
+        book.orders.push(KnownOrder { units, card, is_paired, receipt: None });
         book.history.orders = number + 1;
         if card == "tok_decline" {
             book.history.declined.push(number);
@@ -171,22 +194,36 @@ impl Counter {
         number
     }
 
-    fn order(&self, number: usize) -> Option<KnownOrder> {
+    pub(super) fn order(&self, number: usize) -> Option<KnownOrder> {
         self.book().orders.get(number).cloned()
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn note(&self, invoked: u64, returned: Option<u64>, operation: Operation, is_listed: bool) {
+    pub(super) fn note(&self, invoked: u64, returned: Option<u64>, operation: Operation, is_listed: bool) {
         let timed = Timed { invoked, returned, operation };
         self.book().history.records.push(Record { timed, is_listed });
     }
 
+    /// Sends and says what came back.
+    pub(super) async fn send(&self, call: &Call, hang_up: Option<Duration>) -> anyhow::Result<Heard> {
+        match tokio::time::timeout(hang_up.unwrap_or(PATIENCE), call.send(self.address)).await {
+            Ok(Ok(received)) if received.status == 503 => {
+                self.until_up().await?;
+                // Refused before any work if it is overloaded; otherwise the outcome may be unknown.
+                Ok(if received.problem() == "overloaded" { Heard::Nothing } else { Heard::Unknown })
+            }
+            Ok(Ok(received)) => Ok(Heard::Answer(received)),
+            Ok(Err(NoAnswer::NotSent(_))) => self.until_up().await.map(|()| Heard::Nothing),
+            Ok(Err(NoAnswer::Lost(_))) | Err(_) => Ok(Heard::Unknown),
+        }
+    }
+
     /// Sends, and notes what came of it. `read` says what an answer means: nothing if it had no effect, an error if it is
     /// none of those the documents allow. `lost` is what is noted where the answer is.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         call: Call,
         hang_up: Option<Duration>,
@@ -194,33 +231,24 @@ impl Counter {
         read: impl FnOnce(&Received) -> Option<Vec<Operation>>,
     ) -> anyhow::Result<Option<Received>> {
         let invoked = self.now();
-        let sent = tokio::time::timeout(hang_up.unwrap_or(PATIENCE), call.send(self.address)).await;
-        let returned = self.now();
-        match sent {
-            Ok(Ok(received)) if received.status == 503 => {
-                // Refused before any work if it is overloaded; otherwise the outcome may be unknown.
-                if let Some(operation) = lost.filter(|_| received.problem() != "overloaded") {
-                    self.note(invoked, None, operation, false);
-                }
-                self.until_up().await?;
-                Ok(None)
-            }
-            Ok(Ok(received)) => {
+        match self.send(&call, hang_up).await? {
+            Heard::Answer(received) => {
+                let returned = self.now();
                 let Some(operations) = read(&received) else {
-                    bail!("{} {} to {call:?}", received.head, received.body);
+                    bail!("{} {} to {call:?}", received.head, received.body)
                 };
                 for operation in operations {
                     self.note(invoked, Some(returned), operation, false);
                 }
                 Ok(Some(received))
             }
-            Ok(Err(NoAnswer::NotSent(_))) => self.until_up().await.map(|()| None),
-            Ok(Err(NoAnswer::Lost(_))) | Err(_) => {
+            Heard::Unknown => {
                 if let Some(operation) = lost {
                     self.note(invoked, None, operation, false);
                 }
                 Ok(None)
             }
+            Heard::Nothing => Ok(None),
         }
     }
 
@@ -239,13 +267,12 @@ impl Counter {
 
     /// Posts an order under its key; with `more` units than were ordered first, which must never be taken for the same.
     async fn checkout(&self, order: usize, more: u64, hang_up: Option<Duration>) -> anyhow::Result<()> {
-        let Some(known) = self.order(order) else { return Ok(()) };
+        let Some(known) = self.order(order).filter(|known| !known.is_paired) else { return Ok(()) };
         let units = known.units.saturating_add(more);
         let body = json!({
             "lines": [{ "sku": self.sku, "quantity": units }], "payment": { "token": known.card },
         });
-        let key = format!("{}-{}-{order:06}", self.run, self.sku);
-        let call = Call::new("POST", "/api/v1/orders").header("idempotency-key", &key).json(&body);
+        let call = Call::new("POST", "/api/v1/orders").header("idempotency-key", &self.key(order)).json(&body);
         let asked = |answer| Operation::Checkout { order, units, answer };
         let answered = self.ask(call, hang_up, Some(asked(None)), |received| {
             let answer = match (received.status, received.problem()) {
@@ -260,17 +287,35 @@ impl Counter {
             };
             Some(vec![asked(Some(answer))])
         });
-        if let Some(received) = answered.await?.filter(|received| received.status == 201) {
-            let receipt = received.text("/id").zip(received.text("/buyer_token"));
-            let receipt = receipt.map(|(id, token)| (id.to_owned(), token.to_owned()));
-            if let Some(known) = self.book().orders.get_mut(order) {
-                known.receipt = receipt;
-            }
+        if let Some(received) = answered.await? {
+            self.keep_receipt(order, &received);
         }
         Ok(())
     }
 
+    /// The key of an order.
+    pub(super) fn key(&self, order: usize) -> String {
+        format!("{}-{}-{order:06}", self.run, self.sku)
+    }
+
+    /// Keeps what an acknowledgment says of an order.
+    pub(super) fn keep_receipt(&self, order: usize, received: &Received) {
+        let receipt = received.text("/id").zip(received.text("/buyer_token"));
+        let Some((id, token)) = receipt.filter(|_| received.status == 201) else { return };
+        if let Some(known) = self.book().orders.get_mut(order) {
+            known.receipt = Some((id.to_owned(), token.to_owned()));
+        }
+    }
+
     async fn cancel(&self, order: usize, hang_up: Option<Duration>) -> anyhow::Result<()> {
+        match self.order(order) {
+            Some(known) if !known.is_paired => self.cancel_any(order, hang_up).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Cancels an order, paired or not.
+    pub(super) async fn cancel_any(&self, order: usize, hang_up: Option<Duration>) -> anyhow::Result<()> {
         let Some((id, token)) = self.order(order).and_then(|known| known.receipt) else { return Ok(()) };
         let call = Call::new("POST", &format!("/api/v1/orders/{id}/cancel")).bearer(&token);
         let asked = |answer| Operation::Cancel { order, answer };
