@@ -13,9 +13,10 @@ use anyhow::bail;
 use serde_json::json;
 
 use super::{
+    counter::{Counter, Heard, KnownOrder},
     dice::Dice,
     model::{CheckoutAnswer, Operation},
-    shopper::{Counter, Heard, KnownOrder, Manners},
+    shopper::Manners,
 };
 use crate::wire::{Call, Received};
 

@@ -5,12 +5,7 @@ use std::{sync::Arc, time::Duration};
 use holdfast_api::load::{order::fresh_run, shop::Shop};
 use tokio::task::JoinSet;
 
-use super::{
-    dice::Dice,
-    history::History,
-    pair::Pair,
-    shopper::{Counter, Manners},
-};
+use super::{counter::Counter, dice::Dice, history::History, pair::Pair, shopper::Manners};
 use crate::House;
 
 /// What goes wrong.
