@@ -91,7 +91,11 @@ async fn kill(house: &mut House, trouble: Trouble, at: Duration) -> anyhow::Resu
 /// # Errors
 /// When it is refused.
 pub async fn put_up(shop: &Shop, units: u64, hold_ttl_ms: Option<u64>) -> anyhow::Result<Arc<Counter>> {
-    let (sku, run) = (format!("Q-{}", fresh_run()?), fresh_run()?);
+    let run = fresh_run()?;
+    // In letters: digits by chance look like a card number, which no category may.
+    let letters =
+        fresh_run()?.chars().filter_map(|digit| char::from_digit(10 + digit.to_digit(16)?, 36)).collect::<String>();
+    let sku = format!("Q-{letters}");
     let mut product = Shop::plain_product(&sku, units);
     if let Some(category) = product.get_mut("category") {
         *category = sku.as_str().into();
