@@ -69,6 +69,7 @@ impl History {
             }
             Operation::Cancel { order: its, .. }
             | Operation::ReadOrder { order: its, .. }
+            | Operation::GiveBack { order: its }
             | Operation::Decline { order: its }
             | Operation::Lapse { order: its } => its == order,
             Operation::Adjust { .. } | Operation::ReadLevel(_) => false,
@@ -96,7 +97,11 @@ impl History {
 fn may_place(operation: &Operation, order: usize) -> bool {
     match operation {
         Operation::Checkout { order: its, answer, .. } => {
-            *its == order && matches!(answer, None | Some(CheckoutAnswer::Placed | CheckoutAnswer::Replayed))
+            *its == order
+                && matches!(
+                    answer,
+                    None | Some(CheckoutAnswer::Placed | CheckoutAnswer::Replayed | CheckoutAnswer::Held)
+                )
         }
         _ => false,
     }

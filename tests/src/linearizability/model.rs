@@ -91,8 +91,14 @@ pub enum Operation {
         /// Which order.
         order: usize,
     },
-    /// The shop by itself: the hold's time has passed. Never answered.
+    /// The shop by itself: the hold's time has passed, or a canceled order's units come back from another shard. Never
+    /// answered.
     Lapse {
+        /// Which order.
+        order: usize,
+    },
+    /// The shop by itself: a line that was held for an order that did not come to be goes back. Never answered.
+    GiveBack {
         /// Which order.
         order: usize,
     },
@@ -105,6 +111,9 @@ pub enum CheckoutAnswer {
     Placed,
     /// 201, replayed: the order was there.
     Replayed,
+    /// 201, seen from the SKU of a line that lives in another shard than the order: it was held now, or by an attempt
+    /// before.
+    Held,
     /// 422: the key made an order of another request.
     Reused,
     /// 409: so few are available.
@@ -171,6 +180,7 @@ impl Model for Sku {
             Operation::ReadOrder { order, seen } => state.shows(order, seen).then(|| state.clone()),
             Operation::Decline { order } => state.end(order, Standing::Ended),
             Operation::Lapse { order } => state.end(order, Standing::Lapsed),
+            Operation::GiveBack { order } => state.end(order, |_| Standing::Absent),
         }
     }
 }
@@ -199,12 +209,12 @@ impl State {
     fn checkout(&self, order: usize, units: u64, answer: Option<CheckoutAnswer>) -> Option<Self> {
         let placed = || self.with(order, Standing::Live(units), self.available.checked_sub(units)?);
         let is_possible = match (self.standing(order), answer) {
-            (Standing::Absent, None | Some(CheckoutAnswer::Placed)) => return placed(),
+            (Standing::Absent, None | Some(CheckoutAnswer::Placed | CheckoutAnswer::Held)) => return placed(),
             (Standing::Absent, Some(CheckoutAnswer::Insufficient { available })) => {
                 available == self.available && available < units
             }
             (Standing::Live(had) | Standing::Lapsed(had) | Standing::Ended(had), answer) => match answer {
-                None => true,
+                None | Some(CheckoutAnswer::Held) => true,
                 Some(CheckoutAnswer::Replayed) => had == units,
                 Some(CheckoutAnswer::Reused) => had != units,
                 Some(CheckoutAnswer::Placed | CheckoutAnswer::Insufficient { .. }) => false,

@@ -1,28 +1,16 @@
-//! A client that buys, cancels, restocks and looks, and writes down what it asked, what it was told, and when.
+//! A client that buys, cancels, restocks and looks.
 
-use std::{
-    net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::bail;
-use holdfast_api::load::{shop::Shop, stopwatch::Stopwatch};
 use serde_json::{Value, json};
 
 use super::{
-    checker::Timed,
+    counter::Counter,
     dice::Dice,
-    history::{History, Record},
     model::{AdjustAnswer, CancelAnswer, CheckoutAnswer, Level, Operation, Seen},
 };
-use crate::wire::{Call, NoAnswer, Received};
-
-/// No answer takes longer; what does counts as unanswered.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How long a client waits before it tries again to reach a server that is down.
-const PAUSE: Duration = Duration::from_millis(10);
+use crate::wire::Call;
 
 /// How clients behave.
 #[derive(Debug, Clone, Copy)]
@@ -39,56 +27,23 @@ pub struct Manners {
     pub unpaid: u64,
 }
 
-/// One SKU that clients quarrel over, with what all of them know and recorded.
-pub struct Counter {
-    address: SocketAddr,
-    admin: String,
-    sku: String,
-    run: String,
-    clock: Stopwatch,
-    book: Mutex<Book>,
-}
-
-/// What is known of the SKU's orders, and all records.
-struct Book {
-    history: History,
-    orders: Vec<KnownOrder>,
-}
-
-/// An order, from the first time its key was used.
-#[derive(Debug, Clone)]
-struct KnownOrder {
-    units: u64,
-    card: &'static str,
-    /// Id and token, once somebody was told.
-    receipt: Option<(String, String)>,
-}
-
-impl Counter {
-    /// A SKU that is put up with `units` units. `run` sets its keys apart from all others'.
-    pub fn new(shop: &Shop, sku: &str, run: &str, units: u64, short_hold_ms: Option<u64>) -> Self {
-        let hold_ttl_ns = short_hold_ms.map(|ttl| ttl.saturating_mul(1_000_000));
-        let history = History { units, orders: 0, declined: Vec::new(), hold_ttl_ns, records: Vec::new() };
-        Self {
-            address: shop.target().address(),
-            admin: shop.admin_token().unwrap_or_default().to_owned(),
-            sku: sku.to_owned(),
-            run: run.to_owned(),
-            clock: Stopwatch::start(),
-            book: Mutex::new(Book { history, orders: Vec::new() }),
+impl Manners {
+    /// How a new order is paid.
+    pub(super) fn card(self, dice: &mut Dice) -> &'static str {
+        match dice.below(100) {
+            roll if roll < self.declines => "tok_decline",
+            roll if roll < self.declines.saturating_add(self.unpaid) => "tok_never",
+            _ => "tok_approve",
         }
     }
 
-    /// The SKU's name.
-    pub fn sku(&self) -> &str {
-        &self.sku
+    /// After how long the client hangs up, if it does.
+    pub(super) fn hang_up(self, dice: &mut Dice) -> Option<Duration> {
+        dice.percent(self.hang_ups).then(|| Duration::from_micros(dice.below(4_000)))
     }
+}
 
-    /// What was recorded.
-    pub fn history(&self) -> History {
-        self.book().history.clone()
-    }
-
+impl Counter {
     /// Makes one client's moves.
     ///
     /// # Errors
@@ -129,18 +84,13 @@ impl Counter {
         Ok(())
     }
 
-    async fn one_move(&self, manners: Manners, dice: &mut Dice) -> anyhow::Result<()> {
+    pub(super) async fn one_move(&self, manners: Manners, dice: &mut Dice) -> anyhow::Result<()> {
         let known = self.book().orders.len();
         let any_order = usize::try_from(dice.below(known as u64)).unwrap_or_default();
-        let hang_up = dice.percent(manners.hang_ups).then(|| Duration::from_micros(dice.below(4_000)));
+        let hang_up = manners.hang_up(dice);
         match dice.below(100) {
             0..40 => {
-                let card = match dice.below(100) {
-                    roll if roll < manners.declines => "tok_decline",
-                    roll if roll < manners.declines.saturating_add(manners.unpaid) => "tok_never",
-                    _ => "tok_approve",
-                };
-                let order = self.new_order(1 + dice.below(3), card);
+                let order = self.new_order(1 + dice.below(3), manners.card(dice), false);
                 self.checkout(order, 0, hang_up).await
             }
             40..52 if known > 0 => self.checkout(any_order, 0, hang_up).await,
@@ -156,96 +106,14 @@ impl Counter {
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn new_order(&self, units: u64, card: &'static str) -> usize {
-        let mut book = self.book();
-        let number = book.orders.len();
-        book.orders.push(KnownOrder { units, card, receipt: None });
-        book.history.orders = number + 1;
-        if card == "tok_decline" {
-            book.history.declined.push(number);
-        }
-        number
-    }
-
-    fn order(&self, number: usize) -> Option<KnownOrder> {
-        self.book().orders.get(number).cloned()
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    fn note(&self, invoked: u64, returned: Option<u64>, operation: Operation, is_listed: bool) {
-        let timed = Timed { invoked, returned, operation };
-        self.book().history.records.push(Record { timed, is_listed });
-    }
-
-    /// Sends, and notes what came of it. `read` says what an answer means: nothing if it had no effect, an error if it is
-    /// none of those the documents allow. `lost` is what is noted where the answer is.
-    async fn ask(
-        &self,
-        call: Call,
-        hang_up: Option<Duration>,
-        lost: Option<Operation>,
-        read: impl FnOnce(&Received) -> Option<Vec<Operation>>,
-    ) -> anyhow::Result<Option<Received>> {
-        let invoked = self.now();
-        let sent = tokio::time::timeout(hang_up.unwrap_or(PATIENCE), call.send(self.address)).await;
-        let returned = self.now();
-        match sent {
-            Ok(Ok(received)) if received.status == 503 => {
-                // Refused before any work if it is overloaded; otherwise the outcome may be unknown.
-                if let Some(operation) = lost.filter(|_| received.problem() != "overloaded") {
-                    self.note(invoked, None, operation, false);
-                }
-                self.until_up().await?;
-                Ok(None)
-            }
-            Ok(Ok(received)) => {
-                let Some(operations) = read(&received) else {
-                    bail!("{} {} to {call:?}", received.head, received.body);
-                };
-                for operation in operations {
-                    self.note(invoked, Some(returned), operation, false);
-                }
-                Ok(Some(received))
-            }
-            Ok(Err(NoAnswer::NotSent(_))) => self.until_up().await.map(|()| None),
-            Ok(Err(NoAnswer::Lost(_))) | Err(_) => {
-                if let Some(operation) = lost {
-                    self.note(invoked, None, operation, false);
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// Waits until the server takes requests.
-    async fn until_up(&self) -> anyhow::Result<()> {
-        let watch = Stopwatch::start();
-        while watch.elapsed() < Duration::from_mins(1) {
-            let ready = Call::new("GET", "/readyz").send(self.address).await;
-            if ready.is_ok_and(|received| received.status == 200) {
-                return Ok(());
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        bail!("the server stays away")
-    }
-
     /// Posts an order under its key; with `more` units than were ordered first, which must never be taken for the same.
     async fn checkout(&self, order: usize, more: u64, hang_up: Option<Duration>) -> anyhow::Result<()> {
-        let Some(known) = self.order(order) else { return Ok(()) };
+        let Some(known) = self.order(order).filter(|known| !known.is_paired) else { return Ok(()) };
         let units = known.units.saturating_add(more);
         let body = json!({
             "lines": [{ "sku": self.sku, "quantity": units }], "payment": { "token": known.card },
         });
-        let key = format!("{}-{}-{order:06}", self.run, self.sku);
-        let call = Call::new("POST", "/api/v1/orders").header("idempotency-key", &key).json(&body);
+        let call = Call::new("POST", "/api/v1/orders").header("idempotency-key", &self.key(order)).json(&body);
         let asked = |answer| Operation::Checkout { order, units, answer };
         let answered = self.ask(call, hang_up, Some(asked(None)), |received| {
             let answer = match (received.status, received.problem()) {
@@ -260,17 +128,21 @@ impl Counter {
             };
             Some(vec![asked(Some(answer))])
         });
-        if let Some(received) = answered.await?.filter(|received| received.status == 201) {
-            let receipt = received.text("/id").zip(received.text("/buyer_token"));
-            let receipt = receipt.map(|(id, token)| (id.to_owned(), token.to_owned()));
-            if let Some(known) = self.book().orders.get_mut(order) {
-                known.receipt = receipt;
-            }
+        if let Some(received) = answered.await? {
+            self.keep_receipt(order, &received);
         }
         Ok(())
     }
 
     async fn cancel(&self, order: usize, hang_up: Option<Duration>) -> anyhow::Result<()> {
+        match self.order(order) {
+            Some(known) if !known.is_paired => self.cancel_any(order, hang_up).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Cancels an order, paired or not.
+    pub(super) async fn cancel_any(&self, order: usize, hang_up: Option<Duration>) -> anyhow::Result<()> {
         let Some((id, token)) = self.order(order).and_then(|known| known.receipt) else { return Ok(()) };
         let call = Call::new("POST", &format!("/api/v1/orders/{id}/cancel")).bearer(&token);
         let asked = |answer| Operation::Cancel { order, answer };

@@ -5,12 +5,25 @@ use serde::Serialize;
 use super::{
     checker::Check,
     dice::Dice,
-    scenario::{SHORT_HOLD_MS, Trouble, play},
+    history::History,
+    scenario::{SHORT_HOLD_MS, Trouble, play, play_pair},
 };
 use crate::House;
 
 /// Configurations one check may look at. A check of such a small history looks at a few thousand.
 pub const CONFIGURATIONS: usize = 3_000_000;
+
+/// The kinds of history, in the order in which a trial takes turns: what goes wrong, and whether orders have lines of two
+/// SKUs.
+const KINDS: [(Trouble, bool); 7] = [
+    (Trouble::None, false),
+    (Trouble::HangUps, false),
+    (Trouble::Kill, false),
+    (Trouble::ShortHolds, false),
+    (Trouble::None, true),
+    (Trouble::HangUps, true),
+    (Trouble::Kill, true),
+];
 
 /// A run of histories.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +41,8 @@ pub struct TrialReport {
     pub seed: u64,
     /// Histories recorded and checked.
     pub histories: u64,
+    /// How many of them have orders over two SKUs.
+    pub pairs: u64,
     /// Operations in them.
     pub operations: usize,
     /// Operations without an answer among those.
@@ -51,28 +66,42 @@ impl Trial {
         let mut house = House::open()?;
         let mut hasty = House::with_settings(&[("RUNTIME__HOLD_TTL_MS", &SHORT_HOLD_MS.to_string())])?;
         let mut report = TrialReport { seed: self.seed, ..TrialReport::default() };
-        for (number, trouble) in (0..self.histories).zip(Trouble::ALL.into_iter().cycle()) {
+        for (number, (trouble, is_pair)) in (0..self.histories).zip(KINDS.into_iter().cycle()) {
             let house = if trouble == Trouble::ShortHolds { &mut hasty } else { &mut house };
-            let history = play(house, trouble, Dice::new(self.seed).part(number)).await?;
-            report.histories += 1;
-            report.operations += history.records.len();
-            report.unanswered += history.unanswered();
-            report.kills += u64::from(trouble == Trouble::Kill);
-            let failure = match history.check(CONFIGURATIONS) {
-                Check::Linearizable => None,
-                Check::Violation { explanation } => {
-                    report.violations += 1;
-                    Some(explanation)
-                }
-                Check::Undecided { configurations } => {
-                    report.undecided += 1;
-                    Some(format!("given up after {configurations} configurations"))
-                }
+            let dice = Dice::new(self.seed).part(number);
+            let histories = if is_pair {
+                play_pair(house, trouble, dice).await?.to_vec()
+            } else {
+                vec![play(house, trouble, dice).await?]
             };
-            let told = failure.map(|why| format!("seed {}, history {number} ({trouble:?}): {why}", self.seed));
-            report.first_failure = report.first_failure.take().or(told);
+            report.histories += 1;
+            report.pairs += u64::from(is_pair);
+            report.kills += u64::from(trouble == Trouble::Kill);
+            for history in histories {
+                let name = format!("seed {}, history {number} ({trouble:?}, pair: {is_pair})", self.seed);
+                report.judge(&history, &name);
+            }
             progress(&report);
         }
         Ok(report)
+    }
+}
+
+impl TrialReport {
+    fn judge(&mut self, history: &History, name: &str) {
+        self.operations += history.records.len();
+        self.unanswered += history.unanswered();
+        let failure = match history.check(CONFIGURATIONS) {
+            Check::Linearizable => return,
+            Check::Violation { explanation } => {
+                self.violations += 1;
+                explanation
+            }
+            Check::Undecided { configurations } => {
+                self.undecided += 1;
+                format!("given up after {configurations} configurations")
+            }
+        };
+        self.first_failure.get_or_insert_with(|| format!("{name}: {failure}"));
     }
 }

@@ -172,3 +172,19 @@ fn a_search_that_is_too_long_is_undecided_and_never_accepted() {
     let many = (0..200).map(|number| at(number, number, level(1, 1))).collect();
     assert!(matches!(history(1, 0, many).check(LIMIT), Check::Undecided { .. }));
 }
+
+#[test]
+fn a_line_held_in_another_shard_goes_back_only_where_its_order_did_not_come_to_be() {
+    let held = at(0, 4, buy(0, 1, CheckoutAnswer::Held));
+    assert_accepted(&history(
+        1,
+        1,
+        vec![held.clone(), at(5, 6, level(1, 0)), at(7, 8, buy(0, 1, CheckoutAnswer::Held))],
+    ));
+    assert_refused(&history(1, 1, vec![held, at(5, 6, level(1, 1))]));
+    let tried = || vec![lost(0, Operation::Checkout { order: 0, units: 1, answer: None })];
+    let with = |more: Vec<Record>| history(1, 1, [tried(), more].concat());
+    let (taken, back) = (at(5, 6, level(1, 0)), at(7, 8, level(1, 1)));
+    assert_refused(&with(vec![taken.clone(), back.clone()]));
+    assert_accepted(&with(vec![taken, back, lost(0, Operation::GiveBack { order: 0 })]));
+}

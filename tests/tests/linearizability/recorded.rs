@@ -19,7 +19,7 @@ use holdfast_tests::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_history_of_concurrent_clients_has_an_order_that_explains_it() -> anyhow::Result<()> {
-    let report = Trial { seed: 1, histories: 16 }.run(|_| ()).await?;
+    let report = Trial { seed: 1, histories: 21 }.run(|_| ()).await?;
     println!("{}", serde_json::to_string(&report)?);
     assert_eq!((report.violations, report.undecided), (0, 0), "{}", report.first_failure.unwrap_or_default());
     assert!(report.unanswered > 0 && report.kills > 0, "nothing went wrong: {} operations", report.operations);
@@ -77,7 +77,11 @@ async fn one_wrong_answer_in_a_real_history_is_refused() -> anyhow::Result<()> {
         }),
     ];
     let mut refused = BTreeMap::new();
-    for number in 0..4 {
+    // Until every kind of answer has occurred; a few histories are enough.
+    for number in 0..50 {
+        if refused.len() == spoilers.len() && number >= 4 {
+            break;
+        }
         let history = play(&mut house, Trouble::None, Dice::new(2).part(number)).await?;
         assert_eq!(history.check(CONFIGURATIONS), Check::Linearizable);
         for (name, spoiler) in spoilers {
@@ -88,7 +92,7 @@ async fn one_wrong_answer_in_a_real_history_is_refused() -> anyhow::Result<()> {
         }
     }
     println!("wrong answers refused: {refused:?}");
-    assert_eq!(refused.len(), spoilers.len(), "some answer never occurred: {refused:?}");
+    assert_eq!(refused.len(), spoilers.len(), "some kind of answer never occurred: {refused:?}");
     Ok(())
 }
 
