@@ -112,8 +112,8 @@ impl Shard {
     /// Gives a hold back to which an attempt gave up its claim; not one that a later attempt has taken over, and that may
     /// be a paid order's by now.
     fn give_back(&mut self, sku: &SkuId, hold: HoldId, expires_at: Timestamp) {
-        let held = self.tables.stock.get(sku).and_then(|stock| stock.hold(&hold));
-        if held.is_none_or(|held| held.expires_at != expires_at) {
+        let known = self.tables.stock.get(sku).and_then(|stock| stock.hold(&hold));
+        if known.is_none_or(|known| known.expires_at != expires_at) {
             tracing::debug!(%sku, ?hold, "a hold to give back is gone or another's");
         } else if let Err(error) = self.stock_command(sku, StockCommand::Release { hold }) {
             tracing::debug!(%sku, %error, "a hold could not be given back");
@@ -125,8 +125,8 @@ impl Shard {
     fn hold_line(&mut self, hold: HoldId, sku: &SkuId, quantity: Quantity, customer: Option<CustomerId>) -> Outcome {
         let unit_price = self.price_of(sku)?;
         let expires_at = self.remote_hold_expiry();
-        let held = self.tables.stock.get(sku).and_then(|stock| stock.hold(&hold));
-        if held.is_some_and(|held| held.expires_at != expires_at && held.quantity == quantity) {
+        let known = self.tables.stock.get(sku).and_then(|stock| stock.hold(&hold));
+        if known.is_some_and(|known| known.expires_at != expires_at && known.quantity == quantity) {
             self.stock_command(sku, StockCommand::Release { hold })?;
         }
         self.stock_command(sku, StockCommand::Hold { hold, quantity, expires_at, customer })?;

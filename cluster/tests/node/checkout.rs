@@ -89,8 +89,8 @@ async fn a_hold_given_back_too_late_leaves_the_attempt_that_took_it_over_its_uni
     let take = || async {
         let request = Request::HoldLine { hold, sku: sku.clone(), quantity: quantity(2), customer: None };
         let answer = mailbox.request(request, None).expect("taken in").await.expect("answered");
-        let Ok(Reply::Held(held)) = answer else { panic!("{answer:?}") };
-        held.expires_at
+        let Ok(Reply::Held(line)) = answer else { panic!("{answer:?}") };
+        line.expires_at
     };
     let give_back = |expires_at| {
         mailbox.deliver(Envelope::Message(Message::ReleaseHold { sku: sku.clone(), hold, expires_at }));

@@ -49,9 +49,9 @@ async fn what_a_panic_kept_from_leaving_is_asked_for_again() {
     shop.wait_for(order, OrderStatus::Confirmed).await;
     // Shipping asks for the capture and then for the stock, which panics: nothing of it happened, the capture included.
     bombs.store(1, Ordering::SeqCst);
-    let hurt = shop.commerce().ship_order(order).await;
+    let hurt = shop.commerce().ship_order(order, None).await;
     assert!(matches!(hurt, Err(CommandError::Panicked(_))), "{hurt:?}");
-    shop.commerce().ship_order(order).await.expect("rebuilt and shipped");
+    shop.commerce().ship_order(order, None).await.expect("rebuilt and shipped");
     let captured = || shop.gateway.ledger().order(order).map(|books| books.captured);
     let paid = async {
         while captured() != Some(4_900) {

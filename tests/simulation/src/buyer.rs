@@ -12,6 +12,7 @@ use crate::{cart, dice::mixed, gateway::low, merchant, outside::Outside, violati
 
 /// What a buyer wants, and how they are.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "habits, each by itself")]
 pub(crate) struct Plan {
     pub(crate) number: u64,
     pub(crate) arrives_ms: i64,

@@ -185,12 +185,12 @@ impl World {
                 self.violations.report(Promise::Storage, "a refused start changed the journal");
             }
             (_, ReadBack::Refused | ReadBack::Unreadable) => self.tally.note("bit flips refused"),
-            (ReadBack::Records(intact), ReadBack::Records(opened)) => {
-                // What hit the last frame looks like a write that was never finished; nothing else may be missing.
-                if opened < intact && !self.may_be_torn(&bytes, name) {
-                    let what = format!("a flipped bit at {offset} of {name} cut {opened} of {intact} records");
-                    self.violations.report(Promise::Storage, what);
-                }
+            // What hit the last frame looks like a write that was never finished; nothing else may be missing.
+            (ReadBack::Records(intact), ReadBack::Records(opened))
+                if opened < intact && !self.may_be_torn(&bytes, name) =>
+            {
+                let what = format!("a flipped bit at {offset} of {name} cut {opened} of {intact} records");
+                self.violations.report(Promise::Storage, what);
             }
             _ => {}
         }
