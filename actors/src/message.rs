@@ -120,8 +120,17 @@ pub struct PlaceLine {
     pub sku: SkuId,
     /// How many.
     pub quantity: Quantity,
-    /// The price of a unit if another shard holds the line already; `None` for lines of the home shard.
-    pub held_at: Option<Money>,
+    /// What another shard said when it held the line; `None` for lines of the home shard.
+    pub held: Option<HeldLine>,
+}
+
+/// A line held for an order of another shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldLine {
+    /// The price of a unit when it was held.
+    pub unit_price: Money,
+    /// When the hold lapses. Every attempt under a key sets it anew, so it also says whose hold it is.
+    pub expires_at: Timestamp,
 }
 
 impl PlaceLine {
@@ -152,10 +161,7 @@ pub enum Reply {
         replayed: bool,
     },
     /// The line is held.
-    Held {
-        /// The price of a unit.
-        unit_price: Money,
-    },
+    Held(HeldLine),
 }
 
 /// A reply or the reason there is none.
@@ -220,6 +226,8 @@ pub enum Message {
         cart: CartId,
         /// Its order.
         order: OrderId,
+        /// The attempt's deadline, past by now: whoever has not placed the order under it never will.
+        deadline: Timestamp,
     },
     /// The answer to that.
     CheckoutResolved {
@@ -227,6 +235,8 @@ pub enum Message {
         cart: CartId,
         /// Its order.
         order: OrderId,
+        /// The deadline of the attempt that was asked about. A later attempt is not spoken of.
+        deadline: Timestamp,
         /// Whether it exists.
         placed: bool,
     },
@@ -236,6 +246,9 @@ pub enum Message {
         sku: SkuId,
         /// Which hold.
         hold: HoldId,
+        /// When it lapses, as its attempt was told. A later attempt under the same key has taken the hold over and set it
+        /// anew: then it is not this one's to give back.
+        expires_at: Timestamp,
     },
 }
 

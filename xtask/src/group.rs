@@ -21,6 +21,8 @@ pub(crate) enum Group {
     Unit,
     /// The HTTP interface over a real socket.
     Api,
+    /// The real node through simulated worlds that go wrong: a fixed number of seeds, and those that once found a bug.
+    Simulate,
     /// The real server killed, stopped, starved and overloaded; the acceptance tests.
     Crash,
     /// Every fuzz target, shortly: its corpus, then mutations from a fixed seed.
@@ -46,12 +48,13 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
         Self::Unit,
         Self::Api,
+        Self::Simulate,
         Self::Fuzz,
         Self::Crash,
         Self::Schemathesis,
@@ -68,6 +71,7 @@ impl Group {
             Self::Tidy => "tidy",
             Self::Unit => "unit",
             Self::Api => "api",
+            Self::Simulate => "simulate",
             Self::Fuzz => "fuzz",
             Self::Crash => "crash",
             Self::Schemathesis => "schemathesis",
@@ -88,6 +92,7 @@ impl Group {
                 Step::tests(names).and(["--lib", "--bins"])
             }
             Self::Api => Step::tests(test_names(root, &["api"])?),
+            Self::Simulate => Step::tests(test_names(root, &["tests/simulation"])?),
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
             // Builds the server; `run` then starts it and calls schemathesis.

@@ -12,6 +12,7 @@ mod group;
 mod mutants;
 mod run;
 mod schemathesis;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,8 @@ enum Chore {
     },
     /// Kill the real server at every step of its work, again and again, and look whether anything is lost.
     Crash(crash::CrashArguments),
+    /// Run the real node through simulated worlds that go wrong, one per seed.
+    Simulate(simulate::Simulate),
     /// Record histories of concurrent clients and check that an order of their operations explains each; --help says more.
     #[command(disable_help_flag = true)]
     Linearize {
@@ -78,6 +81,7 @@ fn carry_out(chore: Chore) -> anyhow::Result<bool> {
     match chore {
         Chore::Test { groups, keep_going } => run::run(&groups, keep_going),
         Chore::Crash(arguments) => crash::run(&arguments),
+        Chore::Simulate(arguments) => simulate::run(&arguments, &root),
         Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments, &root),

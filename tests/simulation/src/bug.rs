@@ -36,6 +36,7 @@ impl BugWatch {
     }
 
     /// The first panic since the last call.
+    #[expect(clippy::unused_self, reason = "only who watches has seen anything")]
     pub(crate) fn take(&self) -> Option<String> {
         SEEN.with_borrow_mut(|seen| {
             let panics = std::mem::take(seen.as_mut()?);

@@ -174,7 +174,7 @@ impl SimDisk {
     }
 
     /// Before every operation that changes something.
-    fn begin(&self, state: &mut State) -> io::Result<()> {
+    fn begin(state: &mut State) -> io::Result<()> {
         if let Some(left) = &mut state.faults.die_after {
             match left.checked_sub(1) {
                 Some(fewer) => *left = fewer,
@@ -184,7 +184,7 @@ impl SimDisk {
         if state.dead { Err(io::Error::other("the process has died")) } else { Ok(()) }
     }
 
-    fn fails(&self, state: &mut State) -> bool {
+    fn fails(state: &mut State) -> bool {
         let fails = std::mem::take(&mut state.faults.fail_next);
         state.failed += u64::from(fails);
         fails
@@ -253,14 +253,14 @@ impl Disk for SimDisk {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
         let mut state = self.0.state.lock();
-        self.begin(&mut state)?;
+        Self::begin(&mut state)?;
         let id = state.files.get(name).copied().ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile { disk: self.clone(), id }))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
         let mut state = self.0.state.lock();
-        self.begin(&mut state)?;
+        Self::begin(&mut state)?;
         let id = state.next_file;
         state.next_file += 1;
         state.contents.insert(id, Content::default());
@@ -271,7 +271,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.0.state.lock();
-        self.begin(&mut state)?;
+        Self::begin(&mut state)?;
         let id = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.files.insert(to.to_owned(), id);
         state.renames.push(Rename::Remove(from.to_owned()));
@@ -283,7 +283,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.0.state.lock();
-        self.begin(&mut state)?;
+        Self::begin(&mut state)?;
         state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
         state.renames.push(Rename::Remove(name.to_owned()));
         Ok(())
@@ -291,7 +291,7 @@ impl Disk for SimDisk {
 
     fn sync_directory(&self) -> io::Result<()> {
         let mut state = self.0.state.lock();
-        self.begin(&mut state)?;
+        Self::begin(&mut state)?;
         state.renames.clear();
         state.durable_files = state.files.clone();
         Ok(())
@@ -301,7 +301,7 @@ impl Disk for SimDisk {
 impl SimFile {
     fn with<T>(&self, work: impl FnOnce(&mut Content) -> T) -> io::Result<T> {
         let mut state = self.disk.0.state.lock();
-        self.disk.begin(&mut state)?;
+        SimDisk::begin(&mut state)?;
         state.contents.get_mut(&self.id).map(work).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
@@ -334,11 +334,11 @@ impl SegmentFile for SimFile {
         let (dice, died_or_failed) = {
             let mut state = self.disk.0.state.lock();
             let was_dead = state.dead;
-            let died = self.disk.begin(&mut state).is_err();
+            let died = SimDisk::begin(&mut state).is_err();
             if was_dead {
                 return Err(eio());
             }
-            (self.disk.0.dice.clone(), died || self.disk.fails(&mut state))
+            (self.disk.0.dice.clone(), died || SimDisk::fails(&mut state))
         };
         // A write that ends early has written any part of it.
         let len = if died_or_failed { dice.index(data.len() + 1) } else { data.len() };
@@ -352,8 +352,8 @@ impl SegmentFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.0.state.lock();
-        self.disk.begin(&mut state)?;
-        let fails = self.disk.fails(&mut state);
+        SimDisk::begin(&mut state)?;
+        let fails = SimDisk::fails(&mut state);
         let content = state.contents.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
         if fails {
             let mut pending = std::mem::take(&mut content.pending);

@@ -76,7 +76,8 @@ impl OrderModel {
                     self.phase = Phase::Authorized;
                 }
             }
-            OrderEvent::AuthorizationRecorded(AuthorizationOutcome::Declined { .. }) => {}
+            OrderEvent::AuthorizationRecorded(AuthorizationOutcome::Declined { .. })
+            | OrderEvent::CaptureRecorded(SettlementOutcome::Failed { .. }) => {}
             OrderEvent::LineAllocated { line } => drop(self.allocated.insert(*line)),
             OrderEvent::LineReleased { line } => drop(self.released.insert(*line)),
             OrderEvent::LineFulfilled { line } => drop(self.fulfilled.insert(*line)),
@@ -87,7 +88,6 @@ impl OrderModel {
                 self.phase = Phase::Confirmed;
             }
             OrderEvent::CaptureRecorded(SettlementOutcome::Done) => self.capture()?,
-            OrderEvent::CaptureRecorded(SettlementOutcome::Failed { .. }) => {}
             OrderEvent::Voided => self.money.voided = true,
             OrderEvent::RefundRequested { amount, .. } => self.request_refund(amount.minor())?,
             OrderEvent::RefundRecorded { refund, outcome } => {
