@@ -101,7 +101,9 @@ impl Effects {
         let shard_of = |order: OrderId| router.shards().shard_of(order.slot());
         // The orders of one turn are of one shard, and a shard that asked is of this node.
         let Some(mailbox) = messages.first().and_then(|(order, _)| router.local(shard_of(*order))) else {
-            messages.into_iter().for_each(|(order, message)| router.send(shard_of(order), message));
+            for (order, message) in messages {
+                router.send(shard_of(order), message);
+            }
             return;
         };
         mailbox.defer_all(messages.into_iter().filter_map(|(order, message)| {

@@ -1,6 +1,6 @@
 //! Maps from ids, with a hash that costs a third of the standard library's.
 //!
-//! SipHash defends against clients who choose keys that collide. Ours cannot: order, cart and buyer ids are digests,
+//! `SipHash` defends against clients who choose keys that collide. Ours cannot: order, cart and buyer ids are digests,
 //! SKUs come from the catalog, and customers' names meet a seed that differs in every process. The order of iteration is
 //! arbitrary, as in any hash map: nothing that is journaled may depend on it.
 
