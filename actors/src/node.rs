@@ -9,7 +9,7 @@ use std::{
 };
 
 use holdfast_core::{ShardCount, ShardId};
-use holdfast_persistence::{Journal, SnapshotStore, Store};
+use holdfast_persistence::{Journal, JournalError, SnapshotStore, Store};
 use parking_lot::{Mutex, RwLock};
 use ractor::{Actor, ActorRef};
 use tokio::{runtime::Handle, sync::oneshot, task::AbortHandle};
@@ -27,6 +27,7 @@ use crate::{
     outbound::Outbound,
     payment::{Backoff, PaymentDriver, PaymentGateway, PaymentSettings},
     recovery::{self, RecoveryError, RecoveryProgress, RecoverySummary},
+    retention::Retention,
     router::Router,
     settings::{RuntimeSettings, SettingError},
     shard::{Probe, Shard, ShardFigures, ShardParts},
@@ -129,7 +130,8 @@ impl Node {
         let settings = Arc::new(settings);
         let mailboxes: Arc<[Arc<Mailbox>]> = shards.iter().map(|shard| Mailbox::new(shard, &settings)).collect();
         let router = router(shards, Arc::clone(&mailboxes));
-        let (writer, thread) = snapshot_writer::start(Arc::clone(&store.snapshots), Arc::clone(&mailboxes))?;
+        let retention = Retention::new(Arc::clone(&store.journal), store.snapshots.as_ref(), shards);
+        let (writer, thread) = snapshot_writer::start(Arc::clone(&store.snapshots), retention, Arc::clone(&mailboxes))?;
         let runtime = Handle::current();
         let effects = Arc::new(Effects {
             router: Arc::clone(&router),
@@ -303,7 +305,12 @@ impl NodeCore {
         if old.is_some_and(|gate| !gate.wait_durable(last)) {
             return Err(NodeError::Interrupted);
         }
-        self.recover(vec![shard])?.pop().ok_or(NodeError::Interrupted)
+        let recovered = match self.recover(vec![shard]) {
+            // The checkpoint it left under way ended meanwhile, and the journal before it was purged: once more, from there.
+            Err(RecoveryError::Journal(JournalError::Purged { .. })) => self.recover(vec![shard]),
+            recovered => recovered,
+        };
+        recovered?.pop().ok_or(NodeError::Interrupted)
     }
 
     fn recover(&self, ids: Vec<ShardId>) -> Result<Vec<ShardRun>, RecoveryError> {

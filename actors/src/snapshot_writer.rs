@@ -1,4 +1,4 @@
-//! The one thread that writes snapshots, so that no turn waits for a disk. It only ever gets what the gate let out: the
+//! The one thread that writes snapshots and purges what they contain, so that no turn waits for a disk. It only ever gets what the gate let out: the
 //! journal has every event in these snapshots already.
 
 use std::{
@@ -14,6 +14,7 @@ use holdfast_persistence::{EncodedSnapshot, SnapshotError, SnapshotStore};
 use crate::{
     mailbox::Mailbox,
     message::{Envelope, Internal},
+    retention::Retention,
 };
 
 /// What the writer is to do.
@@ -29,6 +30,7 @@ pub(crate) enum Job {
 
 struct Writer {
     store: Arc<dyn SnapshotStore>,
+    retention: Retention,
     mailboxes: Arc<[Arc<Mailbox>]>,
     /// Shards with a snapshot that could not be written: their watermark stays where it is until the node restarts.
     failed: HashSet<ShardId>,
@@ -37,10 +39,11 @@ struct Writer {
 /// Starts the writer.
 pub(crate) fn start(
     store: Arc<dyn SnapshotStore>,
+    retention: Retention,
     mailboxes: Arc<[Arc<Mailbox>]>,
 ) -> io::Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
     let (sender, jobs) = mpsc::channel();
-    let mut writer = Writer { store, mailboxes, failed: HashSet::new() };
+    let mut writer = Writer { store, retention, mailboxes, failed: HashSet::new() };
     let thread = thread::Builder::new().name(String::from("snapshots")).spawn(move || {
         for job in jobs {
             match job {
@@ -71,6 +74,9 @@ impl Writer {
             sequence
         };
         self.tell(shard, Internal::Checkpointed { watermark });
+        if watermark > 0 {
+            self.retention.note_watermark(shard, watermark);
+        }
     }
 
     fn note_failure(&mut self, shard: ShardId, error: &SnapshotError) {

@@ -223,13 +223,19 @@ impl Journal for SegmentJournal {
         self.shared.queue.lock().next_seqs.get(usize::from(shard.0)).copied().unwrap_or(1)
     }
 
-    fn purge_below(&self, floor: &BTreeMap<ShardId, u64>) -> Result<PurgeSummary, JournalError> {
+    fn retain_bytes(&self) -> Option<u64> {
+        (self.options.retain_bytes > 0).then_some(self.options.retain_bytes)
+    }
+
+    fn purge_below(&self, floor: &BTreeMap<ShardId, u64>, keep_bytes: u64) -> Result<PurgeSummary, JournalError> {
         let _alone = self.retention.write();
-        purge::purge_below(&*self.disk, &self.shared.catalog, floor)
+        let purged = purge::purge_below(&*self.disk, &self.shared.catalog, floor, keep_bytes)?;
+        self.shared.stats.count_purge(purged);
+        Ok(purged)
     }
 
     fn stats(&self) -> JournalStats {
-        self.shared.stats.read()
+        JournalStats { segments: self.shared.catalog.begun().len() as u64, ..self.shared.stats.read() }
     }
 }
 
