@@ -45,15 +45,25 @@ impl Actor for ShardActor {
     }
 
     async fn handle(&self, _myself: ActorRef<Wake>, _: Wake, run: &mut ShardRun) -> Result<(), ActorProcessingErr> {
-        if run.gate.has_failed() {
-            return Err("the journal did not take what this shard decided".into());
-        }
-        run.pass();
-        Ok(())
+        Ok(run.wake()?)
     }
 }
 
+/// The journal did not take what the shard decided: its memory is ahead of the disk and must go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal did not take what this shard decided")]
+pub(crate) struct Ahead;
+
 impl ShardRun {
+    /// What a wake is answered with: a pass over the mailbox, or the end of the shard.
+    pub(crate) fn wake(&mut self) -> Result<(), Ahead> {
+        if self.gate.has_failed() {
+            return Err(Ahead);
+        }
+        self.pass();
+        Ok(())
+    }
+
     /// Takes everything that waits, in turns of bounded size.
     fn pass(&mut self) {
         self.mailbox.take(&mut self.inbox);

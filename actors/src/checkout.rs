@@ -15,10 +15,12 @@ use holdfast_core::{
     order::{Order, OrderRejection, PaymentToken},
     stock::{SalePolicy, StockRejection},
 };
+use tokio::sync::oneshot;
 
 use crate::{
+    background::Background,
     clock::Clock,
-    error::{CommandError, Rejection},
+    error::{CommandError, Rejection, Unavailable},
     key::{KeyGuard, KeysInFlight},
     message::{Message, Place, PlaceLine, Reply, Request},
     router::{Router, ask},
@@ -108,6 +110,7 @@ pub(crate) struct Checkout {
     pub(crate) keys: KeysInFlight,
     pub(crate) clock: Clock,
     pub(crate) settings: Arc<RuntimeSettings>,
+    pub(crate) background: Arc<dyn Background>,
 }
 
 impl Checkout {
@@ -134,10 +137,16 @@ impl Checkout {
     where
         F: Future<Output = Result<CheckoutOutcome, CheckoutError>> + Send + 'static,
     {
-        let task = steps(self.clone());
-        #[expect(clippy::disallowed_methods, reason = "owned by this await; outlives it only to finish its steps")]
-        let task = tokio::spawn(task);
-        task.await.unwrap_or(Err(CheckoutError::Command(CommandError::DeadlineExceeded)))
+        let steps = steps(self.clone());
+        let (sender, outcome) = oneshot::channel();
+        self.background.run(Box::pin(async move {
+            // A client that hung up needs no outcome.
+            let _ = sender.send(steps.await);
+        }));
+        // Gone without a word, by a panic or the end of the process: what it did stands.
+        let reason = Unavailable::StorageFailed;
+        let unknown = CommandError::Unavailable { reason, retry_after_ms: self.settings.retry_after_ms };
+        outcome.await.unwrap_or(Err(CheckoutError::Command(unknown)))
     }
 
     async fn place_here(

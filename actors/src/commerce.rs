@@ -12,6 +12,7 @@ use holdfast_core::{
 };
 
 use crate::{
+    background::Background,
     checkout::{Checkout, CheckoutError, CheckoutOutcome, CheckoutRequest},
     clock::Clock,
     error::CommandError,
@@ -39,6 +40,7 @@ impl Commerce {
         keys: KeysInFlight,
         clock: Clock,
         settings: Arc<RuntimeSettings>,
+        background: Arc<dyn Background>,
     ) -> Self {
         let checkout = Checkout {
             router: Arc::clone(&router),
@@ -46,6 +48,7 @@ impl Commerce {
             keys,
             clock: clock.clone(),
             settings: Arc::clone(&settings),
+            background,
         };
         Self { router, views, clock, settings, checkout }
     }

@@ -9,9 +9,9 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use holdfast_core::{EntityId, OrderId, ShardId, order::GatewayCall};
 use holdfast_persistence::{Journal, SnapshotStore};
-use tokio::runtime::Handle;
 
 use crate::{
+    background::Background,
     mailbox::Mailbox,
     message::{Envelope, Internal, Message},
     outbound::{Outbound, Outgoing},
@@ -28,7 +28,7 @@ const ANSWERS_WAIT: Duration = Duration::from_millis(1);
 pub(crate) struct Effects {
     pub(crate) router: Arc<dyn Router>,
     pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
-    pub(crate) runtime: Handle,
+    pub(crate) background: Arc<dyn Background>,
     pub(crate) driver: Arc<PaymentDriver>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
@@ -49,7 +49,7 @@ impl Outbound for Arc<Effects> {
         }
         if !calls.is_empty() {
             // Dropped with the runtime: an unanswered step is asked again after the restart, under the same key.
-            self.runtime.spawn(Arc::clone(self).call_gateway(calls));
+            self.background.run(Box::pin(Arc::clone(self).call_gateway(calls)));
         }
     }
 }
@@ -63,7 +63,7 @@ impl Effects {
 
     fn load(self: &Arc<Self>, shard: ShardId, entity: EntityId, rebuild: bool) {
         let effects = Arc::clone(self);
-        self.runtime.spawn_blocking(move || {
+        self.background.run_blocking(Box::new(move || {
             let snapshots = effects.snapshots.as_ref();
             let state = if rebuild {
                 rebuild::rebuild(effects.journal.as_ref(), snapshots, effects.router.shards(), shard, &entity)
@@ -74,7 +74,7 @@ impl Effects {
             if let Some(mailbox) = effects.mailboxes.get(usize::from(shard.0)) {
                 mailbox.deliver(Envelope::Internal(internal));
             }
-        });
+        }));
     }
 
     /// Makes the calls of one turn: those answered at once go back together, the others as they come.
@@ -114,7 +114,7 @@ impl Effects {
             router.send(shard, message);
             None
         }));
-        tokio::time::sleep(ANSWERS_WAIT).await;
+        self.background.sleep(ANSWERS_WAIT).await;
         mailbox.nudge();
     }
 }

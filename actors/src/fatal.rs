@@ -41,6 +41,11 @@ impl Fatal {
         }
     }
 
+    /// Why it was raised, if it was.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.reason.borrow().clone()
+    }
+
     /// Waits until it is raised and says why.
     pub(crate) async fn raised(&self) -> String {
         let mut receiver = self.reason.subscribe();

@@ -172,6 +172,12 @@ impl Gate {
         !state.poisoned
     }
 
+    /// Whether [`Gate::wait_durable`] would not block.
+    pub(crate) fn is_durable(&self, sequence: u64) -> bool {
+        let state = self.state.lock();
+        state.poisoned || state.durable >= sequence
+    }
+
     /// Lets an output out and gives it back empty.
     fn release(&self, mut output: Output) -> Output {
         for update in output.views.drain(..) {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+pub mod background;
 pub mod checkout;
 pub mod clock;
 pub mod commerce;
@@ -29,6 +30,7 @@ pub mod router;
 pub mod settings;
 pub mod shard;
 mod snapshot_writer;
+pub mod stepped;
 mod supervisor;
 pub mod view;
 

@@ -176,6 +176,25 @@ impl Mailbox {
     /// The shard has recovered and `actor` runs it.
     pub(crate) fn open(&self, actor: ActorRef<Wake>) {
         *self.actor.write() = Some(actor);
+        self.reopen();
+    }
+
+    /// The shard has recovered and whoever looks at [`Mailbox::is_woken`] runs it.
+    pub(crate) fn open_stepped(&self) {
+        self.reopen();
+    }
+
+    /// Whether a turn is wanted and has not begun.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.scheduled.load(Ordering::Acquire)
+    }
+
+    /// When the shard wants its next turn if nobody writes.
+    pub(crate) fn next_due(&self) -> Timestamp {
+        Timestamp::from_millis(self.next_due_ms.load(Ordering::Relaxed))
+    }
+
+    fn reopen(&self) {
         let _ = self.state.compare_exchange(RECOVERING, OPEN, Ordering::AcqRel, Ordering::Relaxed);
         self.scheduled.store(false, Ordering::Release);
         self.wake();

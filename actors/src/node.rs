@@ -4,7 +4,7 @@
 use std::{
     io,
     sync::{Arc, OnceLock, atomic::AtomicUsize, mpsc},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use tokio::{runtime::Handle, sync::oneshot, task::AbortHandle};
 
 use crate::{
     actor::ShardRun,
+    background::Background,
     clock::Clock,
     commerce::Commerce,
     effects::Effects,
@@ -31,7 +32,7 @@ use crate::{
     router::Router,
     settings::{RuntimeSettings, SettingError},
     shard::{Probe, Shard, ShardFigures, ShardParts},
-    snapshot_writer::{self, Job},
+    snapshot_writer::{self, Job, Writer},
     supervisor::{Supervise, Supervisor},
     view::Views,
 };
@@ -90,22 +91,25 @@ pub(crate) struct NodeCore {
     pub(crate) settings: Arc<RuntimeSettings>,
     pub(crate) clock: Clock,
     pub(crate) fatal: Fatal,
-    pub(crate) runtime: Handle,
+    pub(crate) background: Arc<dyn Background>,
     pub(crate) views: Arc<Views>,
     pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
     shards: ShardCount,
     backoff: Backoff,
     probe: Option<Probe>,
-    effects: Arc<Effects>,
-    progress: RecoveryProgress,
+    pub(crate) effects: Arc<Effects>,
+    pub(crate) progress: RecoveryProgress,
     gates: Mutex<Vec<Option<Arc<Gate>>>>,
     figures: Vec<Arc<RwLock<ShardFigures>>>,
     population: Arc<AtomicUsize>,
+    /// Threads that read snapshots in a recovery.
+    workers: usize,
 }
 
 /// A running node.
 pub struct Node {
     core: Arc<NodeCore>,
+    runtime: Handle,
     commerce: Commerce,
     writer: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
     supervisor: OnceLock<ActorRef<Supervise>>,
@@ -124,46 +128,19 @@ impl Node {
         parts: NodeParts,
         router: impl FnOnce(ShardCount, Arc<[Arc<Mailbox>]>) -> Arc<dyn Router>,
     ) -> Result<Self, NodeError> {
-        let NodeParts { settings, payments, store, gateway, clock, probe } = parts;
-        settings.check()?;
-        let shards = store.shards;
-        let settings = Arc::new(settings);
-        let mailboxes: Arc<[Arc<Mailbox>]> = shards.iter().map(|shard| Mailbox::new(shard, &settings)).collect();
-        let router = router(shards, Arc::clone(&mailboxes));
-        let retention = Retention::new(Arc::clone(&store.journal), store.snapshots.as_ref(), shards);
-        let (writer, thread) = snapshot_writer::start(Arc::clone(&store.snapshots), retention, Arc::clone(&mailboxes))?;
         let runtime = Handle::current();
-        let effects = Arc::new(Effects {
-            router: Arc::clone(&router),
-            mailboxes: Arc::clone(&mailboxes),
-            runtime: runtime.clone(),
-            driver: Arc::new(PaymentDriver::new(gateway, &payments)),
-            journal: Arc::clone(&store.journal),
-            snapshots: Arc::clone(&store.snapshots),
-            writer: writer.clone(),
-        });
-        let views = Arc::new(Views::new());
-        let core = Arc::new(NodeCore {
-            fatal: Fatal::new(Arc::clone(&mailboxes)),
-            figures: mailboxes.iter().map(|_| Arc::default()).collect(),
-            gates: Mutex::new(mailboxes.iter().map(|_| None).collect()),
-            backoff: Backoff::new(&payments),
-            progress: RecoveryProgress::default(),
-            population: Arc::default(),
-            settings: Arc::clone(&settings),
-            clock: clock.clone(),
-            views: Arc::clone(&views),
-            runtime,
-            mailboxes,
-            shards,
-            probe,
-            effects,
-        });
-        let commerce = Commerce::new(router, views, KeysInFlight::default(), clock, settings);
+        let (jobs, receiver) = mpsc::channel();
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let (core, commerce, store) =
+            NodeCore::assemble(parts, Arc::new(runtime.clone()), workers, jobs.clone(), router)?;
+        let retention = Retention::new(Arc::clone(&store.journal), store.snapshots.as_ref(), store.shards);
+        let writer = Writer::new(Arc::clone(&store.snapshots), retention, Arc::clone(&core.mailboxes));
+        let thread = snapshot_writer::start(writer, receiver)?;
         Ok(Self {
             core,
+            runtime,
             commerce,
-            writer: Mutex::new(Some((writer, thread))),
+            writer: Mutex::new(Some((jobs, thread))),
             supervisor: OnceLock::new(),
             ticker: OnceLock::new(),
             _store: store,
@@ -176,7 +153,7 @@ impl Node {
     /// [`NodeError`]; the node then stays closed and nothing on disk was changed.
     pub async fn recover(&self) -> Result<RecoverySummary, NodeError> {
         let core = Arc::clone(&self.core);
-        let recovered = self.core.runtime.spawn_blocking(move || core.recover_all());
+        let recovered = self.runtime.spawn_blocking(move || core.recover_all());
         let runs = recovered.await.map_err(|_| NodeError::Interrupted)??;
         let supervisor = Supervisor { node: Arc::clone(&self.core) };
         let (supervisor, _) =
@@ -264,7 +241,7 @@ impl Node {
             });
             settled && stopped
         };
-        self.core.runtime.spawn_blocking(flush).await.unwrap_or(false)
+        self.runtime.spawn_blocking(flush).await.unwrap_or(false)
     }
 
     async fn wait_open(&self) {
@@ -285,12 +262,58 @@ impl Node {
                 core.mailboxes.iter().for_each(|mailbox| mailbox.tick(now));
             }
         };
-        self.core.runtime.spawn(ticking).abort_handle()
+        self.runtime.spawn(ticking).abort_handle()
     }
 }
 
 impl NodeCore {
-    fn recover_all(&self) -> Result<Vec<ShardRun>, RecoveryError> {
+    /// Puts together what a node is made of, but for the threads that drive it. Snapshots to be written go to `jobs`.
+    pub(crate) fn assemble(
+        parts: NodeParts,
+        background: Arc<dyn Background>,
+        workers: usize,
+        jobs: mpsc::Sender<Job>,
+        router: impl FnOnce(ShardCount, Arc<[Arc<Mailbox>]>) -> Arc<dyn Router>,
+    ) -> Result<(Arc<Self>, Commerce, Store), SettingError> {
+        let NodeParts { settings, payments, store, gateway, clock, probe } = parts;
+        settings.check()?;
+        let shards = store.shards;
+        let settings = Arc::new(settings);
+        let mailboxes: Arc<[Arc<Mailbox>]> = shards.iter().map(|shard| Mailbox::new(shard, &settings)).collect();
+        let router = router(shards, Arc::clone(&mailboxes));
+        let driver = PaymentDriver::new(gateway, &payments).waiting_in(Arc::clone(&background));
+        let effects = Arc::new(Effects {
+            router: Arc::clone(&router),
+            mailboxes: Arc::clone(&mailboxes),
+            background: Arc::clone(&background),
+            driver: Arc::new(driver),
+            journal: Arc::clone(&store.journal),
+            snapshots: Arc::clone(&store.snapshots),
+            writer: jobs,
+        });
+        let views = Arc::new(Views::new());
+        let core = Arc::new(Self {
+            fatal: Fatal::new(Arc::clone(&mailboxes)),
+            figures: mailboxes.iter().map(|_| Arc::default()).collect(),
+            gates: Mutex::new(mailboxes.iter().map(|_| None).collect()),
+            backoff: Backoff::new(&payments),
+            progress: RecoveryProgress::default(),
+            population: Arc::default(),
+            settings: Arc::clone(&settings),
+            clock: clock.clone(),
+            views: Arc::clone(&views),
+            background: Arc::clone(&background),
+            mailboxes,
+            shards,
+            probe,
+            effects,
+            workers,
+        });
+        let commerce = Commerce::new(router, views, KeysInFlight::default(), clock, settings, background);
+        Ok((core, commerce, store))
+    }
+
+    pub(crate) fn recover_all(&self) -> Result<Vec<ShardRun>, RecoveryError> {
         self.recover(self.shards.iter().collect())
     }
 
@@ -313,6 +336,13 @@ impl NodeCore {
         recovered?.pop().ok_or(NodeError::Interrupted)
     }
 
+    /// Whether everything a dead shard had handed to the journal is durable, or never will be.
+    pub(crate) fn is_quiet(&self, shard: ShardId) -> bool {
+        let gate = self.gates.lock().get(usize::from(shard.0)).cloned().flatten();
+        let last = self.effects.journal.next_seq(shard).saturating_sub(1);
+        gate.is_none_or(|gate| gate.is_durable(last))
+    }
+
     fn recover(&self, ids: Vec<ShardId>) -> Result<Vec<ShardRun>, RecoveryError> {
         let now = self.clock.now();
         let shards = ids.into_iter().map(|id| (id, Shard::new(self.shard_parts(id), now))).collect();
@@ -324,6 +354,7 @@ impl NodeCore {
             effects.snapshots.as_ref(),
             &self.views,
             &self.progress,
+            self.workers,
         )?;
         Ok(recovered.into_iter().filter_map(|(id, shard)| self.prepare_run(id, shard)).collect())
     }
@@ -354,7 +385,7 @@ impl NodeCore {
             backoff: self.backoff,
             journal: Arc::clone(&self.effects.journal),
             fatal: self.fatal.clone(),
-            runtime: self.runtime.clone(),
+            background: Arc::clone(&self.background),
             population: Arc::clone(&self.population),
             probe: self.probe.clone(),
         }

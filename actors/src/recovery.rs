@@ -83,7 +83,8 @@ impl RecoveryProgress {
     }
 }
 
-/// Brings `shards`, all or some of `count`, to the state the store holds. Blocking.
+/// Brings `shards`, all or some of `count`, to the state the store holds, with so many
+/// `workers` for the snapshots: one needs no thread. Blocking.
 pub(crate) fn recover(
     count: ShardCount,
     shards: Vec<(ShardId, Shard)>,
@@ -91,10 +92,11 @@ pub(crate) fn recover(
     snapshots: &dyn SnapshotStore,
     views: &Views,
     progress: &RecoveryProgress,
+    workers: usize,
 ) -> Result<Vec<(ShardId, Shard)>, RecoveryError> {
     let shards: BTreeMap<ShardId, Mutex<Shard>> =
         shards.into_iter().map(|(id, shard)| (id, Mutex::new(shard))).collect();
-    let watermarks = scan_all(&shards, snapshots, views, progress)?;
+    let watermarks = scan_all(&shards, snapshots, views, progress, workers)?;
     let failure: Mutex<Option<RecoveryError>> = Mutex::new(None);
     let take_in = |shard: ShardId, sequence: u64, record: Record| {
         let Some(state) = shards.get(&shard) else { return };
@@ -126,6 +128,7 @@ fn scan_all(
     snapshots: &dyn SnapshotStore,
     views: &Views,
     progress: &RecoveryProgress,
+    workers: usize,
 ) -> Result<BTreeMap<ShardId, u64>, RecoveryError> {
     let ids: Vec<ShardId> = shards.keys().copied().collect();
     let next = AtomicUsize::new(0);
@@ -143,12 +146,14 @@ fn scan_all(
             }
         }
     };
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(ids.len());
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(scan);
-        }
-    });
+    match workers.min(ids.len()) {
+        0 | 1 => scan(),
+        workers => thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(scan);
+            }
+        }),
+    }
     outcome.into_inner()
 }
 

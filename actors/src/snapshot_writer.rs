@@ -28,7 +28,7 @@ pub(crate) enum Job {
     Stop,
 }
 
-struct Writer {
+pub(crate) struct Writer {
     store: Arc<dyn SnapshotStore>,
     retention: Retention,
     mailboxes: Arc<[Arc<Mailbox>]>,
@@ -36,27 +36,27 @@ struct Writer {
     failed: HashSet<ShardId>,
 }
 
-/// Starts the writer.
-pub(crate) fn start(
-    store: Arc<dyn SnapshotStore>,
-    retention: Retention,
-    mailboxes: Arc<[Arc<Mailbox>]>,
-) -> io::Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
-    let (sender, jobs) = mpsc::channel();
-    let mut writer = Writer { store, retention, mailboxes, failed: HashSet::new() };
-    let thread = thread::Builder::new().name(String::from("snapshots")).spawn(move || {
-        for job in jobs {
-            match job {
-                Job::Snapshots { shard, snapshots } => writer.write(shard, &snapshots),
-                Job::Watermark { shard, sequence } => writer.mark(shard, sequence),
-                Job::Stop => break,
-            }
-        }
-    })?;
-    Ok((sender, thread))
+/// Starts the writer of what comes in by `jobs`.
+pub(crate) fn start(mut writer: Writer, jobs: mpsc::Receiver<Job>) -> io::Result<JoinHandle<()>> {
+    let work = move || while jobs.recv().is_ok_and(|job| writer.carry_out(job)) {};
+    thread::Builder::new().name(String::from("snapshots")).spawn(work)
 }
 
 impl Writer {
+    pub(crate) fn new(store: Arc<dyn SnapshotStore>, retention: Retention, mailboxes: Arc<[Arc<Mailbox>]>) -> Self {
+        Self { store, retention, mailboxes, failed: HashSet::new() }
+    }
+
+    /// Does one job. `false` when it was the last.
+    pub(crate) fn carry_out(&mut self, job: Job) -> bool {
+        match job {
+            Job::Snapshots { shard, snapshots } => self.write(shard, &snapshots),
+            Job::Watermark { shard, sequence } => self.mark(shard, sequence),
+            Job::Stop => return false,
+        }
+        true
+    }
+
     fn write(&mut self, shard: ShardId, snapshots: &[EncodedSnapshot]) {
         match self.store.write(shard, snapshots) {
             Ok(()) => self.tell(shard, Internal::snapshotted(snapshots)),

@@ -79,11 +79,11 @@ impl Supervisor {
             return;
         }
         let (node, supervisor) = (Arc::clone(&self.node), myself.clone());
-        self.node.runtime.spawn_blocking(move || match node.recover_one(shard) {
+        self.node.background.run_blocking(Box::new(move || match node.recover_one(shard) {
             Ok(run) => {
                 let _ = supervisor.cast(Supervise::Start(Box::new(run)));
             }
             Err(error) => node.fatal.raise(&format!("shard {} could not be recovered: {error}", shard.0)),
-        });
+        }));
     }
 }

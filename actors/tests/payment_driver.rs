@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use holdfast_actors::payment::{
     Attempt, GatewayError, GatewayRequest, OrderLedger, PaymentDriver, PaymentGateway, PaymentSettings, SandboxGateway,
-    SandboxSettings,
+    SandboxSettings, VoidOutcome,
 };
 use holdfast_core::{
     BuyerId, Currency, Entity, Money, OrderId, Quantity, SkuId, Timestamp,
@@ -71,8 +71,8 @@ impl PaymentGateway for SlowGateway {
     async fn capture(&self, _: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
         Err(GatewayError::Unavailable { reason: "maintenance".to_owned() })
     }
-    async fn void(&self, _: &GatewayRequest) -> Result<(), GatewayError> {
-        Ok(())
+    async fn void(&self, _: &GatewayRequest) -> Result<VoidOutcome, GatewayError> {
+        Ok(VoidOutcome::Voided)
     }
     async fn refund(&self, _: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
         Ok(SettlementOutcome::Done)
@@ -230,4 +230,26 @@ async fn a_canceled_order_gives_back_what_it_took() {
     let books = gateway.ledger().order(order.id()).unwrap();
     assert_eq!((books.captured, books.refunded), (PRICE.minor(), PRICE.minor()));
     assert!(gateway.ledger().violations().is_empty());
+}
+
+#[tokio::test]
+async fn a_capture_whose_answer_was_lost_is_given_back_when_the_order_was_canceled_meanwhile() {
+    let (gateway, driver) = sandbox_driver(50);
+    let mut order = Order::new(OrderId::from_u128(0xfeed_0000));
+    let tell = |order: &mut Order, command| {
+        for event in order.decide(command, Timestamp::from_millis(10)).unwrap() {
+            order.apply(&event);
+        }
+    };
+    tell(&mut order, OrderCommand::Place(placement("tok_capture_timeout_after")));
+    let authorized = driver.attempt(&authorize(0xfeed_0000, "tok_capture_timeout_after")).await.unwrap();
+    tell(&mut order, authorized);
+    tell(&mut order, OrderCommand::LineAllocated { line: 0 });
+    let capture = order.next_steps().into_iter().find_map(|step| GatewayRequest::from_step(step, false)).unwrap();
+    assert_eq!(driver.attempt(&capture).await, Err(GatewayError::TimedOut));
+    // Canceled before the capture is asked again: the order owes a void now, and nobody asks for the capture any more.
+    run(&driver, &mut order, [OrderCommand::Cancel { reason: CancelReason::Buyer }]).await;
+    let books = gateway.ledger().order(order.id()).unwrap();
+    assert_eq!((books.captured, books.refunded), (PRICE.minor(), PRICE.minor()));
+    assert_eq!(order.payment().unwrap().refunded, PRICE);
 }

@@ -11,6 +11,7 @@ use std::{
 
 use holdfast_actors::payment::{
     CurrencyTotals, GatewayError, GatewayRequest, OrderLedger, PaymentGateway, SandboxGateway, SandboxSettings,
+    VoidOutcome,
 };
 use holdfast_core::{
     Currency, Money, OrderId,
@@ -66,7 +67,7 @@ async fn refund(gateway: &SandboxGateway, token: &str, number: u16) -> Result<Se
     gateway.refund(&request(token, GatewayCall::Refund(number))).await
 }
 
-async fn void(gateway: &SandboxGateway, token: &str) -> Result<(), GatewayError> {
+async fn void(gateway: &SandboxGateway, token: &str) -> Result<VoidOutcome, GatewayError> {
     gateway.void(&request(token, GatewayCall::Void)).await
 }
 
@@ -169,7 +170,7 @@ async fn an_authorization_that_never_answers_is_declined_when_the_order_is_voide
     };
     let voiding = async {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        assert_eq!(void(&gateway, "tok_never").await, Ok(()));
+        assert_eq!(void(&gateway, "tok_never").await, Ok(VoidOutcome::Voided));
     };
     tokio::join!(waiting, voiding);
     assert_eq!((books(&gateway).authorized, books(&gateway).voided), (0, true));
@@ -211,7 +212,7 @@ async fn a_failed_refund_gives_nothing_back_and_stays_failed() {
 #[tokio::test]
 async fn a_void_that_overtakes_its_authorization_refuses_it() {
     let gateway = gateway();
-    assert_eq!(void(&gateway, "tok_approve").await, Ok(()));
+    assert_eq!(void(&gateway, "tok_approve").await, Ok(VoidOutcome::Voided));
     assert_eq!(authorize(&gateway, "tok_approve").await, declined("voided"));
     assert_eq!((books(&gateway).authorized, books(&gateway).voided), (0, true));
 }
@@ -221,7 +222,7 @@ async fn a_void_releases_the_reservation_for_good() {
     let gateway = gateway();
     assert_eq!(authorize(&gateway, "tok_approve").await, approved());
     for _ in 0..2 {
-        assert_eq!(void(&gateway, "tok_approve").await, Ok(()));
+        assert_eq!(void(&gateway, "tok_approve").await, Ok(VoidOutcome::Voided));
     }
     assert_eq!(capture(&gateway, "tok_approve").await, failed("voided"));
     assert_eq!((books(&gateway).captured, books(&gateway).repeats), (0, 1));
@@ -229,11 +230,11 @@ async fn a_void_releases_the_reservation_for_good() {
 }
 
 #[tokio::test]
-async fn a_void_after_the_capture_changes_nothing() {
+async fn a_void_after_the_capture_changes_nothing_and_says_so() {
     let gateway = gateway();
     assert_eq!(authorize(&gateway, "tok_approve").await, approved());
     assert_eq!(capture(&gateway, "tok_approve").await, Ok(SettlementOutcome::Done));
-    assert_eq!(void(&gateway, "tok_approve").await, Ok(()));
+    assert_eq!(void(&gateway, "tok_approve").await, Ok(VoidOutcome::Captured));
     assert_eq!((books(&gateway).captured, books(&gateway).voided), (PRICE, false));
     assert!(gateway.ledger().violations().is_empty());
 }
@@ -308,7 +309,7 @@ async fn a_full_ledger_turns_new_orders_away_and_forgets_none() {
     other.key.order = OrderId::from_u128(7);
     assert!(matches!(gateway.authorize(&other).await, Err(GatewayError::Unavailable { .. })));
     other.key.call = GatewayCall::Void;
-    assert_eq!(gateway.void(&other).await, Ok(()), "nothing to release");
+    assert_eq!(gateway.void(&other).await, Ok(VoidOutcome::Voided), "nothing to release");
     assert_eq!(capture(&gateway, "tok_approve").await, Ok(SettlementOutcome::Done));
 }
 

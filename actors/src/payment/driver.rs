@@ -14,14 +14,16 @@ use std::{
     time::Duration,
 };
 
-use holdfast_core::order::{GatewayCall, GatewayKey, OrderCommand};
+use futures_util::future::{Either, select};
+use holdfast_core::order::{GatewayCall, GatewayKey, OrderCommand, SettlementOutcome};
 use tokio::sync::Semaphore;
 
 use super::{
     backoff::Backoff,
-    port::{GatewayError, GatewayRequest, PaymentGateway},
+    port::{GatewayError, GatewayRequest, PaymentGateway, VoidOutcome},
     settings::PaymentSettings,
 };
+use crate::background::{Background, CurrentRuntime};
 
 /// Makes gateway calls, a bounded number at a time, each within its time-out.
 pub struct PaymentDriver {
@@ -29,6 +31,7 @@ pub struct PaymentDriver {
     calls: Semaphore,
     attempt_timeout: Duration,
     backoff: Backoff,
+    background: Arc<dyn Background>,
 }
 
 /// What an attempt yields: the command to send to the order the request is of.
@@ -50,7 +53,14 @@ impl PaymentDriver {
             calls: Semaphore::new(settings.max_concurrent_calls.get().min(Semaphore::MAX_PERMITS)),
             attempt_timeout: Duration::from_millis(settings.attempt_timeout_ms.get()),
             backoff: Backoff::new(settings),
+            background: Arc::new(CurrentRuntime),
         }
+    }
+
+    /// The same, waiting in `background`.
+    #[must_use]
+    pub fn waiting_in(self, background: Arc<dyn Background>) -> Self {
+        Self { background, ..self }
     }
 
     /// Makes the call once and maps its answer to the command for the order.
@@ -67,7 +77,10 @@ impl PaymentDriver {
         if let Poll::Ready(answer) = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
             return answer;
         }
-        tokio::time::timeout(self.attempt_timeout, call).await.unwrap_or(Err(GatewayError::TimedOut))
+        match select(call, self.background.sleep(self.attempt_timeout)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(GatewayError::TimedOut),
+        }
     }
 
     /// Begins an attempt where it is asked for, without a task: either it is answered at once, or the caller gets the
@@ -96,7 +109,10 @@ impl PaymentDriver {
         match request.key.call {
             GatewayCall::Authorize => self.gateway.authorize(request).await.map(OrderCommand::RecordAuthorization),
             GatewayCall::Capture => self.gateway.capture(request).await.map(OrderCommand::RecordCapture),
-            GatewayCall::Void => self.gateway.void(request).await.map(|()| OrderCommand::RecordVoid),
+            GatewayCall::Void => self.gateway.void(request).await.map(|outcome| match outcome {
+                VoidOutcome::Voided => OrderCommand::RecordVoid,
+                VoidOutcome::Captured => OrderCommand::RecordCapture(SettlementOutcome::Done),
+            }),
             GatewayCall::Refund(refund) => {
                 self.gateway.refund(request).await.map(|outcome| OrderCommand::RecordRefund { refund, outcome })
             }

@@ -20,6 +20,6 @@ pub mod settings;
 pub use backoff::Backoff;
 pub use driver::{Attempt, PaymentDriver};
 pub use ledger::{CurrencyTotals, Ledger, LedgerTotals, OrderLedger};
-pub use port::{GatewayError, GatewayRequest, PaymentGateway};
+pub use port::{GatewayError, GatewayRequest, PaymentGateway, VoidOutcome};
 pub use sandbox::SandboxGateway;
 pub use settings::{PaymentSettings, SandboxSettings};

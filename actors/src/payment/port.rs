@@ -43,6 +43,15 @@ pub enum GatewayError {
     },
 }
 
+/// What a gateway said to a void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VoidOutcome {
+    /// Nothing is reserved, and nothing will be.
+    Voided,
+    /// The amount had been captured: it is the merchant's, and only a refund gives it back.
+    Captured,
+}
+
 /// A payment gateway. Every call is idempotent: the same key is carried out once and answered the same every time.
 #[async_trait]
 pub trait PaymentGateway: Send + Sync + 'static {
@@ -53,8 +62,9 @@ pub trait PaymentGateway: Send + Sync + 'static {
     async fn capture(&self, request: &GatewayRequest) -> Result<SettlementOutcome, GatewayError>;
 
     /// Lets the reservation go. An authorization of the same order that arrives later is declined: a void is final even if
-    /// it overtakes the authorization it is about.
-    async fn void(&self, request: &GatewayRequest) -> Result<(), GatewayError>;
+    /// it overtakes the authorization it is about. What was captured before cannot be let go, and the answer must say so:
+    /// the answer to that capture may have been lost.
+    async fn void(&self, request: &GatewayRequest) -> Result<VoidOutcome, GatewayError>;
 
     /// Gives the amount back.
     async fn refund(&self, request: &GatewayRequest) -> Result<SettlementOutcome, GatewayError>;

@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 
 use super::{
     ledger::{Account, Ledger, Settled},
-    port::{GatewayError, GatewayRequest, PaymentGateway},
+    port::{GatewayError, GatewayRequest, PaymentGateway, VoidOutcome},
     script::{Reason, Script, Verdict, token_digest},
     settings::SandboxSettings,
 };
@@ -130,13 +130,13 @@ impl PaymentGateway for SandboxGateway {
         settled.unwrap_or(Some(Err(Reason::NotAuthorized))).map(settlement).ok_or(GatewayError::TimedOut)
     }
 
-    async fn void(&self, request: &GatewayRequest) -> Result<(), GatewayError> {
+    async fn void(&self, request: &GatewayRequest) -> Result<VoidOutcome, GatewayError> {
         // A full ledger opens no account for any authorization either, so this order needs no tombstone.
-        self.ledger.open(request, void);
+        let outcome = self.ledger.open(request, void).unwrap_or(VoidOutcome::Voided);
         if Script::of(&request.token) == Script::Never {
             self.voided.notify_waiters();
         }
-        Ok(())
+        Ok(outcome)
     }
 
     async fn refund(&self, request: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
@@ -216,11 +216,15 @@ fn capture(account: &mut Account, request: &GatewayRequest) -> Option<Verdict> {
 }
 
 /// Releases the reservation, or refuses the one to come. Money that was captured stays: that is what a refund is for.
-fn void(account: &mut Account) {
+fn void(account: &mut Account) -> VoidOutcome {
+    if account.captured > 0 {
+        return VoidOutcome::Captured;
+    }
     if account.voided {
         account.repeats = account.repeats.saturating_add(1);
     }
-    account.voided |= account.captured == 0;
+    account.voided = true;
+    VoidOutcome::Voided
 }
 
 /// Decides a refund and books it.

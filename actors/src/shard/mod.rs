@@ -28,8 +28,6 @@ use std::{
 };
 
 use holdfast_core::{EntityId, OrderId, ShardCount, ShardId, Timestamp};
-use tokio::runtime::Handle;
-
 use holdfast_persistence::{AppendError, Batch, Journal, Record};
 
 use self::{
@@ -39,6 +37,7 @@ use self::{
     table::{Hosted, Live, Tables},
 };
 use crate::{
+    background::Background,
     error::CommandError,
     fatal::Fatal,
     gate::{Gate, Output},
@@ -49,7 +48,7 @@ use crate::{
     view::ViewUpdate,
 };
 
-pub use self::recover::ReplayError;
+pub use self::{recover::ReplayError, residence::Residence};
 
 /// Called with an entity's address before it decides or applies. A test's probe panics to poison an entity.
 pub type Probe = Arc<dyn Fn(&EntityId) + Send + Sync>;
@@ -80,7 +79,7 @@ pub(crate) struct ShardParts {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) fatal: Fatal,
     /// Where a batch's answers are let out once it is durable.
-    pub(crate) runtime: Handle,
+    pub(crate) background: Arc<dyn Background>,
     /// Entities in memory over all shards of the node.
     pub(crate) population: Arc<AtomicUsize>,
     pub(crate) probe: Option<Probe>,
@@ -341,14 +340,15 @@ impl Shard {
         if count == 0 {
             return;
         }
-        let (gate, fatal, runtime) = (Arc::clone(gate), self.parts.fatal.clone(), self.parts.runtime.clone());
+        let (gate, fatal) = (Arc::clone(gate), self.parts.fatal.clone());
+        let background = Arc::clone(&self.parts.background);
         let (last, shard) = (self.sequence, self.parts.id);
         self.parts.journal.append(
             &self.batch,
             Box::new(move |written| match written {
                 // On the runtime, not on the journal's thread: waking a hundred clients from outside the runtime costs a
                 // system call each, and the journal could sync its next frame meanwhile.
-                Ok(()) => drop(runtime.spawn(async move { gate.durable(last) })),
+                Ok(()) => background.run(Box::pin(async move { gate.durable(last) })),
                 Err(error @ AppendError::Failed(_)) => {
                     gate.fail(true);
                     fatal.raise(&error.to_string());

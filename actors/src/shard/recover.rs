@@ -107,7 +107,6 @@ impl Shard {
         }
         for (cart, live) in &mut self.tables.carts.live {
             Self::schedule(&mut self.agenda, &EntityId::Cart(*cart), live, now);
-            self.idle.push_back((now, EntityId::Cart(*cart)));
         }
         let mut owed: Vec<OrderId> = Vec::new();
         for (order, live) in &mut self.tables.orders.live {
@@ -116,11 +115,15 @@ impl Shard {
                 views.apply(update);
                 live.listed = true;
             }
-            self.idle.push_back((now, EntityId::Order(*order)));
             if !live.entity.next_steps().is_empty() {
                 owed.push(*order);
             }
         }
+        // Sorted, like what is owed: a table's own order differs from run to run.
+        let mut idle: Vec<EntityId> = self.tables.carts.live.keys().map(|cart| EntityId::Cart(*cart)).collect();
+        idle.extend(self.tables.orders.live.keys().map(|order| EntityId::Order(*order)));
+        idle.sort_unstable();
+        self.idle.extend(idle.into_iter().map(|entity| (now, entity)));
         owed.sort_unstable();
         for order in owed {
             self.pursue_again(order);

@@ -12,7 +12,7 @@ use holdfast_core::{
     product::Product,
     stock::StockItem,
 };
-use holdfast_persistence::{EntityState, encode_snapshot};
+use holdfast_persistence::{EntityState, EntityStateRef, encode_snapshot};
 
 use super::{
     Shard,
@@ -239,6 +239,54 @@ impl Shard {
 
     fn ask_to_load(&mut self, entity: EntityId, rebuild: bool) {
         self.output.outgoing.push(Outgoing::Load { shard: self.parts.id, entity, rebuild });
+    }
+}
+
+/// How a shard has an entity.
+#[derive(Debug, Clone, Copy)]
+pub enum Residence<'a> {
+    /// In memory.
+    Live(EntityStateRef<'a>),
+    /// As a snapshot of this version.
+    Cold(u64),
+    /// It is being read, or is out of service.
+    Troubled,
+    /// Not at all.
+    Absent,
+}
+
+impl Shard {
+    /// Where an entity is, for those who only look.
+    pub(crate) fn residence(&self, entity: &EntityId) -> Residence<'_> {
+        match entity {
+            EntityId::Stock(sku) => self.tables.stock.residence(sku),
+            EntityId::Product(sku) => self.tables.products.residence(sku),
+            EntityId::Cart(cart) => self.tables.carts.residence(cart),
+            EntityId::Order(order) => self.tables.orders.residence(order),
+        }
+    }
+
+    /// The address of everything the shard knows, in no order.
+    pub(crate) fn addresses(&self) -> Vec<EntityId> {
+        let tables = &self.tables;
+        let stock = tables.stock.live.keys().map(|sku| EntityId::Stock(sku.clone()));
+        let products = tables.products.live.keys().map(|sku| EntityId::Product(sku.clone()));
+        let carts = tables.carts.live.keys().chain(tables.carts.cold.keys()).map(|cart| EntityId::Cart(*cart));
+        let orders = tables.orders.live.keys().chain(tables.orders.cold.keys()).map(|order| EntityId::Order(*order));
+        stock.chain(products).chain(carts).chain(orders).collect()
+    }
+}
+
+impl<E: Hosted> Table<E> {
+    fn residence(&self, key: &E::Key) -> Residence<'_> {
+        if self.troubled.contains_key(key) {
+            return Residence::Troubled;
+        }
+        match (self.get(key), self.cold.get(key)) {
+            (Some(entity), _) => Residence::Live(entity.state_ref()),
+            (None, Some(version)) => Residence::Cold(*version),
+            (None, None) => Residence::Absent,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use holdfast_core::{
-    CartId, Entity, EntityId, OrderId, SkuId, Timestamp,
+    CartId, Entity, EntityId, HoldId, OrderId, SkuId, Timestamp,
     cart::{Cart, CartCommand, CartRejection},
     order::{Order, OrderCommand, OrderRejection},
     product::{Product, ProductCommand, ProductDetails, ProductRejection},
@@ -73,6 +73,10 @@ impl Shard {
             }
             Message::OrderAnswer { order, command } => self.order_command(order, command),
             Message::GatewayFailed { order, call } => self.gateway_failed(order, call),
+            // Late: a later attempt of the same key took the hold over and became an order that is paid for.
+            Message::ReleaseHold { sku, hold } if self.is_allocated(&sku, &hold) => {
+                tracing::debug!(%sku, ?hold, "a hold to give back is an allocation by now");
+            }
             Message::ReleaseHold { sku, hold } => {
                 let released = self.stock_command(&sku, StockCommand::Release { hold });
                 if let Err(error) = released {
@@ -106,6 +110,10 @@ impl Shard {
             Internal::Checkpointed { watermark } => self.checkpointing.done(watermark),
             Internal::Drain(done) => self.begin_draining(done),
         }
+    }
+
+    fn is_allocated(&self, sku: &SkuId, hold: &HoldId) -> bool {
+        self.tables.stock.get(sku).is_some_and(|stock| stock.is_allocated(hold))
     }
 
     fn tell_order(&mut self, order: OrderId, command: OrderCommand) {

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use holdfast_actors::{CheckoutError, CheckoutSource, CommandError, Rejection, RuntimeSettings};
+use holdfast_actors::{
+    CheckoutError, CheckoutSource, CommandError, Rejection, RuntimeSettings,
+    message::{Envelope, Message},
+};
 use holdfast_core::{
-    CartId, Currency,
+    CartId, Currency, HoldId, ShardCount,
     cart::{CartRejection, CartState},
     order::{CancelReason, OrderStatus},
     stock::{SalePolicy, StockRejection},
@@ -71,6 +74,26 @@ async fn a_checkout_over_several_shards_holds_all_lines_or_none() {
         let level = shop.wait_for_level(name, 0, 2).await;
         assert_eq!(level.available(), 1, "{name}: the refused order left nothing held");
     }
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_given_back_too_late_leaves_the_order_that_took_it_over_its_units() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    let names = skus_apart(2);
+    for name in &names {
+        shop.stock(name, 3).await;
+    }
+    let placed = shop.buy(1, &[(&names[0], 1), (&names[1], 2)]).await.expect("placed");
+    shop.wait_for(placed.order.id(), OrderStatus::Confirmed).await;
+    // What an earlier attempt under the same key gave back, and the bus delivers only now.
+    let (sku, hold) = (sku(&names[1]), HoldId { order: placed.order.id(), line: 1 });
+    let home = usize::from(ShardCount::new(16).expect("16 shards").shard_of(sku.slot()).0);
+    shop.mailboxes[home].deliver(Envelope::Message(Message::ReleaseHold { sku, hold }));
+    shop.buy(2, &[(&names[1], 1)]).await.expect("the shard has worked on it by now");
+    let level = shop.wait_for_level(&names[1], 0, 3).await;
+    assert_eq!(level.available(), 0, "two units are the first order's");
     shop.close().await;
 }
 

@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use holdfast_actors::{
-    CheckoutError, CheckoutOutcome, CheckoutRequest, CheckoutSource, Clock, Commerce, Node, NodeParts, RuntimeSettings,
+    CheckoutError, CheckoutOutcome, CheckoutRequest, CheckoutSource, Clock, Commerce, Mailbox, Node, NodeParts,
+    RuntimeSettings,
     payment::{PaymentSettings, SandboxGateway, SandboxSettings},
     shard::Probe,
 };
@@ -27,6 +28,8 @@ pub(crate) struct Shop {
     runtime: Option<Runtime>,
     pub(crate) clock: Clock,
     pub(crate) gateway: Arc<SandboxGateway>,
+    /// Every shard's mailbox, in order.
+    pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
 }
 
 /// How a test's shop differs from the default.
@@ -81,12 +84,17 @@ impl Shop {
         };
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let opened = runtime.spawn(async move {
-            let node = Node::open(parts, |shards, mailboxes| Arc::new(LocalRouter::new(shards, mailboxes)));
+            let mut seen = None;
+            let node = Node::open(parts, |shards, mailboxes| {
+                seen = Some(Arc::clone(&mailboxes));
+                Arc::new(LocalRouter::new(shards, mailboxes))
+            });
             let node = node.expect("the node opens");
             node.recover().await.expect("the node recovers");
-            node
+            (node, seen.expect("the node asked for a router"))
         });
-        Self { node: opened.await.expect("the node starts"), runtime: Some(runtime), clock, gateway }
+        let (node, mailboxes) = opened.await.expect("the node starts");
+        Self { node, runtime: Some(runtime), clock, gateway, mailboxes }
     }
 
     /// Ends without an end: no drain, no checkpoint; whatever is under way is lost.

@@ -25,6 +25,7 @@ mod scan;
 mod segment;
 mod segment_journal;
 mod shared;
+mod stepped;
 mod survey;
 mod surveyed;
 mod writer;
@@ -37,6 +38,7 @@ pub use error::{Damage, JournalError};
 pub use inspect::{FrameInfo, JournalReader, RecordInfo, SegmentInfo, VerifySummary};
 pub use options::{JournalOptions, VerifyOnOpen};
 pub use segment_journal::SegmentJournal;
+pub use stepped::{JournalSteps, WriterStep};
 pub use survey::TornTail;
 pub(crate) use surveyed::SurveyedJournal;
 

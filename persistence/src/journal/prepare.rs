@@ -14,12 +14,13 @@ use std::{
 };
 
 use holdfast_core::ShardCount;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
     JournalError,
     disk::{Disk, SegmentFile},
     segment::{self, Header},
+    shared::Shared,
 };
 
 /// Zeros per write, in bytes.
@@ -77,8 +78,8 @@ impl SpareSlot {
     }
 
     /// Takes the spare, waiting for one that is being made. To be followed by [`SpareSlot::begun`]. `None` when the disk
-    /// is full (tried once more just now) or the preparer has ended.
-    pub(super) fn take(&self) -> Option<Spare> {
+    /// is full (tried once more just now) or the preparer has ended. Without a preparer's thread the caller makes it itself.
+    pub(super) fn take(&self, inline: Option<&Preparer>) -> Option<Spare> {
         let mut state = self.state.lock();
         // The writer needs it now: have a full disk tried again before giving up.
         self.set_no_space(&mut state, false);
@@ -91,7 +92,13 @@ impl SpareSlot {
             if state.no_space || state.closing {
                 return None;
             }
-            self.changed.wait(&mut state);
+            match inline {
+                None => self.changed.wait(&mut state),
+                Some(preparer) => {
+                    let generation = state.next_generation;
+                    MutexGuard::unlocked(&mut state, || preparer.make(generation));
+                }
+            }
         }
     }
 
@@ -132,6 +139,13 @@ impl SpareSlot {
         }
     }
 
+    /// As [`SpareSlot::wanted`], without waiting. A disk that was full is wanted to be tried again: the caller says when.
+    fn wanted_now(&self) -> Option<u64> {
+        let state = self.state.lock();
+        let wanted = state.ready.is_none() && !state.beginning && !state.closing;
+        wanted.then_some(state.next_generation)
+    }
+
     fn put(&self, made: Result<Spare, ()>) {
         let mut state = self.state.lock();
         self.set_no_space(&mut state, made.is_err());
@@ -143,31 +157,59 @@ impl SpareSlot {
     }
 }
 
-/// The preparer's thread: keeps one spare ready until the slot is closed or something other than a full disk happens.
-pub(super) fn run(
-    disk: &dyn Disk,
-    slot: &SpareSlot,
+/// Keeps one spare ready.
+#[derive(Debug)]
+pub(super) struct Preparer {
+    disk: Arc<dyn Disk>,
+    shared: Arc<Shared>,
     identity: Identity,
     segment_bytes: u64,
-    retry: Duration,
-) -> Result<(), JournalError> {
-    let mut told = false;
-    while let Some(generation) = slot.wanted(retry) {
-        match make_spare(disk, identity, generation, segment_bytes) {
+    /// Whether people know that the disk is full.
+    told: AtomicBool,
+}
+
+impl Preparer {
+    pub(super) fn new(disk: Arc<dyn Disk>, shared: Arc<Shared>, identity: Identity, segment_bytes: u64) -> Self {
+        Self { disk, shared, identity, segment_bytes, told: AtomicBool::new(false) }
+    }
+
+    /// The preparer's thread: makes spares until the slot is closed, which is also what a fault other than a full disk does.
+    pub(super) fn run(&self, retry: Duration) {
+        while let Some(generation) = self.shared.spares.wanted(retry) {
+            self.make(generation);
+        }
+    }
+
+    /// Makes a spare if one is wanted. Whether one was.
+    pub(super) fn step(&self) -> bool {
+        let wanted = self.shared.spares.wanted_now();
+        wanted.inspect(|generation| self.make(*generation)).is_some()
+    }
+
+    /// Whether [`Preparer::step`] would make a spare.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.shared.spares.wanted_now().is_some()
+    }
+
+    fn make(&self, generation: u64) {
+        let slot = &self.shared.spares;
+        match make_spare(&*self.disk, self.identity, generation, self.segment_bytes) {
             Ok(spare) => {
-                told = false;
+                self.told.store(false, Ordering::Relaxed);
                 slot.put(Ok(spare));
             }
             Err(error) if is_no_space(&error) => {
-                if !std::mem::replace(&mut told, true) {
+                if !self.told.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, "no room for the next journal segment; writes stop when this one is full");
                 }
                 slot.put(Err(()));
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.shared.fail(error);
+                slot.close();
+            }
         }
     }
-    Ok(())
 }
 
 /// Whether the disk, or the quota, is full.

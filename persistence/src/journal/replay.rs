@@ -49,6 +49,31 @@ struct Work {
     records: Vec<(ShardId, u64, Range<usize>)>,
 }
 
+/// Where records go.
+enum Lanes<'a> {
+    /// To workers; a shard always to the same one.
+    Workers(Vec<SyncSender<Work>>),
+    /// Nowhere: one worker is the reader itself, without a thread.
+    Inline { sink: Sink<'a>, failure: &'a OnceLock<JournalError> },
+}
+
+impl Lanes<'_> {
+    fn count(&self) -> usize {
+        match self {
+            Self::Workers(lanes) => lanes.len(),
+            Self::Inline { .. } => 1,
+        }
+    }
+
+    fn send(&self, lane: usize, work: Work) {
+        match self {
+            // A worker that is gone has left its fault behind; the caller sees to it.
+            Self::Workers(lanes) => drop(lanes[lane].send(work)),
+            Self::Inline { sink, failure } => apply(work, sink, failure),
+        }
+    }
+}
+
 /// How many workers: as configured, or one per processor; never more than shards.
 pub(super) fn threads(configured: usize, shards: ShardCount) -> usize {
     let wanted = if configured > 0 { configured } else { thread::available_parallelism().map_or(1, usize::from) };
@@ -59,6 +84,11 @@ impl Replay<'_> {
     pub(super) fn run(&self, sink: Sink<'_>, progress: Progress<'_>) -> Result<ReplaySummary, JournalError> {
         self.refuse_purged()?;
         let failure = OnceLock::new();
+        if self.threads == 1 {
+            let lanes = Lanes::Inline { sink, failure: &failure };
+            let summary = self.read_all(&lanes, &failure, progress);
+            return failure.into_inner().map_or(summary, Err);
+        }
         let summary = thread::scope(|scope| {
             let lanes: Vec<_> = (0..self.threads)
                 .map(|_| {
@@ -68,7 +98,7 @@ impl Replay<'_> {
                     lane
                 })
                 .collect();
-            self.read_all(&lanes, &failure, progress)
+            self.read_all(&Lanes::Workers(lanes), &failure, progress)
         });
         // A worker's fault ends the reader early, without a fault of its own.
         match failure.into_inner() {
@@ -114,7 +144,7 @@ impl Replay<'_> {
 
     fn read_all(
         &self,
-        lanes: &[SyncSender<Work>],
+        lanes: &Lanes<'_>,
         failure: &OnceLock<JournalError>,
         progress: Progress<'_>,
     ) -> Result<ReplaySummary, JournalError> {
@@ -148,7 +178,7 @@ impl Replay<'_> {
 /// The reading side of a replay.
 struct Reader<'a> {
     replay: &'a Replay<'a>,
-    lanes: &'a [SyncSender<Work>],
+    lanes: &'a Lanes<'a>,
     progress: Progress<'a>,
     summary: ReplaySummary,
     /// Bytes of the segments that are done with.
@@ -186,23 +216,22 @@ impl Reader<'_> {
     }
 
     fn hand_out(&mut self, scan: &mut Scan, chunk: Chunk, path: &Arc<PathBuf>) -> Result<(), JournalError> {
-        let expected = chunk.frames.iter().map(|frame| frame.count as usize).sum::<usize>() / self.lanes.len();
-        let mut records: Vec<_> = self.lanes.iter().map(|_| Vec::with_capacity(expected)).collect();
+        let expected = chunk.frames.iter().map(|frame| frame.count as usize).sum::<usize>() / self.lanes.count();
+        let mut records: Vec<_> = (0..self.lanes.count()).map(|_| Vec::with_capacity(expected)).collect();
         let (mut wanted, mut skipped) = (0, 0);
         scan.split(&chunk, |shard, seq, range| {
             if seq < self.replay.from(shard) {
                 skipped += 1;
             } else {
                 wanted += 1;
-                records[usize::from(shard.0) % self.lanes.len()].push((shard, seq, range));
+                records[usize::from(shard.0) % self.lanes.count()].push((shard, seq, range));
             }
         })?;
         self.summary.records += wanted;
         self.summary.skipped += skipped;
         let chunk = Arc::new(chunk);
-        for (lane, records) in self.lanes.iter().zip(records) {
-            // A worker that is gone has left its fault behind; the caller sees to it.
-            let _ = lane.send(Work { chunk: Arc::clone(&chunk), path: Arc::clone(path), records });
+        for (lane, records) in records.into_iter().enumerate() {
+            self.lanes.send(lane, Work { chunk: Arc::clone(&chunk), path: Arc::clone(path), records });
         }
         Ok(())
     }
@@ -222,17 +251,25 @@ impl Reader<'_> {
 }
 
 fn apply_all(work: &Receiver<Work>, sink: Sink<'_>, failure: &OnceLock<JournalError>) {
-    for Work { chunk, path, records } in work {
-        for (shard, seq, range) in records {
-            let offset = chunk.offset + range.start as u64;
-            let decoded = record::parse(&chunk.bytes[range]).ok_or(CodecError::CutShort).and_then(|raw| raw.decode());
-            match decoded {
-                Ok(record) => sink(shard, seq, record),
-                Err(source) => {
-                    // Another worker's fault may have come first; one is enough.
-                    let _ = failure.set(JournalError::Record { path: path.to_path_buf(), offset, source });
-                    return;
-                }
+    for work in work {
+        apply(work, sink, failure);
+        if failure.get().is_some() {
+            return;
+        }
+    }
+}
+
+fn apply(work: Work, sink: Sink<'_>, failure: &OnceLock<JournalError>) {
+    let Work { chunk, path, records } = work;
+    for (shard, seq, range) in records {
+        let offset = chunk.offset + range.start as u64;
+        let decoded = record::parse(&chunk.bytes[range]).ok_or(CodecError::CutShort).and_then(|raw| raw.decode());
+        match decoded {
+            Ok(record) => sink(shard, seq, record),
+            Err(source) => {
+                // Another worker's fault may have come first; one is enough.
+                let _ = failure.set(JournalError::Record { path: path.to_path_buf(), offset, source });
+                return;
             }
         }
     }

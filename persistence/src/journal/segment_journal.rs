@@ -20,7 +20,7 @@ use super::{
     catalog::Catalog,
     disk::{Access, Disk, FsDisk},
     frame::HEADER_BYTES,
-    prepare::{self, Identity, SpareSlot},
+    prepare::{Identity, Preparer, SpareSlot},
     purge,
     queue::{Entry, Queue},
     record,
@@ -28,7 +28,8 @@ use super::{
     replay::{self, Replay},
     segment,
     shared::Shared,
-    writer::Writer,
+    stepped::JournalSteps,
+    writer::{Meters, Writer},
 };
 use crate::record::Record;
 
@@ -85,6 +86,36 @@ impl SegmentJournal {
         options: JournalOptions,
         found: Recovered,
     ) -> Result<Self, JournalError> {
+        let (mut journal, writer, preparer) = Self::assemble(disk, identity, options, found);
+        let path = journal.disk.path("");
+        let io = |source| JournalError::Io { action: "start a thread for", path: path.clone(), source };
+        let retry = Duration::from_millis(journal.options.space_retry_ms);
+        let preparing = thread::Builder::new().name("journal-prepare".to_owned());
+        journal.preparer = Some(preparing.spawn(move || preparer.run(retry)).map_err(io)?);
+        let spawned = thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run());
+        journal.writer = Some(spawned.map_err(io)?);
+        Ok(journal)
+    }
+
+    /// As [`SegmentJournal::start`], without threads: the caller takes every step.
+    pub(super) fn start_stepped(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        options: JournalOptions,
+        found: Recovered,
+    ) -> (Self, JournalSteps) {
+        let (journal, mut writer, preparer) = Self::assemble(disk, identity, options, found);
+        let preparer = Arc::new(preparer);
+        writer.inline = Some(Arc::clone(&preparer));
+        (journal, JournalSteps::new(writer, preparer))
+    }
+
+    fn assemble(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        options: JournalOptions,
+        found: Recovered,
+    ) -> (Self, Writer, Preparer) {
         // Before the first segment is begun, its spare is the room there is.
         let room = found.active.as_ref().map_or(options.segment_bytes, |active| active.capacity - active.offset);
         let shared = Arc::new(Shared::new(
@@ -100,26 +131,12 @@ impl SegmentJournal {
             active: found.active,
             next_lsn: found.next_lsn,
             next_seqs: found.next_seqs,
+            inline: None,
+            meters: Meters::new(),
         };
-        let path = disk.path("");
-        let io = |source| JournalError::Io { action: "start a thread for", path: path.clone(), source };
-        let mut journal =
-            Self { disk, shared, identity, options, retention: RwLock::new(()), writer: None, preparer: None };
-        journal.preparer = Some(journal.spawn_preparer().map_err(io)?);
-        let spawned = thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run());
-        journal.writer = Some(spawned.map_err(io)?);
-        Ok(journal)
-    }
-
-    fn spawn_preparer(&self) -> std::io::Result<JoinHandle<()>> {
-        let (disk, shared, identity) = (Arc::clone(&self.disk), Arc::clone(&self.shared), self.identity);
-        let (bytes, retry) = (self.options.segment_bytes, Duration::from_millis(self.options.space_retry_ms));
-        thread::Builder::new().name("journal-prepare".to_owned()).spawn(move || {
-            if let Err(error) = prepare::run(&*disk, &shared.spares, identity, bytes, retry) {
-                shared.fail(error);
-                shared.spares.close();
-            }
-        })
+        let preparer = Preparer::new(Arc::clone(&disk), Arc::clone(&shared), identity, options.segment_bytes);
+        let retention = RwLock::new(());
+        (Self { disk, shared, identity, options, retention, writer: None, preparer: None }, writer, preparer)
     }
 
     /// Whether the journal reaches back to the first record ever.

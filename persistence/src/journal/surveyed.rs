@@ -10,10 +10,10 @@ use std::{path::Path, sync::Arc};
 use holdfast_core::{ShardCount, ShardId};
 
 use super::{
-    JournalError, JournalOptions, SegmentJournal, TornTail,
+    JournalError, JournalOptions, JournalSteps, SegmentJournal, TornTail,
     disk::{Access, Disk, FsDisk},
     prepare::{self, Identity},
-    recovery::recover,
+    recovery::{Recovered, recover},
     survey::{Survey, survey},
 };
 use crate::store::atomic_file::create_directory;
@@ -47,7 +47,7 @@ impl SurveyedJournal {
     }
 
     /// As [`SurveyedJournal::look_over`], on a disk of the caller's.
-    pub(super) fn look_over_on(
+    pub(crate) fn look_over_on(
         disk: Arc<dyn Disk>,
         store: [u8; 16],
         shards: ShardCount,
@@ -78,6 +78,25 @@ impl SurveyedJournal {
     /// # Errors
     /// [`JournalError`], when a file cannot be written or a thread cannot be started.
     pub(crate) fn open(self) -> Result<(SegmentJournal, Option<TornTail>), JournalError> {
+        let (disk, identity, options) = (Arc::clone(&self.disk), self.identity, self.options.clone());
+        let mut found = self.put_right()?;
+        let torn = found.torn.take();
+        Ok((SegmentJournal::start(disk, identity, options, found)?, torn))
+    }
+
+    /// As [`SurveyedJournal::open`], without threads: the caller takes every step.
+    ///
+    /// # Errors
+    /// As [`SurveyedJournal::open`].
+    pub(crate) fn open_stepped(self) -> Result<(SegmentJournal, JournalSteps, Option<TornTail>), JournalError> {
+        let (disk, identity, options) = (Arc::clone(&self.disk), self.identity, self.options.clone());
+        let mut found = self.put_right()?;
+        let torn = found.torn.take();
+        let (journal, steps) = SegmentJournal::start_stepped(disk, identity, options, found);
+        Ok((journal, steps, torn))
+    }
+
+    fn put_right(self) -> Result<Recovered, JournalError> {
         let Self { disk, identity, options, found } = self;
         let mut found = recover(&*disk, found, &options)?;
         if found.active.is_none() && found.spare.is_none() {
@@ -85,7 +104,6 @@ impl SurveyedJournal {
             found.spare = Some(prepare::make_spare(&*disk, identity, generation, options.segment_bytes)?);
             found.next_generation += 1;
         }
-        let torn = found.torn.take();
-        Ok((SegmentJournal::start(disk, identity, options, found)?, torn))
+        Ok(found)
     }
 }

@@ -15,7 +15,7 @@ use super::{
     AppendError, JournalError,
     disk::Disk,
     frame::{self, Place, Seed},
-    prepare::{Identity, Spare},
+    prepare::{Identity, Preparer, Spare},
     queue::PendingFrame,
     recovery::Active,
     segment::{self, Header},
@@ -23,7 +23,6 @@ use super::{
 };
 
 /// The writer's own state.
-#[derive(Debug)]
 pub(super) struct Writer {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) shared: Arc<Shared>,
@@ -31,16 +30,25 @@ pub(super) struct Writer {
     pub(super) active: Option<Active>,
     pub(super) next_lsn: u64,
     pub(super) next_seqs: Vec<u64>,
+    /// Who makes a spare in the writer's own thread, when there is no other.
+    pub(super) inline: Option<Arc<Preparer>>,
+    pub(super) meters: Meters,
 }
+
+/// A frame that is on its way: in a segment and not synced, or with nothing to write. The fault otherwise.
+pub(super) type Written = Result<Option<Active>, Arc<JournalError>>;
+/// Whether a frame is durable.
+pub(super) type Synced = Result<(), Arc<JournalError>>;
 
 impl Writer {
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self) {
-        let meters = Meters::new();
         let mut frames = Vec::new();
         while self.take(&mut frames) {
             for frame in &mut frames {
-                self.finish(frame, &meters);
+                let written = self.write(frame);
+                let synced = self.sync(frame, written);
+                self.tell(frame, &synced);
             }
         }
         self.shared.spares.close();
@@ -61,17 +69,31 @@ impl Writer {
         true
     }
 
-    fn finish(&mut self, frame: &mut PendingFrame, meters: &Meters) {
-        let written = match self.shared.failure.get() {
+    /// The first of three steps to a durable frame: writes it.
+    pub(super) fn write(&mut self, frame: &mut PendingFrame) -> Written {
+        match self.shared.failure.get() {
             Some(failure) => Err(Arc::clone(failure)),
-            None if frame.records == 0 => Ok(()),
-            None => self.write(frame, meters).map_err(|error| self.shared.fail(error)),
-        };
-        if written.is_ok() {
+            None if frame.records == 0 => Ok(None),
+            None => self.put(frame).map(Some).map_err(|error| self.shared.fail(error)),
+        }
+    }
+
+    /// The second: syncs it.
+    pub(super) fn sync(&mut self, frame: &PendingFrame, written: Written) -> Synced {
+        let Some(active) = written? else { return Ok(()) };
+        let synced = self.meters.time(|| active.file.sync_data());
+        synced.map_err(|source| self.shared.fail(self.fault("sync", active.generation, source)))?;
+        self.advance(frame, active);
+        Ok(())
+    }
+
+    /// The third: tells everyone whose batch is in it.
+    pub(super) fn tell(&self, frame: &mut PendingFrame, synced: &Synced) {
+        if synced.is_ok() {
             self.shared.stats.count_batches(frame.entries.iter().filter(|entry| entry.records > 0).count());
         }
         for entry in frame.entries.drain(..) {
-            let outcome = match (&written, entry.refusal) {
+            let outcome = match (synced, entry.refusal) {
                 (Err(failure), _) => Err(AppendError::Failed(Arc::clone(failure))),
                 (Ok(()), Some(refusal)) => Err(refusal),
                 (Ok(()), None) => Ok(()),
@@ -83,10 +105,10 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, frame: &mut PendingFrame, meters: &Meters) -> Result<(), JournalError> {
+    /// Puts a frame into the segment it fits in, which is given back: on an error there is no writing after that.
+    fn put(&mut self, frame: &mut PendingFrame) -> Result<Active, JournalError> {
         let bytes = frame.bytes.len() as u64;
-        // On an error it is not put back: there is no writing after that.
-        let mut active = match self.active.take() {
+        let active = match self.active.take() {
             Some(active) if active.offset + bytes <= active.capacity => active,
             full => self.begin_next(full)?,
         };
@@ -96,8 +118,12 @@ impl Writer {
             .file
             .write_at(&frame.bytes, active.offset)
             .map_err(|source| self.fault("write", place.generation, source))?;
-        let synced = meters.time(|| active.file.sync_data());
-        synced.map_err(|source| self.fault("sync", place.generation, source))?;
+        Ok(active)
+    }
+
+    /// The frame is durable: the next one goes behind it.
+    fn advance(&mut self, frame: &PendingFrame, mut active: Active) {
+        let bytes = frame.bytes.len() as u64;
         active.offset += bytes;
         self.next_lsn += u64::from(frame.records);
         for entry in &frame.entries {
@@ -109,8 +135,7 @@ impl Writer {
         self.shared.catalog.set_durable(self.next_lsn);
         self.shared.stats.count_frame(frame.records, bytes);
         self.active = Some(active);
-        meters.count(frame.records, bytes);
-        Ok(())
+        self.meters.count(frame.records, bytes);
     }
 
     fn fault(&self, action: &'static str, generation: u64, source: io::Error) -> JournalError {
@@ -119,7 +144,7 @@ impl Writer {
 
     /// Begins the next segment: its header says where it goes on, and is durable before any frame is in it.
     fn begin_next(&self, full: Option<Active>) -> Result<Active, JournalError> {
-        let Some(spare) = self.shared.spares.take() else {
+        let Some(spare) = self.shared.spares.take(self.inline.as_deref()) else {
             let generation = full.map_or(1, |full| full.generation);
             return Err(JournalError::NoSpace { path: self.disk.path(&segment::file_name(generation)) });
         };
@@ -142,7 +167,7 @@ impl Writer {
 }
 
 /// The journal's metrics, by name. Taken once: a recorder must be installed before the journal is opened.
-struct Meters {
+pub(super) struct Meters {
     batch_records: metrics::Histogram,
     sync_seconds: metrics::Histogram,
     records: metrics::Counter,
@@ -151,7 +176,7 @@ struct Meters {
 }
 
 impl Meters {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             batch_records: metrics::histogram!("holdfast_journal_batch_records"),
             sync_seconds: metrics::histogram!("holdfast_journal_sync_seconds"),

@@ -18,6 +18,7 @@ mod meta;
 mod options;
 mod secret;
 mod snapshots;
+mod stepped;
 
 use std::{
     fmt, io,
@@ -28,6 +29,7 @@ use std::{
 use holdfast_core::{ShardCount, ShardId};
 
 pub use options::{OptionError, StoreOptions};
+pub use stepped::StoreParts;
 
 use crate::{
     journal::{Journal, JournalError, SegmentJournal, SurveyedJournal, TornTail},

@@ -5,10 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
+use holdfast_core::ShardCount;
+
 use super::{Recovery, StoreError, StoreOptions, atomic_file, io_error, meta::Meta};
 use crate::{
     journal::{SurveyedJournal, VerifyOnOpen},
-    snapshot::{Contents, SledSnapshots, SnapshotError, SnapshotStore as _},
+    snapshot::{Contents, SledSnapshots, SnapshotError, SnapshotStore},
 };
 
 const MISSING: &str = "there are none although the journal has records";
@@ -34,7 +36,7 @@ pub(super) fn check(
     let contents = if dir.exists() { open_checked(dir, meta, options) } else { Ok(None) };
     let (checked, reason) = match contents {
         Ok(Some(snapshots)) => {
-            refuse_snapshots_ahead(dir, meta, journal, &snapshots)?;
+            refuse_snapshots_ahead(dir, meta.shards, journal, &snapshots)?;
             return Ok(Checked::Fitting(Box::new(snapshots)));
         }
         Ok(None) => (Checked::Empty { rebuild: journal.has_records() }, MISSING.to_owned()),
@@ -81,13 +83,14 @@ fn open_checked(dir: &Path, meta: Meta, options: &StoreOptions) -> Result<Option
     Ok((contents == Contents::Ours).then_some(snapshots))
 }
 
-fn refuse_snapshots_ahead(
+/// Refuses snapshots that speak of records the journal does not have: one of the two is an older copy.
+pub(super) fn refuse_snapshots_ahead(
     dir: &Path,
-    meta: Meta,
+    shards: ShardCount,
     journal: &SurveyedJournal,
-    snapshots: &SledSnapshots,
+    snapshots: &dyn SnapshotStore,
 ) -> Result<(), StoreError> {
-    for shard in meta.shards.iter() {
+    for shard in shards.iter() {
         let (watermark, next_seq) = (snapshots.watermark(shard)?, journal.next_seq(shard));
         if watermark >= next_seq {
             return Err(StoreError::SnapshotsAhead { path: dir.to_path_buf(), shard, watermark, next_seq });

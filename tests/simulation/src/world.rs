@@ -1,0 +1,371 @@
+//! The world of one run: the machine, the process on it, the people outside, and the scheduler that says who goes next.
+//!
+//! Invariant: one thing happens at a time, and what happens next follows from the seed. Time passes when nothing else can
+//! happen, and now and then when something else could.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+};
+
+use holdfast_actors::{Clock, stepped::Turn};
+use holdfast_core::{ShardId, Timestamp};
+use holdfast_persistence::journal::WriterStep;
+use parking_lot::Mutex;
+
+use crate::{
+    audit,
+    book::Book,
+    bug::BugWatch,
+    bus::BusFigures,
+    buyer,
+    dice::Dice,
+    disk::SimDisk,
+    gateway::SimGateway,
+    merchant,
+    outside::{Outside, Server},
+    process::{Machine, Process},
+    scenario::{Options, Scenario},
+    snapshots::SimSnapshots,
+    tally::Tally,
+    tasks::Tasks,
+    trace::Trace,
+    violation::{Promise, Violation, Violations},
+};
+
+/// The start of every run's time: 2026-01-01T00:00:00Z.
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+/// How often a node looks at its deadlines, in milliseconds.
+const TICK_MS: i64 = 100;
+/// How often everything is compared, in steps of the scheduler.
+const CHECK_EVERY_STEPS: u64 = 2_000;
+
+/// A run.
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) options: Options,
+    pub(crate) machine: Machine,
+    pub(crate) outside: Outside,
+    pub(crate) process: Option<Process>,
+    /// When the dead process is started again.
+    pub(crate) restart_at: Timestamp,
+    /// When a full disk has room again.
+    pub(crate) room_at: Option<Timestamp>,
+    /// Whether the power goes with the death that is under way.
+    pub(crate) cut_power: bool,
+    pub(crate) tally: Tally,
+    pub(crate) violations: Violations,
+    pub(crate) calm: bool,
+    choices: Vec<Choice>,
+    bugs: BugWatch,
+}
+
+/// What could happen next.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    Outside,
+    Task,
+    Turn(ShardId),
+    Write,
+    Prepare,
+    Snapshots,
+    Revive(ShardId),
+    Time,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, options: Options) -> Self {
+        let (dice, trace, violations) = (Dice::new(seed), Trace::default(), Violations::default());
+        let clock = Clock::manual(START);
+        let scenario = Scenario::draw(&dice, &options);
+        let book = Book::new(scenario.shards, violations.clone(), trace.clone());
+        let tasks = Tasks::new(clock.clone());
+        let gateway = SimGateway::new(
+            tasks.clone(),
+            clock.clone(),
+            dice.clone(),
+            book.clone(),
+            trace.clone(),
+            violations.clone(),
+        );
+        *gateway.faults.lock() = scenario.gateway;
+        let outside = Outside::new(tasks, dice.clone(), trace.clone(), book.clone(), violations.clone());
+        let machine = Machine {
+            disk: SimDisk::new(dice.clone(), Some(trace.clone())),
+            snapshots: SimSnapshots::new(dice.clone(), trace.clone()),
+            gateway,
+            clock,
+            dice,
+            trace,
+            book,
+            bus: Arc::new(Mutex::new(scenario.bus)),
+            panics: Arc::default(),
+        };
+        Self {
+            scenario,
+            options,
+            machine,
+            outside,
+            process: None,
+            restart_at: START,
+            room_at: None,
+            cut_power: false,
+            tally: Tally::default(),
+            violations,
+            calm: false,
+            choices: Vec::new(),
+            bugs: BugWatch::begin(),
+        }
+    }
+
+    /// Runs to the end.
+    pub(crate) fn run(&mut self) {
+        for article in self.scenario.articles.clone() {
+            self.outside.start(merchant::stock(self.outside.clone(), article, self.scenario.restocks));
+        }
+        for plan in self.scenario.plans.clone() {
+            self.outside.start(buyer::live(self.outside.clone(), plan));
+        }
+        let storm_until = START.saturating_add_millis(5 * 3_600_000);
+        while self.goes_on() && self.machine.clock.now() < storm_until && self.outside.tasks.len() > 0 {
+            self.step();
+        }
+        self.calm_down();
+        // Past the last hold's time to live and the last retry of a gateway call.
+        let rest = self.scenario.settings.hold_ttl_ms + self.scenario.settings.checkout_deadline_ms + 600_000;
+        let calm_until = self.machine.clock.now().saturating_add_millis(rest);
+        while self.goes_on() && (self.machine.clock.now() < calm_until || self.outside.tasks.len() > 0) {
+            self.step();
+        }
+        // Once more from the disk: whoever is out of service comes back, and everything must be found again.
+        self.die("the end of the run", false);
+        let rest_until = self.machine.clock.now().saturating_add_millis(300_000);
+        while self.goes_on() && self.machine.clock.now() < rest_until {
+            self.step();
+        }
+        if self.goes_on() {
+            audit::audit(self);
+        }
+        let steps = self.tally.steps;
+        if steps >= self.options.max_steps {
+            self.violations.report(Promise::Progress, format!("not at rest after {steps} steps"));
+        }
+    }
+
+    pub(crate) fn violation(&self) -> Option<Violation> {
+        self.violations.first()
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.violations.any() && self.tally.steps < self.options.max_steps
+    }
+
+    /// The faults are over.
+    fn calm_down(&mut self) {
+        self.calm = true;
+        self.room_at = None;
+        self.scenario.faults = crate::scenario::Faults::default();
+        *self.machine.bus.lock() = crate::bus::BusFaults { delay_ms: 20, ..Default::default() };
+        *self.machine.gateway.faults.lock() = crate::gateway::GatewayFaults::default();
+        self.machine.disk.set_faults(|faults| *faults = crate::disk::DiskFaults::default());
+        self.machine.panics.per_million.store(0, Ordering::Relaxed);
+        self.outside.set_calm();
+        self.machine.trace.note("calm", 0, 0);
+    }
+
+    /// One thing happens.
+    fn step(&mut self) {
+        self.tally.steps += 1;
+        self.machine.trace.at(self.machine.clock.now());
+        if self.process.is_none() && self.restart_at <= self.machine.clock.now() {
+            self.start();
+        }
+        self.roll_faults();
+        self.gather();
+        let choice = match self.choices.as_slice() {
+            [] => Choice::Time,
+            choices => choices.get(self.machine.dice.index(choices.len())).copied().unwrap_or(Choice::Time),
+        };
+        self.happen(choice);
+        if let Some(panic) = self.bugs.take() {
+            self.violations.report(Promise::State, format!("a panic that nobody asked for: {panic}"));
+        }
+        self.look();
+    }
+
+    /// What could happen now.
+    fn gather(&mut self) {
+        self.choices.clear();
+        let now = self.machine.clock.now();
+        if self.outside.tasks.ready() > 0 {
+            self.choices.extend([Choice::Outside; 2]);
+        }
+        if let Some(process) = &self.process {
+            if process.tasks.ready() > 0 {
+                self.choices.extend([Choice::Task; 3]);
+            }
+            for shard in self.scenario.shards.iter() {
+                if process.node.wants_turn(shard) {
+                    self.choices.push(Choice::Turn(shard));
+                } else if process.node.can_revive(shard) {
+                    self.choices.push(Choice::Revive(shard));
+                }
+            }
+            if process.can_write(now) {
+                self.choices.push(Choice::Write);
+            }
+            if process.prepare_at <= now && process.steps.wants_spare() {
+                self.choices.push(Choice::Prepare);
+            }
+            if process.node.snapshot_jobs() > 0 {
+                self.choices.push(Choice::Snapshots);
+            }
+        }
+        if !self.choices.is_empty() && self.machine.dice.permille(15) {
+            self.choices.clear();
+        }
+    }
+
+    fn happen(&mut self, choice: Choice) {
+        let dice = self.machine.dice.clone();
+        let trace = self.machine.trace.clone();
+        match (choice, self.process.as_mut()) {
+            (Choice::Outside, _) => {
+                self.outside.tasks.run_one(&dice);
+            }
+            (Choice::Time, _) | (_, None) => self.pass_time(),
+            (Choice::Task, Some(process)) => {
+                let task = process.tasks.run_one(&dice);
+                trace.note("task", task.unwrap_or(0), 0);
+            }
+            (Choice::Turn(shard), Some(process)) => {
+                trace.note("turn", u64::from(shard.0), 0);
+                let turn = catch_unwind(AssertUnwindSafe(|| process.node.turn(shard)));
+                match turn {
+                    Ok(Turn::Taken) => {
+                        process.recovered.remove(&shard);
+                    }
+                    Ok(Turn::Died) => self.tally.note("shard deaths"),
+                    // Outside a message's work: the shard's actor dies.
+                    Err(_) => process.node.kill(shard),
+                }
+            }
+            (Choice::Write, Some(process)) => {
+                let step = process.steps.next_step();
+                process.steps.step();
+                trace.note("journal", step.map_or(0, |step| step as u64), 0);
+                if step == Some(WriterStep::Write) && dice.permille(self.scenario.faults.slow_sync_permille) {
+                    let now = self.machine.clock.now();
+                    process.sync_at = now.saturating_add_millis(dice.millis(10, 2_000));
+                    self.tally.note("slow syncs");
+                }
+            }
+            (Choice::Prepare, Some(process)) => {
+                process.steps.prepare();
+                process.prepare_at =
+                    self.machine.clock.now().saturating_add_millis(if process.steps.wants_spare() { 1_000 } else { 0 });
+                trace.note("prepare", 0, 0);
+            }
+            (Choice::Snapshots, Some(process)) => process.node.write_snapshots(),
+            (Choice::Revive(shard), Some(process)) => {
+                trace.note("revive", u64::from(shard.0), 0);
+                let chance = self.machine.panics.per_million.swap(0, Ordering::Relaxed);
+                let revived = process.node.revive(shard);
+                self.machine.panics.per_million.store(chance, Ordering::Relaxed);
+                process.recovered.insert(shard);
+                process.check_due = true;
+                if let Err(error) = revived
+                    && !self.machine.is_dying()
+                {
+                    self.die(&format!("shard {} could not be recovered: {error}", shard.0), false);
+                }
+            }
+        }
+    }
+
+    /// Goes to the next instant at which something happens by itself.
+    fn pass_time(&mut self) {
+        let now = self.machine.clock.now();
+        let mut next = [self.outside.tasks.next_timer(), self.machine.gateway.next_webhook(), self.room_at]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Timestamp::MAX);
+        match &self.process {
+            None => next = next.min(self.restart_at),
+            Some(process) => {
+                next = next.min(process.tasks.next_timer().unwrap_or(Timestamp::MAX));
+                next = next.min(process.bus.next_due().unwrap_or(Timestamp::MAX));
+                if process.node.next_due() < Timestamp::MAX {
+                    let tick = process.last_tick.saturating_add_millis(TICK_MS);
+                    next = next.min(process.node.next_due().max(tick));
+                }
+                if process.steps.next_step() == Some(WriterStep::Sync) {
+                    next = next.min(process.sync_at);
+                }
+                if process.steps.wants_spare() {
+                    next = next.min(process.prepare_at);
+                }
+            }
+        }
+        // Never by more than an hour, and at least by a moment: something may be due that nobody asked for.
+        let wait = next.as_millis().saturating_sub(now.as_millis()).clamp(1, 3_600_000);
+        self.machine.clock.advance(wait.unsigned_abs());
+        self.machine.trace.at(self.machine.clock.now());
+        self.arrive();
+    }
+
+    /// What comes with a new instant.
+    fn arrive(&mut self) {
+        let now = self.machine.clock.now();
+        self.outside.tasks.fire();
+        if self.room_at.is_some_and(|at| at <= now) {
+            self.room_at = None;
+            self.machine.disk.set_faults(|faults| faults.capacity = None);
+        }
+        if let Some(process) = &mut self.process {
+            process.tasks.fire();
+            process.bus.deliver();
+            if now >= process.last_tick.saturating_add_millis(TICK_MS) {
+                process.last_tick = now;
+                process.node.tick();
+            }
+        }
+        while let Some((order, command)) = self.machine.gateway.take_webhook() {
+            match self.outside.server() {
+                Some(Server { commerce, .. }) => commerce.record_payment(order, command),
+                None => self.machine.gateway.put_off(order, command),
+            }
+        }
+    }
+
+    /// Looks at what the step has done.
+    fn look(&mut self) {
+        if self.machine.is_dying() {
+            let power = self.cut_power;
+            self.die("in a disk operation", power);
+            return;
+        }
+        let Some(process) = &mut self.process else { return };
+        if let Some(reason) = process.node.failure() {
+            let power = self.machine.dice.permille(300);
+            self.die(&reason, power);
+            return;
+        }
+        self.machine.book.check_touched(&process.node);
+        let is_time = self.tally.steps.is_multiple_of(CHECK_EVERY_STEPS);
+        if is_time || (process.check_due && process.recovered.is_empty()) {
+            process.check_due = false;
+            self.machine.book.check_all(&process.node, &self.machine.snapshots, &process.recovered);
+        }
+    }
+
+    /// Figures of buses that are gone and of the one that is there.
+    pub(crate) fn bus_figures(&self) -> BusFigures {
+        let mut figures = self.tally.bus;
+        if let Some(process) = &self.process {
+            figures.add(process.bus.figures());
+        }
+        figures
+    }
+}
