@@ -1,5 +1,6 @@
 //! The turn that sells: hold the lines of this shard and place the order, decided together and journaled in one batch.
 
+use holdfast_core::planted;
 use std::sync::Arc;
 
 use holdfast_core::{
@@ -106,7 +107,7 @@ impl Shard {
 /// The answer to a key that made an order before: the same order, or a refusal when the request was another.
 fn replay(order: &Order, fingerprint: u128) -> Outcome {
     match order.placement() {
-        Some(placement) if placement.fingerprint == fingerprint => {
+        Some(placement) if placement.fingerprint == fingerprint || planted!(FingerprintIgnored) => {
             Ok(Reply::Placed { order: Box::new(order.clone()), replayed: true })
         }
         _ => Err(OrderRejection::FingerprintMismatch.into()),

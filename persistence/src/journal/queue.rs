@@ -4,6 +4,7 @@
 //! durable, and its completions run, in append order. The lock is held for a copy of the encoded bytes and no longer.
 
 use holdfast_core::ShardId;
+use holdfast_core::planted;
 
 use super::{AppendError, Completion, frame::HEADER_BYTES};
 
@@ -54,6 +55,7 @@ impl Queue {
 
     /// Adds encoded records (none if refused) to the last frame, or to a new one if it would pass `limit` bytes.
     pub(super) fn push(&mut self, encoded: &[u8], entry: Entry, limit: usize) {
+        let limit = if planted!(BatchSplit) { 0 } else { limit };
         let fits = |frame: &PendingFrame| frame.records == 0 || frame.bytes.len() + encoded.len() <= limit;
         if !self.frames.last().is_some_and(fits) {
             let mut frame = self.kept.pop().unwrap_or_default();

@@ -3,6 +3,7 @@
 //! Invariant: a shard's records reach the sink in order, because a shard always has the same worker and each worker takes
 //! its work in order. The first fault, from whatever thread, ends the replay and is its result.
 
+use holdfast_core::planted;
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -227,6 +228,9 @@ impl Reader<'_> {
                 records[usize::from(shard.0) % self.lanes.count()].push((shard, seq, range));
             }
         })?;
+        if planted!(ReplayOutOfOrder) {
+            records.iter_mut().for_each(|records| records.reverse());
+        }
         self.summary.records += wanted;
         self.summary.skipped += skipped;
         let chunk = Arc::new(chunk);

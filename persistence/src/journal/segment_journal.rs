@@ -2,6 +2,7 @@
 //!
 //! Invariant: dropping it writes what is queued and tells everyone before it returns.
 
+use holdfast_core::planted;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -206,6 +207,12 @@ impl SegmentJournal {
 
 impl Journal for SegmentJournal {
     fn append(&self, batch: &Batch, done: Completion) {
+        if planted!(BatchSplit) && batch.records.len() > 1 {
+            let (first, rest) = batch.records.split_at(batch.records.len() / 2);
+            let rest_seq = batch.first_seq + first.len() as u64;
+            self.append(&Batch { records: first.to_vec(), ..*batch }, Box::new(|_| {}));
+            return self.append(&Batch { shard: batch.shard, first_seq: rest_seq, records: rest.to_vec() }, done);
+        }
         ENCODED.with_borrow_mut(|encoded| {
             encoded.clear();
             let refused = self.encode(batch, encoded).err();

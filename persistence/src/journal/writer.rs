@@ -4,6 +4,7 @@
 //! before the sync that covers it returned; after the first fault nothing is written and nothing is retried, every batch
 //! hears the same error, in order.
 
+use holdfast_core::planted;
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -81,7 +82,9 @@ impl Writer {
     /// The second: syncs it.
     pub(super) fn sync(&mut self, frame: &PendingFrame, written: Written) -> Synced {
         let Some(active) = written? else { return Ok(()) };
-        let synced = self.meters.time(|| active.file.sync_data());
+        let mut synced = if planted!(AckBeforeSync) { Ok(()) } else { self.meters.time(|| active.file.sync_data()) };
+        synced = if planted!(SyncErrorSwallowed) { Ok(()) } else { synced };
+        synced = synced.or_else(|error| if planted!(SyncRetried) { active.file.sync_data() } else { Err(error) });
         synced.map_err(|source| self.shared.fail(self.fault("sync", active.generation, source)))?;
         self.advance(frame, active);
         Ok(())
