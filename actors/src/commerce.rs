@@ -230,25 +230,30 @@ impl Commerce {
     /// Ends an order before it ships; its units and its money go back.
     ///
     /// # Errors
-    /// Rejected when it has shipped or ended otherwise.
-    pub async fn cancel_order(&self, order: OrderId, reason: CancelReason) -> Result<Order, CommandError> {
-        self.order_command(order, OrderCommand::Cancel { reason }).await
+    /// Rejected when it has shipped or ended otherwise, or `expected_version` is stale.
+    pub async fn cancel_order(
+        &self,
+        order: OrderId,
+        reason: CancelReason,
+        expected_version: Option<u64>,
+    ) -> Result<Order, CommandError> {
+        self.order_command(order, OrderCommand::Cancel { reason, expected_version }).await
     }
 
     /// The goods leave the house.
     ///
     /// # Errors
-    /// Rejected unless the order is confirmed.
-    pub async fn ship_order(&self, order: OrderId) -> Result<Order, CommandError> {
-        self.order_command(order, OrderCommand::Ship).await
+    /// Rejected unless the order is confirmed, or when `expected_version` is stale.
+    pub async fn ship_order(&self, order: OrderId, expected_version: Option<u64>) -> Result<Order, CommandError> {
+        self.order_command(order, OrderCommand::Ship { expected_version }).await
     }
 
     /// The goods arrived.
     ///
     /// # Errors
-    /// Rejected unless the order is shipped.
-    pub async fn deliver_order(&self, order: OrderId) -> Result<Order, CommandError> {
-        self.order_command(order, OrderCommand::Deliver).await
+    /// Rejected unless the order is shipped, or when `expected_version` is stale.
+    pub async fn deliver_order(&self, order: OrderId, expected_version: Option<u64>) -> Result<Order, CommandError> {
+        self.order_command(order, OrderCommand::Deliver { expected_version }).await
     }
 
     /// Gives money back: `amount`, or all that is left. `request` is the digest of the request's idempotency key.

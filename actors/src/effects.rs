@@ -106,14 +106,16 @@ impl Effects {
             }
             return;
         };
-        mailbox.defer_all(messages.into_iter().filter_map(|(order, message)| {
+        let mut envelopes = Vec::with_capacity(messages.len());
+        for (order, message) in messages {
             let shard = shard_of(order);
             if shard == mailbox.shard() {
-                return Some(Envelope::Message(message));
+                envelopes.push(Envelope::Message(message));
+            } else {
+                router.send(shard, message);
             }
-            router.send(shard, message);
-            None
-        }));
+        }
+        mailbox.defer_all(envelopes);
         self.background.sleep(ANSWERS_WAIT).await;
         mailbox.nudge();
     }

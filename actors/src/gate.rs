@@ -7,9 +7,9 @@
 //! Invariant: outputs leave in the order of their turns, and views are updated before answers are sent, so a client that
 //! got its answer reads its own write.
 
-use holdfast_core::planted;
 use std::{collections::VecDeque, sync::Arc};
 
+use holdfast_core::planted;
 use parking_lot::{Condvar, Mutex};
 
 use crate::{

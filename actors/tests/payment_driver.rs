@@ -166,7 +166,7 @@ async fn run(driver: &Arc<PaymentDriver>, order: &mut Order, commands: impl Into
             }
         }
         if asked_before && order.status() == OrderStatus::Placed && is_hopeless(order) {
-            queue.push_back(OrderCommand::Cancel { reason: CancelReason::Buyer });
+            queue.push_back(OrderCommand::Cancel { reason: CancelReason::Buyer, expected_version: None });
         }
     }
     panic!("the order never came to rest: {order:?}");
@@ -226,7 +226,7 @@ async fn every_refused_payment_ends_the_order_and_takes_nothing() {
 #[tokio::test]
 async fn a_canceled_order_gives_back_what_it_took() {
     let (mut order, _, gateway, driver) = order_and_books("tok_capture_timeout_after").await;
-    run(&driver, &mut order, [OrderCommand::Cancel { reason: CancelReason::Merchant }]).await;
+    run(&driver, &mut order, [OrderCommand::Cancel { reason: CancelReason::Merchant, expected_version: None }]).await;
     let books = gateway.ledger().order(order.id()).unwrap();
     assert_eq!((books.captured, books.refunded), (PRICE.minor(), PRICE.minor()));
     assert!(gateway.ledger().violations().is_empty());
@@ -241,14 +241,14 @@ async fn a_capture_whose_answer_was_lost_is_given_back_when_the_order_was_cancel
             order.apply(&event);
         }
     };
-    tell(&mut order, OrderCommand::Place(placement("tok_capture_timeout_after")));
+    tell(&mut order, OrderCommand::Place(placement("tok_capture_timeout_after").into()));
     let authorized = driver.attempt(&authorize(0xfeed_0000, "tok_capture_timeout_after")).await.unwrap();
     tell(&mut order, authorized);
     tell(&mut order, OrderCommand::LineAllocated { line: 0 });
     let capture = order.next_steps().into_iter().find_map(|step| GatewayRequest::from_step(step, false)).unwrap();
     assert_eq!(driver.attempt(&capture).await, Err(GatewayError::TimedOut));
     // Canceled before the capture is asked again: the order owes a void now, and nobody asks for the capture any more.
-    run(&driver, &mut order, [OrderCommand::Cancel { reason: CancelReason::Buyer }]).await;
+    run(&driver, &mut order, [OrderCommand::Cancel { reason: CancelReason::Buyer, expected_version: None }]).await;
     let books = gateway.ledger().order(order.id()).unwrap();
     assert_eq!((books.captured, books.refunded), (PRICE.minor(), PRICE.minor()));
     assert_eq!(order.payment().unwrap().refunded, PRICE);

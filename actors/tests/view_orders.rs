@@ -79,7 +79,10 @@ fn an_order_is_listed_as_it_was_placed_and_where_it_stands() {
     };
     let views = Views::new();
     assert_eq!(ViewUpdate::of_order(&order), None, "not placed, not listed");
-    for command in [OrderCommand::Place(placement.into()), OrderCommand::Cancel { reason: CancelReason::Buyer }] {
+    for command in [
+        OrderCommand::Place(placement.into()),
+        OrderCommand::Cancel { reason: CancelReason::Buyer, expected_version: None },
+    ] {
         for event in order.decide(command, Timestamp::from_millis(41)).unwrap() {
             order.apply(&event);
         }

@@ -105,9 +105,9 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError`]; nothing is left running.
-    pub async fn start(settings: Settings) -> Result<Self, ServeError> {
+    pub async fn start(mut settings: Settings) -> Result<Self, ServeError> {
         settings.check()?;
-        descriptors::raise(settings.limits.connections);
+        settings.limits.connections = descriptors::raise(settings.limits.connections);
         let telemetry = Telemetry::install()?;
         let public_listener = listen(settings.server.listen, "server.listen").await?;
         let admin_listener = listen(settings.admin.listen, "admin.listen").await?;

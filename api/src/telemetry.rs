@@ -4,7 +4,7 @@
 //! slowest part of the answer. Tokens are never logged: spans hold a request's method, path and id, nothing else.
 
 use std::{
-    io,
+    io::{self, IsTerminal as _},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -54,6 +54,8 @@ pub fn init_logging(settings: &LogSettings) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&settings.filter)
         .map_err(|source| TelemetryError::Filter { filter: settings.filter.clone(), source })?;
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Colors are for a terminal; in a file or a pipe they are noise that nothing can search. On a terminal NO_COLOR counts.
+    let lines = if io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
     match settings.format {
         LogFormat::Text => lines.finish().try_init()?,
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,

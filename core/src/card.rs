@@ -18,17 +18,40 @@ const ZEROS: [u32; 65] = [
     0x16A60, 0x16AC0, 0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
 ];
 
-/// Whether `text` holds 13 to 19 decimal digits of any script in a row, separators aside, that pass the Luhn check
-/// (ISO/IEC 7812-1, annex B). Separators are `.`, `_`, `/`, whitespace, dashes and what is not visible at all.
+/// How the digits of a card number are grouped in print and on forms: all in one, Visa's and Mastercard's groups of four
+/// with the rest last, American Express's and Diners Club's, and Visa's old thirteen.
+const GROUPINGS: [&[usize]; 10] = [
+    &[4, 4, 4, 1],
+    &[4, 4, 4, 2],
+    &[4, 4, 4, 3],
+    &[4, 4, 4, 4],
+    &[4, 4, 4, 4, 1],
+    &[4, 4, 4, 4, 2],
+    &[4, 4, 4, 4, 3],
+    &[4, 6, 4],
+    &[4, 6, 5],
+    &[4, 3, 3, 3],
+];
+/// No grouping has more groups.
+const MAX_GROUPS: usize = 5;
+/// The most characters between two groups: ` - `.
+const MAX_GAP: usize = 3;
+
+/// Whether `text` holds 13 to 19 decimal digits of any script that pass the Luhn check (ISO/IEC 7812-1, annex B), in a
+/// row or grouped as cards are: with spaces or dashes between the groups. What is not visible does not count.
 ///
 /// The number may stand anywhere in the text. It begins and ends with a whole group of digits: `4111 1111 1111 1111 12/27`
-/// is seen, while a longer unbroken row of digits is some other number.
+/// is seen, while a longer unbroken row of digits is some other number. Digits apart by anything else are several numbers:
+/// one in ten paths with a date and an article number in it would pass the Luhn check by chance.
 pub fn looks_like_card_number(text: &str) -> bool {
     if text.len() < MIN_DIGITS {
         return false;
     }
     let mut in_group = false;
     for (at, c) in text.char_indices() {
+        if is_unseen(c) {
+            continue;
+        }
         let is_digit = digit(c).is_some();
         if is_digit && !in_group && text.get(at..).is_some_and(begins_with_card_number) {
             return true;
@@ -40,27 +63,53 @@ pub fn looks_like_card_number(text: &str) -> bool {
 
 /// Whether some whole groups of digits from the start of `text` on make a card number.
 fn begins_with_card_number(text: &str) -> bool {
-    let mut digits = [0_u8; MAX_DIGITS];
-    let mut count = 0_usize;
-    let mut in_group = false;
-    let is_card_number = |digits: &[u8], count| count >= MIN_DIGITS && digits.get(..count).is_some_and(passes_luhn);
-    for c in text.chars() {
+    let mut row = Row::default();
+    let mut gap = 0_usize;
+    for c in text.chars().filter(|c| !is_unseen(*c)) {
         if let Some(digit) = digit(c) {
-            let Some(place) = digits.get_mut(count) else { return false };
-            *place = digit;
-            count = count.saturating_add(1);
-            in_group = true;
+            if row.push(digit, gap > 0).is_none() {
+                return false;
+            }
+            gap = 0;
             continue;
         }
-        if in_group && is_card_number(&digits, count) {
+        if gap == 0 && row.is_card_number() {
             return true;
         }
-        if !is_separator(c) {
+        gap = gap.saturating_add(1);
+        if !is_separator(c) || gap > MAX_GAP {
             return false;
         }
-        in_group = false;
     }
-    in_group && is_card_number(&digits, count)
+    gap == 0 && row.is_card_number()
+}
+
+/// Digits in a row, and how they are grouped.
+#[derive(Default)]
+struct Row {
+    digits: [u8; MAX_DIGITS],
+    count: usize,
+    groups: [usize; MAX_GROUPS],
+    group: usize,
+}
+
+impl Row {
+    /// Takes one more digit, of the next group if it `opens` one. `None`: no card has so many.
+    fn push(&mut self, digit: u8, opens: bool) -> Option<()> {
+        self.group = self.group.saturating_add(usize::from(opens));
+        let size = self.groups.get_mut(self.group)?;
+        *size = size.saturating_add(1);
+        *self.digits.get_mut(self.count)? = digit;
+        self.count = self.count.saturating_add(1);
+        Some(())
+    }
+
+    fn is_card_number(&self) -> bool {
+        let groups = self.groups.get(..=self.group).unwrap_or_default();
+        let is_grouped_so = self.group == 0 || GROUPINGS.contains(&groups);
+        let digits = self.digits.get(..self.count).unwrap_or_default();
+        is_grouped_so && self.count >= MIN_DIGITS && passes_luhn(digits)
+    }
 }
 
 /// The value of a decimal digit of any script.
@@ -73,21 +122,23 @@ fn digit(c: char) -> Option<u8> {
     u8::try_from(code.checked_sub(*zero)?).ok().filter(|value| *value < 10)
 }
 
-/// Whether `c` may stand between two groups of one number.
+/// Whether `c` may stand between two groups of one number: a space or a dash of any kind.
 fn is_separator(c: char) -> bool {
-    matches!(c, ' ' | '-' | '.' | '_' | '/') || c.is_whitespace() || (!c.is_ascii() && is_dash_or_unseen(c))
+    c == '-' || c.is_whitespace() || (!c.is_ascii() && is_dash(c))
 }
 
-/// Whether `c` is a dash (category Pd and what looks like one), a full-width `.`, `/` or `_`, or not visible at all: the
-/// soft hyphen, zero-width spaces and joiners, marks of direction.
+/// Whether `c` is a dash: category Pd beyond ASCII, and what looks like one.
 #[rustfmt::skip]
-const fn is_dash_or_unseen(c: char) -> bool {
+const fn is_dash(c: char) -> bool {
     matches!(c,
         '\u{58a}' | '\u{5be}' | '\u{1400}' | '\u{1806}' | '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}'
         | '\u{2e17}' | '\u{2e1a}' | '\u{2e3a}' | '\u{2e3b}' | '\u{2e40}' | '\u{2e5d}' | '\u{301c}' | '\u{3030}'
-        | '\u{30a0}' | '\u{fe31}' | '\u{fe32}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' | '\u{10ead}'
-        | '\u{ff0e}' | '\u{ff0f}' | '\u{ff3f}'
-        | '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+        | '\u{30a0}' | '\u{fe31}' | '\u{fe32}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' | '\u{10ead}')
+}
+
+/// Whether `c` is not visible at all: the soft hyphen, zero-width spaces and joiners, marks of direction.
+const fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
 /// From the right, every second digit is doubled and its digits added; the sum must be a multiple of ten.

@@ -1,6 +1,10 @@
 //! A server with its folder. Whatever a test does, the process and the folder are gone when the house is dropped.
 
-use std::{path::Path, process::ExitStatus, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use holdfast_api::load::{
@@ -47,11 +51,22 @@ impl House {
         settings: &[(&str, &str)],
         prepare: impl FnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
+        Self::launched(settings, |folder, _| prepare(folder))
+    }
+
+    /// The same, where `prepare` may change how the server is started as well.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn launched(
+        settings: &[(&str, &str)],
+        prepare: impl FnOnce(&Path, &mut Launch) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let folder = ScratchFolder::new(None, "test")?;
-        prepare(folder.path())?;
         let token = format!("{}{}", fresh_run()?, fresh_run()?);
         let launch = Launch::shop(binary::holdfast()?, folder.path(), &token);
         let mut launch = settings.iter().fold(launch, |launch, (name, value)| launch.with_setting(name, value));
+        prepare(folder.path(), &mut launch)?;
         let server = launch.start().context("the server under test")?;
         launch.pin(server.ready());
         let shop = Shop::new(server.target(), Some(token));
@@ -71,6 +86,30 @@ impl House {
     /// How the server is started.
     pub fn launch(&self) -> &Launch {
         &self.launch
+    }
+
+    /// How the server is started the next time.
+    pub fn launch_mut(&mut self) -> &mut Launch {
+        &mut self.launch
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Waits up to `patience` for the server to leave by itself. Returns how it left, if it did.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub async fn left(&mut self, patience: Duration) -> anyhow::Result<Option<ExitStatus>> {
+        let mut server = self.server.take().context("the server is not running")?;
+        let waited = tokio::task::spawn_blocking(move || (server.wait(patience), server)).await?;
+        let (status, server) = waited;
+        if status.is_none() {
+            self.server = Some(server);
+        }
+        Ok(status)
     }
 
     /// The running server.

@@ -1,11 +1,21 @@
 //! The rig of the end-to-end tests: the real binary, started on a folder of its own, seen over HTTP only.
 //!
 //! Read in this order: [`binary`] builds and finds the program, [`house`] is a running server with its folder,
-//! [`purchase`] is a single buyer's order. Load comes from the project's own generator, `holdfast_api::load`.
+//! [`purchase`] is a single buyer's order, [`wire`] a request written by hand, [`books`] is what must add up. Then what goes
+//! wrong: [`fault`] underneath the server, [`power`] is what a power cut leaves, [`campaign`] kills it at every step, [`strain`]
+//! wears it down. [`linearizability`] checks recorded histories. Load comes from the project's own generator,
+//! `holdfast_api::load`.
 #![forbid(unsafe_code)]
 
 pub mod binary;
+pub mod books;
+pub mod campaign;
+pub mod fault;
 pub mod house;
+pub mod linearizability;
+pub mod power;
 pub mod purchase;
+pub mod strain;
+pub mod wire;
 
 pub use house::House;

@@ -1,8 +1,9 @@
 //! The commands that scripts read: the demo, the load generator, the journal tools, and what is printed for others.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, ensure};
+use holdfast_api::load::scratch::ScratchFolder;
 use holdfast_tests::{House, binary, purchase::buy};
 use serde_json::Value;
 
@@ -27,6 +28,42 @@ fn the_demo_sells_out_and_loses_nothing() -> anyhow::Result<()> {
     assert_eq!((figure("sold")?, figure("refused")?, figure("oversold")?), (500, 1_000, 0));
     assert_eq!((figure("recovered_orders")?, figure("lost_orders")?), (500, 0));
     assert!(figure("fsyncs")? > 0 && figure("batches")? > 0, "{result}");
+    Ok(())
+}
+
+#[test]
+fn a_demo_without_a_countdown_sells_out_too() -> anyhow::Result<()> {
+    let result = json(&["demo", "--json", "--units", "50", "--buyers", "100", "--countdown", "0s"])?;
+    assert_eq!((&result["sold"], &result["refused"]), (&50.into(), &50.into()), "{result}");
+    assert_eq!((&result["oversold"], &result["lost_orders"]), (&0.into(), &0.into()), "{result}");
+    Ok(())
+}
+
+#[test]
+fn the_demo_refuses_a_folder_with_something_in_it_and_leaves_it_alone() -> anyhow::Result<()> {
+    let folder = ScratchFolder::new(None, "demo-data")?;
+    let (note, new) = (folder.path().join("note"), folder.path().join("new"));
+    std::fs::write(&note, "mine")?;
+    let demo = |data: &Path| {
+        let small = ["demo", "--json", "--units", "5", "--buyers", "10", "--countdown", "0s", "--data"];
+        Command::new(binary::holdfast()?).args(small).arg(data).output().context("the program runs")
+    };
+    let refused = demo(folder.path())?;
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && words.contains("is not empty"), "{refused:?}");
+    assert_eq!(std::fs::read_dir(folder.path())?.count(), 1, "nothing was put beside the note");
+    let taken = demo(&new)?;
+    assert!(taken.status.success() && new.join("data").is_dir(), "{taken:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_log_that_is_not_shown_on_a_terminal_has_no_colors() -> anyhow::Result<()> {
+    let house = House::with_settings(&[("LOG__FILTER", "debug")])?;
+    house.put_up("PLAIN", 1).await?;
+    let log = std::fs::read_to_string(house.server()?.log())?;
+    assert!(log.contains("INFO"), "the log says nothing: {log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
     Ok(())
 }
 

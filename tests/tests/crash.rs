@@ -1,5 +1,5 @@
-//! `kill -9` of the real server under HTTP load, again and again (fault matrix, rows 1 and 2): every acknowledged order is
-//! found again, none is sold twice, and the books add up.
+//! `kill -9` of the real server under HTTP load, again and again (fault matrix, rows 1, 2 and 3): every acknowledged order
+//! is found again, none is sold twice, and the books add up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,10 @@ use holdfast_api::{
         tally::Ledger,
     },
 };
-use holdfast_tests::House;
+use holdfast_tests::{
+    House,
+    campaign::{Campaign, Point},
+};
 
 /// How often the server is killed, unless the variable `HOLDFAST_CRASH_CYCLES` says otherwise.
 const CYCLES: usize = 5;
@@ -84,5 +87,27 @@ async fn every_acknowledged_order_survives_kill_9_under_load() -> anyhow::Result
         audit.found, audit.lost
     );
     assert_eq!((audit.lost, audit.first_loss), (0, None));
+    Ok(())
+}
+
+/// One kill at each point of the campaign; `cargo xtask crash --cycles 100` is the long run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_at_any_named_step_loses_nothing_and_sells_nothing_twice() -> anyhow::Result<()> {
+    let parts = Point::ALL.chunks(Point::ALL.len().div_ceil(4));
+    let campaigns = parts.map(|points| async move {
+        let campaign = Campaign { points: points.to_vec(), cycles: 1, seed: 1 };
+        Ok::<_, anyhow::Error>((points, campaign.run(|_| {}).await?))
+    });
+    let mut acknowledged = 0;
+    for ended in futures_util::future::join_all(campaigns).await {
+        let (points, report) = ended?;
+        println!("{}", report.summary());
+        for point in points {
+            assert_eq!(report.kills(point.name()), 1, "{} was not reached", point.name());
+        }
+        assert_eq!(report.sums().found, report.sums().acknowledged);
+        acknowledged += report.sums().acknowledged;
+    }
+    assert!(acknowledged > 0, "nothing was acknowledged");
     Ok(())
 }

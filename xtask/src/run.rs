@@ -78,7 +78,7 @@ fn summarize(results: &[(&str, Outcome, Duration)]) {
 }
 
 /// The repository's root: the folder above this package's.
-fn root() -> anyhow::Result<PathBuf> {
+pub(crate) fn root() -> anyhow::Result<PathBuf> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(package.parent().context("xtask has no folder above it")?.to_path_buf())
 }

@@ -8,10 +8,10 @@
 //! became of it, and acts only if nothing did.
 
 use async_trait::async_trait;
-use holdfast_core::planted;
 use holdfast_core::{
     Money, OrderId,
     order::{AuthorizationOutcome, GatewayCall, GatewayKey, PaymentToken, SettlementOutcome, Step},
+    planted,
 };
 
 /// One call to a gateway. A repeat carries the same content, but for `asked_before`.

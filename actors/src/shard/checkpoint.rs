@@ -4,8 +4,7 @@
 //! Invariant: when the watermark `w` is durable, every entity that had an event at or before `w` has a durable snapshot
 //! that contains it. A snapshot may be newer; replay skips what it contains by version.
 
-use holdfast_core::planted;
-use holdfast_core::{EntityId, Timestamp};
+use holdfast_core::{EntityId, Timestamp, planted};
 
 use super::{Shard, table::on_table};
 use crate::{outbound::Outgoing, settings::RuntimeSettings};
@@ -108,9 +107,10 @@ impl Shard {
             self.output.outgoing.push(Outgoing::Watermark { shard, sequence });
             self.checkpointing.writing = true;
         }
-        if let Some(done) = self.draining.take() {
-            // The snapshots themselves are written before the node closes the store.
-            let _ = done.send(());
+        if self.draining.is_some() {
+            // The snapshots themselves are written before the node closes the store: what is told is that they are on
+            // their way, and that is so when the gate has this turn's output.
+            self.drained = self.draining.take();
         }
     }
 
@@ -130,10 +130,10 @@ impl Shard {
         }
     }
 
-    /// Writes everything out; `done` is told when nothing is left to write.
+    /// Writes everything out; `done` is told when the gate has all that was left to write.
     pub(super) fn begin_draining(&mut self, done: tokio::sync::oneshot::Sender<()>) {
         if self.checkpointing.dirty.is_empty() && self.checkpointing.running.is_none() {
-            let _ = done.send(());
+            self.drained = Some(done);
         } else {
             self.draining = Some(done);
         }

@@ -103,6 +103,8 @@ pub(crate) struct Shard {
     strikes: IdMap<EntityId, u8>,
     quarantined: usize,
     draining: Option<tokio::sync::oneshot::Sender<()>>,
+    /// Who waits for the drain, once its last snapshots are in the turn's output: told when the gate has that.
+    drained: Option<tokio::sync::oneshot::Sender<()>>,
 
     metrics: ShardMetrics,
     /// What the node's count has of this shard's entities.
@@ -145,6 +147,7 @@ impl Shard {
             strikes: IdMap::default(),
             quarantined: 0,
             draining: None,
+            drained: None,
             metrics: ShardMetrics::new(),
             reported: 0,
             tally: Tally::default(),
@@ -170,6 +173,10 @@ impl Shard {
         self.sweep_idle();
         self.checkpoint_slice();
         self.hand_over(gate);
+        if let Some(done) = self.drained.take() {
+            // Whoever drained the node may have given up waiting.
+            let _ = done.send(());
+        }
         self.report_population();
     }
 

@@ -1,11 +1,11 @@
 //! The turn that sells: hold the lines of this shard and place the order, decided together and journaled in one batch.
 
-use holdfast_core::planted;
 use std::sync::Arc;
 
 use holdfast_core::{
     HoldId, Money, OrderId, Timestamp,
     order::{Order, OrderCommand, OrderLine, OrderRejection, Placement},
+    planted,
     product::{Product, ProductRejection},
     stock::{StockCommand, StockEvent, StockItem},
 };
@@ -117,10 +117,10 @@ fn replay(order: &Order, fingerprint: u128) -> Outcome {
 fn total_of(lines: &[OrderLine]) -> Result<Money, CommandError> {
     let mut total: Option<Money> = None;
     for line in lines {
-        let amount = line.unit_price.checked_mul(line.quantity).map_err(|_| OrderRejection::Total)?;
+        let amount = line.unit_price.checked_mul(line.quantity).map_err(OrderRejection::from)?;
         total = Some(match total {
             None => amount,
-            Some(sum) => sum.checked_add(amount).map_err(|_| OrderRejection::Total)?,
+            Some(sum) => sum.checked_add(amount).map_err(OrderRejection::from)?,
         });
     }
     total.ok_or_else(|| OrderRejection::LineCount.into())

@@ -3,9 +3,8 @@
 //! Invariant (I4): the state after recovery is the state that applying every record from the first would give. A version
 //! that does not follow the one before it is refused, never bridged.
 
-use holdfast_core::planted;
 use holdfast_core::{
-    CartId, Entity, EntityId, Event, OrderId, cart::Cart, order::Order, product::Product, stock::StockItem,
+    CartId, Entity, EntityId, Event, OrderId, cart::Cart, order::Order, planted, product::Product, stock::StockItem,
 };
 use holdfast_persistence::{EntityState, Record, SnapshotError, SnapshotStore};
 

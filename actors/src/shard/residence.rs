@@ -3,13 +3,13 @@
 //! Invariant: an entity leaves memory only when a durable snapshot holds its latest version, and is asked nothing while it
 //! is being read; what arrives meanwhile waits in order.
 
-use holdfast_core::planted;
 use std::sync::atomic::Ordering;
 
 use holdfast_core::{
     EntityId, Timestamp,
     cart::{Cart, CartState},
     order::Order,
+    planted,
     product::Product,
     stock::StockItem,
 };

@@ -13,7 +13,12 @@ pub mod narrator;
 pub mod result;
 pub mod sale;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::load::{
     flash_sale::FlashSaleError,
@@ -55,6 +60,18 @@ pub enum DemoError {
     /// No folder for the data.
     #[error(transparent)]
     Folder(#[from] ScratchError),
+    /// The folder named for the data has something in it.
+    #[error("{} is not empty: the demo keeps its data in a new folder, and tells nothing of what was there before", .0.display())]
+    NotNew(PathBuf),
+    /// The folder named for the data cannot be looked into.
+    #[error("cannot look into {}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The server did not start, or not again after it was killed.
     #[error("the server did not come up")]
     Launch(#[from] LaunchError),
@@ -102,6 +119,7 @@ pub struct Staged {
 /// [`DemoError`]; the server and a temporary folder are gone then.
 pub async fn stage(options: &DemoOptions, narrator: &Narrator) -> Result<Staged, DemoError> {
     let catalog = catalog::Catalog::load(options.catalog.as_deref())?;
+    options.data.as_deref().map(require_new).transpose()?;
     let folder = if options.data.is_none() { Some(ScratchFolder::new(None, "demo")?) } else { None };
     let named = options.data.clone().unwrap_or_default();
     let path = folder.as_ref().map_or(named, |folder| folder.path().to_path_buf());
@@ -117,6 +135,16 @@ pub async fn stage(options: &DemoOptions, narrator: &Narrator) -> Result<Staged,
     let sku = opened.sku().to_owned();
     let (result, server) = opened.run(options, server, launch, narrator).await?;
     Ok(Staged { result, shop, admin_token, sku, _server: server, _folder: folder })
+}
+
+/// Refuses a folder with anything in it: its books would be counted as the demo's.
+fn require_new(path: &Path) -> Result<(), DemoError> {
+    match fs::read_dir(path).map(|mut entries| entries.next().is_some()) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(DemoError::NotNew(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(DemoError::Unreadable { path: path.to_owned(), source }),
+    }
 }
 
 /// Starts a server without holding up whatever else is going on.

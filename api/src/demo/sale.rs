@@ -124,9 +124,14 @@ impl Sale {
         Ok(self.result(options, &aftermath, crash, &audit, oversold))
     }
 
-    /// One order before the opening: it must be refused.
+    /// One order before the opening: it must be refused. It asks for two units where one is the limit, so that it buys
+    /// nothing should the sale have opened meanwhile.
     async fn try_too_early(&self, narrator: &Narrator) -> Result<(), DemoError> {
-        let body = OrderTemplate::body(&self.sku);
+        if Timestamp::now() >= self.opens_at {
+            return Ok(());
+        }
+        let mut body = OrderTemplate::body(&self.sku);
+        body["lines"][0]["quantity"] = 2.into();
         let key = format!("{}-early", self.run);
         let answer = self.shop.call(Method::POST, ORDERS, None, &[("idempotency-key", &key)], Some(&body)).await?;
         let answer = answer.expect("an order before the opening", &[StatusCode::CONFLICT])?;

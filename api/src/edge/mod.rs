@@ -14,6 +14,7 @@ mod auth;
 mod body;
 mod cursor;
 mod etag;
+mod host;
 mod idempotency;
 mod instant;
 mod openapi;

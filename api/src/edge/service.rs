@@ -24,7 +24,7 @@ use tower::Service as _;
 use tracing::Instrument as _;
 
 use super::{
-    acceptable,
+    acceptable, host,
     pulse::{Phase, Pulse},
     traffic::Traffic,
 };
@@ -70,7 +70,7 @@ impl Service {
         let route = Traffic::classify(request.method(), request.uri().path());
         let id = self.request_id(&request);
         let span = tracing::debug_span!("request", id = ?id, method = %request.method(), path = request.uri().path());
-        let refused = acceptable::refuse(&request);
+        let refused = host::refuse(&request).or_else(|| acceptable::refuse(&request));
         let mut router = self.router.clone();
         let request: Request = request.map(Body::new);
         async move {

@@ -188,7 +188,7 @@ async fn everything_wrong_with_a_product_is_named_at_once() {
     let named = |slug: &str, field: &str| (Some(slug.to_owned()), json!(field));
     assert_eq!(refusal(json!({"name": "4111 1111 1111 1111"})).await, named("card-number", "/name"));
     assert_eq!(refusal(json!({"metadata": {"a": "5500-0000-0000-0004"}})).await, named("card-number", "/metadata/a"));
-    let images = json!({"images": ["/a.jpg", "https://img.example/4111/1111/1111/1111.jpg"]});
+    let images = json!({"images": ["/a.jpg", "https://img.example/4111111111111111.jpg"]});
     assert_eq!(refusal(images).await, named("card-number", "/images/1"));
     let price = |amount: i64, currency: &str| json!({"price": {"amount_minor": amount, "currency": currency}});
     assert_eq!(refusal(price(-1, "EUR")).await, named("invalid-request", "/price/amount_minor"));
@@ -203,5 +203,7 @@ async fn everything_wrong_with_a_product_is_named_at_once() {
         named("invalid-request", "/sale/per_order_limit")
     );
     shop.get("/products/A").send().await.problem("not-found");
+    let dated = json!({"images": ["/images/2026/11/22/10000039.jpg"], "metadata": {"lot": "2026.1122.1234.5671"}});
+    assert_eq!(refusal(dated).await.0, None, "a date and an article number are no card number");
     shop.close().await;
 }

@@ -149,6 +149,44 @@ async fn numbers_that_are_no_quantities_are_refused_at_their_field() {
     shop.close().await;
 }
 
+/// Row 31 of the fault matrix.
+#[tokio::test]
+async fn sums_that_do_not_fit_are_refused_and_hold_nothing() {
+    let shop = Shop::open().await;
+    let dear = json!({"sku": "DEAR", "units": 10, "price": {"amount_minor": i64::MAX, "currency": "EUR"}});
+    shop.sell(dear).await;
+    let order = |lines: serde_json::Value| json!({"lines": lines, "payment": {"token": "tok_approve"}}).to_string();
+    let twice = order(json!([{"sku": "DEAR", "quantity": 2}]));
+    let also = order(json!([{"sku": "DEAR", "quantity": 1}, {"sku": "CHEAP", "quantity": 1}]));
+    shop.stock("CHEAP", 10).await;
+    for body in [twice, also] {
+        let problem = post_order(&shop, body.as_bytes()).await.problem("invalid-request");
+        assert_eq!(problem["errors"][0]["field"], "/lines", "{body}");
+    }
+    let million = r#"{"sku":"DEAR","quantity":1000000},"#.repeat(99);
+    let many = format!(r#"{{"lines":[{}],"payment":{{"token":"t"}}}}"#, million.trim_end_matches(','));
+    post_order(&shop, many.as_bytes()).await.problem("invalid-request");
+    let adjust = |delta: i64| {
+        let call = shop.post("/products/CHEAP/stock-adjustments").bearer(ADMIN);
+        call.json(&json!({"delta": delta, "reason": "too many"})).send()
+    };
+    for _ in 0..2 {
+        adjust(i64::MAX).await;
+    }
+    assert_eq!(adjust(i64::MAX).await.problem("invalid-request")["errors"][0]["field"], "/delta");
+    adjust(i64::MIN).await.expect(200);
+    for _ in 0..500 {
+        // A line held in another shard goes back after the refusal.
+        if shop.level("CHEAP").await["held"] == 0 {
+            assert_eq!(shop.level("DEAR").await["available"], 10);
+            shop.close().await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("an order that was refused keeps its units: {}", shop.level("CHEAP").await);
+}
+
 #[tokio::test]
 async fn what_is_not_http_is_answered_as_a_problem_too() {
     let shop = Shop::open().await;
@@ -163,6 +201,20 @@ async fn what_is_not_http_is_answered_as_a_problem_too() {
     assert_eq!(raw(&shop, address.as_bytes()).await.status, 404);
     let smuggled = b"POST /api/v1/orders HTTP/1.1\r\nhost: shop\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n";
     raw(&shop, smuggled).await.problem("malformed-request");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_or_with_two_is_refused_and_its_connection_closed() {
+    let shop = Shop::open().await;
+    for hosts in ["", "host: shop\r\nhost: other\r\n"] {
+        for path in ["/healthz", "/api/v1/products"] {
+            let reply = raw(&shop, format!("GET {path} HTTP/1.1\r\n{hosts}\r\n").as_bytes()).await;
+            assert_eq!(reply.problem("malformed-request")["errors"][0]["field"], "Host");
+            assert_eq!((reply.status, reply.header("connection")), (400, "close"));
+        }
+    }
+    raw(&shop, b"GET /healthz HTTP/1.0\r\n\r\n").await.expect(200);
     shop.close().await;
 }
 

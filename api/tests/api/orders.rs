@@ -181,3 +181,23 @@ async fn a_declined_payment_ends_the_order() {
     );
     shop.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_moves_from_one_version_one_is_made_and_the_other_is_told_that_it_changed() {
+    let shop = Shop::open().await;
+    shop.stock("A", 100).await;
+    for round in 0..20 {
+        let placed = shop.order("A", 1, &key(&format!("race-{round}"))).await.expect(201);
+        let id = text(&placed["id"]);
+        let tag = format!("\"o{}\"", shop.wait_for(id, "confirmed").await["version"]);
+        let set = |status: &str| {
+            let call = shop.call("PUT", &format!("/orders/{id}/status")).bearer(ADMIN).header("if-match", &tag);
+            call.json(&json!({"status": status})).send()
+        };
+        let (shipped, canceled) = tokio::join!(set("shipped"), set("canceled"));
+        let (made, refused) = if shipped.status == 200 { (shipped, canceled) } else { (canceled, shipped) };
+        made.expect(200);
+        refused.problem("precondition-failed");
+    }
+    shop.close().await;
+}

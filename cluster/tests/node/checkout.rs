@@ -336,7 +336,7 @@ async fn a_sold_out_sku_still_replays_its_orders_and_sells_again_once_units_are_
     assert_eq!(refused, CheckoutError::Command(CommandError::stock(sku("HP-1"), expected)));
     let again = shop.buy(1, &[("HP-1", 1)]).await.expect("the key has its order");
     assert_eq!((again.order.id(), again.replayed), (last, true));
-    shop.commerce().cancel_order(last, CancelReason::Buyer).await.expect("canceled");
+    shop.commerce().cancel_order(last, CancelReason::Buyer, None).await.expect("canceled");
     shop.buy(2, &[("HP-1", 1)]).await.expect("the unit is back as soon as the cancel is answered");
     shop.close().await;
 }

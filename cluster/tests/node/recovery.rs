@@ -44,6 +44,10 @@ async fn after_an_orderly_end_everything_is_as_it_was() {
     shop.close().await;
     let shop = Shop::open(dir.path()).await;
     assert!(shop.node.recovery_progress().snapshots > 0, "the checkpoint was used");
+    for report in shop.node.shards() {
+        let (covered, all) = (report.figures.watermark, report.figures.sequence);
+        assert_eq!(covered, all, "the last checkpoint of shard {} did not cover everything", report.shard.0);
+    }
     assert_eq!(picture(&shop, &orders).await, before);
     shop.close().await;
 }

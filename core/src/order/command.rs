@@ -6,7 +6,7 @@ use alloc::{string::String, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{Order, OrderStatus, Placement};
-use crate::money::Money;
+use crate::money::{Money, MoneyError};
 
 /// Why an order ended before it shipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub enum SettlementOutcome {
     },
 }
 
-/// What may be asked of an order.
+/// What may be asked of an order. `expected_version` is the version of an `If-Match`, refused when stale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderCommand {
     /// Bring it into being; its units are held. Repeating it with the same fingerprint changes nothing.
@@ -90,13 +90,21 @@ pub enum OrderCommand {
     Cancel {
         /// Why.
         reason: CancelReason,
+        /// The version the caller saw.
+        expected_version: Option<u64>,
     },
     /// Its payment deadline may have come.
     Expire,
     /// The goods leave the house.
-    Ship,
+    Ship {
+        /// The version the caller saw.
+        expected_version: Option<u64>,
+    },
     /// The goods arrived.
-    Deliver,
+    Deliver {
+        /// The version the caller saw.
+        expected_version: Option<u64>,
+    },
     /// Give money back. Repeating it under the same `request` changes nothing.
     Refund {
         /// Digest of the request's idempotency key.
@@ -170,8 +178,14 @@ pub enum OrderRejection {
     /// An order without lines, or with more than [`Order::MAX_LINES`].
     #[error("an order has 1 to {max} lines", max = Order::MAX_LINES)]
     LineCount,
-    /// The lines are not all in one currency, or their sum does not fit.
-    #[error("the lines do not add up to one amount in one currency")]
+    /// The lines are not all in one currency.
+    #[error("all lines of an order must be in one currency")]
+    MixedCurrencies,
+    /// A line's price or the sum of all does not fit 64 bits of minor units.
+    #[error("the lines cost more than can be counted")]
+    Overflow,
+    /// The total given is not the sum of the lines, or a price is negative.
+    #[error("the total is not the sum of the lines")]
     Total,
     /// The same idempotency key made an order of another request.
     #[error("this idempotency key made an order of another request")]
@@ -205,4 +219,23 @@ pub enum OrderRejection {
     /// More refunds than one order may have, failed ones included.
     #[error("an order has at most {max} refunds", max = Order::MAX_REFUNDS)]
     TooManyRefunds,
+    /// The caller saw another version.
+    #[error("the order is at version {actual}, not {expected}")]
+    StaleVersion {
+        /// What the caller saw.
+        expected: u64,
+        /// What it is.
+        actual: u64,
+    },
+}
+
+/// Why lines could not be added up.
+impl From<MoneyError> for OrderRejection {
+    fn from(error: MoneyError) -> Self {
+        match error {
+            MoneyError::CurrencyMismatch { .. } => Self::MixedCurrencies,
+            MoneyError::Overflow => Self::Overflow,
+            MoneyError::UnknownCurrency | MoneyError::NoParts => Self::Total,
+        }
+    }
 }

@@ -37,11 +37,29 @@ impl Order {
             OrderCommand::RecordCapture(outcome) => sale.record_capture(self.id, outcome),
             OrderCommand::RecordVoid => sale.record_void(),
             OrderCommand::RecordRefund { refund, outcome } => sale.record_refund(refund, outcome),
-            OrderCommand::Cancel { reason } => sale.cancel(self.id, reason),
+            OrderCommand::Cancel { reason, expected_version } => {
+                self.check_version(expected_version)?;
+                sale.cancel(self.id, reason)
+            }
             OrderCommand::Expire => Ok(sale.expire(now)),
-            OrderCommand::Ship => sale.ship(),
-            OrderCommand::Deliver => sale.deliver(),
+            OrderCommand::Ship { expected_version } => {
+                self.check_version(expected_version)?;
+                sale.ship()
+            }
+            OrderCommand::Deliver { expected_version } => {
+                self.check_version(expected_version)?;
+                sale.deliver()
+            }
             OrderCommand::Refund { request, amount } => sale.request_refund(request, amount),
+        }
+    }
+
+    fn check_version(&self, expected_version: Option<u64>) -> Result<(), OrderRejection> {
+        match expected_version {
+            Some(expected) if expected != self.version => {
+                Err(OrderRejection::StaleVersion { expected, actual: self.version })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -52,8 +70,10 @@ fn place(placement: Arc<Placement>) -> Decision {
     }
     let mut sum = Money::zero(placement.total.currency());
     for line in &placement.lines {
-        let price = line.unit_price.checked_mul(line.quantity).ok().filter(|price| !price.is_negative());
-        sum = price.and_then(|price| sum.checked_add(price).ok()).ok_or(OrderRejection::Total)?;
+        if line.unit_price.is_negative() {
+            return Err(OrderRejection::Total);
+        }
+        sum = sum.checked_add(line.unit_price.checked_mul(line.quantity)?)?;
     }
     if sum != placement.total {
         return Err(OrderRejection::Total);

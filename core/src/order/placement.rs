@@ -1,6 +1,7 @@
 //! What is fixed when an order is placed: lines with their frozen prices, who buys, and how it is paid.
 //!
-//! Invariant: a [`PaymentToken`] is never a card number, wherever it was read from.
+//! Invariant: no [`PaymentToken`] that looks like a card number gets in. What once got in is read back as it is, whatever
+//! a later version takes for a card number: a stricter check must not make a journal unreadable.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -37,7 +38,7 @@ pub enum CapturePolicy {
     OnConfirmation,
 }
 
-/// A gateway's token for a means of payment: 1 to 128 of `A-Z a-z 0-9 _ - .`, and never a card number.
+/// A gateway's token for a means of payment: 1 to 128 of `A-Z a-z 0-9 _ - .`, and not like a card number when it came in.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "CompactString")]
 pub struct PaymentToken(CompactString);
@@ -89,6 +90,9 @@ impl PaymentToken {
     /// [`PaymentTokenError`]: the first of charset, length and card number that is wrong.
     pub fn parse(text: &str) -> Result<Self, PaymentTokenError> {
         Self::check(text)?;
+        if looks_like_card_number(text) {
+            return Err(PaymentTokenError::CardNumber);
+        }
         Ok(Self(CompactString::new(text)))
     }
 
@@ -97,6 +101,7 @@ impl PaymentToken {
         &self.0
     }
 
+    /// What every token of schema version 1 keeps to, however old it is.
     fn check(text: &str) -> Result<(), PaymentTokenError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         if !text.bytes().all(allowed) {
@@ -105,13 +110,11 @@ impl PaymentToken {
         if text.is_empty() || text.len() > Self::MAX_BYTES {
             return Err(PaymentTokenError::Length);
         }
-        if looks_like_card_number(text) {
-            return Err(PaymentTokenError::CardNumber);
-        }
         Ok(())
     }
 }
 
+/// Reads a token back, from where only [`PaymentToken::parse`] let one in.
 impl TryFrom<CompactString> for PaymentToken {
     type Error = PaymentTokenError;
 

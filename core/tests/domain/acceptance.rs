@@ -54,7 +54,7 @@ fn a_captures_key_is_the_same_on_every_retry() {
     };
     let first = key(&order);
     assert_eq!(key(&order), first, "asked again after a crash");
-    tell(&mut order, holdfast_core::order::OrderCommand::Ship, at(9)).unwrap();
+    tell(&mut order, holdfast_core::order::OrderCommand::Ship { expected_version: None }, at(9)).unwrap();
     assert_eq!(key(&order), first, "asked again from another state");
     assert!(first.to_string().ends_with(":capture"));
 }
@@ -109,7 +109,7 @@ fn when_a_hold_expires_while_its_payment_arrives_the_order_is_fulfilled_or_paid_
                 }
                 assert!(house.tell(answer));
                 house.settle();
-                house.tell(holdfast_core::order::OrderCommand::Ship);
+                house.tell(holdfast_core::order::OrderCommand::Ship { expected_version: None });
                 house.settle();
                 let sold = house.order.status() == OrderStatus::Shipped;
                 assert_eq!(sold, arrival < 100, "at {arrival}");

@@ -32,9 +32,9 @@ enum Happening {
 fn any_happening() -> impl Strategy<Value = Happening> {
     let ask = prop_oneof![
         2 => Just(OrderCommand::Expire),
-        1 => Just(OrderCommand::Cancel { reason: CancelReason::Buyer }),
-        3 => Just(OrderCommand::Ship),
-        1 => Just(OrderCommand::Deliver),
+        1 => Just(OrderCommand::Cancel { reason: CancelReason::Buyer, expected_version: None }),
+        3 => Just(OrderCommand::Ship { expected_version: None }),
+        1 => Just(OrderCommand::Deliver { expected_version: None }),
         2 => (0_u128..4, prop::option::of(1_i64..2_000))
             .prop_map(|(request, cents)| OrderCommand::Refund { request, amount: cents.map(eur) }),
     ];

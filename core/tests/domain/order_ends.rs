@@ -14,7 +14,7 @@ use crate::{
     order_flow::owed,
 };
 
-const CANCEL: OrderCommand = OrderCommand::Cancel { reason: CancelReason::Buyer };
+const CANCEL: OrderCommand = OrderCommand::Cancel { reason: CancelReason::Buyer, expected_version: None };
 
 const fn released(line: u16) -> OrderCommand {
     OrderCommand::LineReleased { line }
@@ -101,7 +101,7 @@ fn an_order_can_be_canceled_until_it_ships() {
         assert_eq!(order.decide(CANCEL, at(6)), Ok(Vec::new()));
     }
     let mut order = order_after(OnShipment, confirmation());
-    tell(&mut order, OrderCommand::Ship, at(5)).unwrap();
+    tell(&mut order, OrderCommand::Ship { expected_version: None }, at(5)).unwrap();
     let illegal = OrderRejection::IllegalTransition { status: OrderStatus::Shipped, action: "canceled" };
     assert_eq!(order.decide(CANCEL, at(6)), Err(illegal));
 }
@@ -145,7 +145,12 @@ fn an_order_whose_capture_failed_can_be_canceled() {
 #[test]
 fn an_order_that_ended_neither_ships_nor_captures() {
     let order = order_after(OnShipment, [CANCEL]);
-    for command in [OrderCommand::Ship, OrderCommand::Deliver, captured(), OrderCommand::LineFulfilled { line: 0 }] {
+    for command in [
+        OrderCommand::Ship { expected_version: None },
+        OrderCommand::Deliver { expected_version: None },
+        captured(),
+        OrderCommand::LineFulfilled { line: 0 },
+    ] {
         assert!(matches!(order.decide(command, at(5)), Err(OrderRejection::IllegalTransition { .. })));
     }
     let early = order_after(OnShipment, []).decide(released(0), at(5));

@@ -3,6 +3,7 @@
 use holdfast_core::{
     Entity,
     order::{
+        CancelReason,
         CapturePolicy::{OnConfirmation, OnShipment},
         GatewayCall, LineStock, Order, OrderCommand, OrderEvent, OrderRejection, OrderStatus, PaymentStatus, Step,
         StockAction,
@@ -29,7 +30,9 @@ pub(crate) fn owed(order: &Order) -> Vec<String> {
 #[test]
 fn an_order_that_does_not_exist_refuses_all_but_its_placing() {
     let order = Order::new(ORDER);
-    for command in [approved(), allocated(0), captured(), OrderCommand::Expire, OrderCommand::Ship] {
+    for command in
+        [approved(), allocated(0), captured(), OrderCommand::Expire, OrderCommand::Ship { expected_version: None }]
+    {
         assert_eq!(order.decide(command, at(0)), Err(OrderRejection::NotFound));
     }
     assert_eq!((order.placement(), order.payment(), order.next_steps().len()), (None, None, 0));
@@ -67,11 +70,16 @@ fn an_order_adds_up_or_is_refused() {
     assert_eq!(refusal(|placement| placement.lines = vec![placement.lines[0].clone(); 101]), OrderRejection::LineCount);
     assert_eq!(refusal(|placement| placement.total = eur(2_499)), OrderRejection::Total);
     assert_eq!(refusal(|placement| placement.lines[0].unit_price = eur(-1_000)), OrderRejection::Total);
-    assert_eq!(refusal(|placement| placement.lines[0].unit_price = eur(i64::MAX)), OrderRejection::Total);
+    assert_eq!(refusal(|placement| placement.lines[0].unit_price = eur(i64::MAX)), OrderRejection::Overflow);
+    let almost_too_much = |placement: &mut holdfast_core::order::Placement| {
+        placement.lines[0].quantity = holdfast_core::Quantity::ONE;
+        placement.lines[0].unit_price = eur(i64::MAX);
+    };
+    assert_eq!(refusal(almost_too_much), OrderRejection::Overflow, "each line fits, the sum does not");
     let dollars = holdfast_core::Money::new(500, holdfast_core::Currency::USD);
     let mut mixed = placement(OnShipment);
     mixed.lines[1].unit_price = dollars;
-    assert_eq!(order.decide(OrderCommand::Place(mixed.into()), at(0)), Err(OrderRejection::Total));
+    assert_eq!(order.decide(OrderCommand::Place(mixed.into()), at(0)), Err(OrderRejection::MixedCurrencies));
 }
 
 #[test]
@@ -100,11 +108,11 @@ fn the_last_allocated_line_confirms_the_order() {
 #[test]
 fn money_is_captured_when_the_goods_leave() {
     let mut order = order_after(OnShipment, confirmation());
-    tell(&mut order, OrderCommand::Ship, at(5)).unwrap();
+    tell(&mut order, OrderCommand::Ship { expected_version: None }, at(5)).unwrap();
     assert_eq!(owed(&order), ["capture 2500", "fulfill 0", "fulfill 1"]);
     tell(&mut order, captured(), at(6)).unwrap();
     tell(&mut order, OrderCommand::LineFulfilled { line: 1 }, at(6)).unwrap();
-    tell(&mut order, OrderCommand::Deliver, at(7)).unwrap();
+    tell(&mut order, OrderCommand::Deliver { expected_version: None }, at(7)).unwrap();
     assert_eq!(order.status(), OrderStatus::Delivered);
     assert_eq!(owed(&order), ["fulfill 0"], "an answer still out is asked for again");
     tell(&mut order, OrderCommand::LineFulfilled { line: 0 }, at(8)).unwrap();
@@ -121,7 +129,7 @@ fn money_is_captured_on_confirmation_where_the_policy_says_so() {
     assert_eq!(owed(&order), ["capture 2500"]);
     tell(&mut order, captured(), at(5)).unwrap();
     assert_eq!(owed(&order), [""; 0]);
-    tell(&mut order, OrderCommand::Ship, at(6)).unwrap();
+    tell(&mut order, OrderCommand::Ship { expected_version: None }, at(6)).unwrap();
     assert_eq!(owed(&order), ["fulfill 0", "fulfill 1"]);
 }
 
@@ -144,10 +152,16 @@ fn is_capture(step: &Step) -> bool {
 fn steps_come_in_order_or_are_refused() {
     let refusal = |status, action| Err(OrderRejection::IllegalTransition { status, action });
     let placed = order_after(OnShipment, []);
-    assert_eq!(placed.decide(OrderCommand::Ship, at(1)), refusal(OrderStatus::Placed, "shipped"));
+    assert_eq!(
+        placed.decide(OrderCommand::Ship { expected_version: None }, at(1)),
+        refusal(OrderStatus::Placed, "shipped")
+    );
     assert_eq!(placed.decide(allocated(0), at(1)), refusal(OrderStatus::Placed, "allocated"));
     let confirmed = order_after(OnShipment, confirmation());
-    assert_eq!(confirmed.decide(OrderCommand::Deliver, at(1)), refusal(OrderStatus::Confirmed, "delivered"));
+    assert_eq!(
+        confirmed.decide(OrderCommand::Deliver { expected_version: None }, at(1)),
+        refusal(OrderStatus::Confirmed, "delivered")
+    );
     let early = OrderCommand::LineFulfilled { line: 0 };
     assert_eq!(confirmed.decide(early, at(1)), refusal(OrderStatus::Confirmed, "fulfilled"));
     assert_eq!(confirmed.decide(OrderCommand::RecordVoid, at(1)), refusal(OrderStatus::Confirmed, "voided"));
@@ -157,11 +171,11 @@ fn steps_come_in_order_or_are_refused() {
 #[test]
 fn shipping_and_delivering_twice_is_once() {
     let mut order = order_after(OnShipment, confirmation());
-    tell(&mut order, OrderCommand::Ship, at(5)).unwrap();
-    assert_eq!(order.decide(OrderCommand::Ship, at(6)), Ok(Vec::new()));
-    tell(&mut order, OrderCommand::Deliver, at(7)).unwrap();
-    assert_eq!(order.decide(OrderCommand::Ship, at(8)), Ok(Vec::new()));
-    assert_eq!(order.decide(OrderCommand::Deliver, at(8)), Ok(Vec::new()));
+    tell(&mut order, OrderCommand::Ship { expected_version: None }, at(5)).unwrap();
+    assert_eq!(order.decide(OrderCommand::Ship { expected_version: None }, at(6)), Ok(Vec::new()));
+    tell(&mut order, OrderCommand::Deliver { expected_version: None }, at(7)).unwrap();
+    assert_eq!(order.decide(OrderCommand::Ship { expected_version: None }, at(8)), Ok(Vec::new()));
+    assert_eq!(order.decide(OrderCommand::Deliver { expected_version: None }, at(8)), Ok(Vec::new()));
 }
 
 #[test]
@@ -171,10 +185,10 @@ fn a_failed_capture_stays_visible_and_keeps_the_goods_in_the_house() {
     let payment = order.payment().unwrap();
     assert_eq!((payment.status, payment.reason), (PaymentStatus::Failed, Some("expired_card")));
     assert_eq!(owed(&order), [""; 0], "it is not retried by itself");
-    assert!(order.decide(OrderCommand::Ship, at(6)).is_err());
+    assert!(order.decide(OrderCommand::Ship { expected_version: None }, at(6)).is_err());
     tell(&mut order, captured(), at(7)).unwrap();
     assert_eq!(order.payment().unwrap().status, PaymentStatus::Captured, "the gateway thought better of it");
-    assert!(order.decide(OrderCommand::Ship, at(8)).is_ok());
+    assert!(order.decide(OrderCommand::Ship { expected_version: None }, at(8)).is_ok());
 }
 
 #[test]
@@ -185,4 +199,25 @@ fn gateway_keys_read_as_the_order_and_the_call() {
     assert_eq!(key(GatewayCall::Capture), format!("{id}:capture"));
     assert_eq!(key(GatewayCall::Void), format!("{id}:void"));
     assert_eq!(key(GatewayCall::Refund(0)), format!("{id}:refund:0"));
+}
+
+#[test]
+fn a_move_from_a_version_the_caller_did_not_see_is_refused() {
+    let confirmed = order_after(OnShipment, confirmation());
+    let (actual, seen) = (confirmed.version(), confirmed.version() - 1);
+    let stale = Err(OrderRejection::StaleVersion { expected: seen, actual });
+    let moves = |expected_version| {
+        let reason = CancelReason::Merchant;
+        [
+            OrderCommand::Ship { expected_version },
+            OrderCommand::Deliver { expected_version },
+            OrderCommand::Cancel { reason, expected_version },
+        ]
+    };
+    for command in moves(Some(seen)) {
+        assert_eq!(confirmed.decide(command, at(2)), stale);
+    }
+    let [ship, _, cancel] = moves(Some(actual));
+    assert_eq!(confirmed.decide(ship, at(2)), Ok(vec![OrderEvent::Shipped]));
+    assert!(confirmed.decide(cancel, at(2)).is_ok());
 }

@@ -27,10 +27,10 @@ fn any_command() -> impl Strategy<Value = OrderCommand> {
         4 => any_outcome().prop_map(OrderCommand::RecordCapture),
         2 => Just(OrderCommand::RecordVoid),
         3 => (0_u16..4, any_outcome()).prop_map(|(refund, outcome)| OrderCommand::RecordRefund { refund, outcome }),
-        1 => Just(OrderCommand::Cancel { reason: CancelReason::Merchant }),
+        1 => Just(OrderCommand::Cancel { reason: CancelReason::Merchant, expected_version: None }),
         1 => Just(OrderCommand::Expire),
-        4 => Just(OrderCommand::Ship),
-        2 => Just(OrderCommand::Deliver),
+        4 => Just(OrderCommand::Ship { expected_version: None }),
+        2 => Just(OrderCommand::Deliver { expected_version: None }),
         4 => (0_u128..9, prop::option::of(-10_i64..2_600))
             .prop_map(|(request, cents)| OrderCommand::Refund { request, amount: cents.map(eur) }),
     ]

@@ -29,7 +29,8 @@ fn refund_failed(refund: u16) -> OrderCommand {
 /// Shipped, 25.00 EUR captured, its units out of the house.
 fn shipped() -> Order {
     let fulfilled = [0, 1].map(|line| OrderCommand::LineFulfilled { line });
-    let commands = confirmation().into_iter().chain([OrderCommand::Ship, captured()]).chain(fulfilled);
+    let commands =
+        confirmation().into_iter().chain([OrderCommand::Ship { expected_version: None }, captured()]).chain(fulfilled);
     order_after(OnShipment, commands)
 }
 
@@ -122,7 +123,10 @@ fn a_shipped_order_that_was_refunded_can_still_be_delivered() {
     let mut order = shipped();
     tell(&mut order, refund(1, 2_500), at(5)).unwrap();
     tell(&mut order, refunded(0), at(6)).unwrap();
-    assert_eq!(tell(&mut order, OrderCommand::Deliver, at(7)).unwrap(), [OrderEvent::Delivered]);
+    assert_eq!(
+        tell(&mut order, OrderCommand::Deliver { expected_version: None }, at(7)).unwrap(),
+        [OrderEvent::Delivered]
+    );
     assert_eq!(order.status(), OrderStatus::Refunded);
 }
 
@@ -131,12 +135,12 @@ fn an_order_refunded_in_full_before_it_shipped_stays_in_the_house() {
     let mut order = order_after(OnConfirmation, confirmation().into_iter().chain([captured()]));
     tell(&mut order, refund(1, 500), at(5)).unwrap();
     tell(&mut order, refunded(0), at(6)).unwrap();
-    assert!(order.decide(OrderCommand::Ship, at(7)).is_ok(), "a discount does not stop it");
+    assert!(order.decide(OrderCommand::Ship { expected_version: None }, at(7)).is_ok(), "a discount does not stop it");
     tell(&mut order, refund(2, 2_000), at(7)).unwrap();
     tell(&mut order, refunded(1), at(8)).unwrap();
     let illegal = OrderRejection::IllegalTransition { status: OrderStatus::Refunded, action: "shipped" };
-    assert_eq!(order.decide(OrderCommand::Ship, at(9)), Err(illegal));
-    tell(&mut order, OrderCommand::Cancel { reason: CancelReason::Merchant }, at(9)).unwrap();
+    assert_eq!(order.decide(OrderCommand::Ship { expected_version: None }, at(9)), Err(illegal));
+    tell(&mut order, OrderCommand::Cancel { reason: CancelReason::Merchant, expected_version: None }, at(9)).unwrap();
     assert_eq!(owed(&order), ["release 0", "release 1"], "and its units go back");
 }
 
@@ -144,6 +148,6 @@ fn an_order_refunded_in_full_before_it_shipped_stays_in_the_house() {
 fn a_canceled_order_gives_back_only_what_has_not_gone_back() {
     let mut order = order_after(OnConfirmation, confirmation().into_iter().chain([captured()]));
     tell(&mut order, refund(1, 500), at(5)).unwrap();
-    tell(&mut order, OrderCommand::Cancel { reason: CancelReason::Merchant }, at(6)).unwrap();
+    tell(&mut order, OrderCommand::Cancel { reason: CancelReason::Merchant, expected_version: None }, at(6)).unwrap();
     assert_eq!(owed(&order), ["release 0", "release 1", "refund:0 500", "refund:1 2000"]);
 }

@@ -51,9 +51,13 @@ fn a_cart_survives() {
 #[test]
 fn an_order_survives_in_every_state() {
     let mut order = Order::new(ORDER);
-    let cancel = OrderCommand::Cancel { reason: holdfast_core::order::CancelReason::Buyer };
+    let cancel = OrderCommand::Cancel { reason: holdfast_core::order::CancelReason::Buyer, expected_version: None };
     assert_survives(&order);
-    let commands = confirmation().into_iter().chain([OrderCommand::Ship, captured(), OrderCommand::Deliver]);
+    let commands = confirmation().into_iter().chain([
+        OrderCommand::Ship { expected_version: None },
+        captured(),
+        OrderCommand::Deliver { expected_version: None },
+    ]);
     let refund = OrderCommand::Refund { request: 1, amount: None };
     for command in [OrderCommand::Place(crate::given::placement(CapturePolicy::OnShipment).into())]
         .into_iter()

@@ -136,6 +136,6 @@ impl SegmentFile for FsFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        Ok(rustix::fs::fdatasync(&self.0)?)
+        self.0.sync_data()
     }
 }

@@ -6,8 +6,9 @@
 //!
 //! `len` counts the bytes after `len` and `crc32c`. A record number (LSN) counts records over all shards, from 1.
 
-use crate::wire::Fields;
 use holdfast_core::planted;
+
+use crate::wire::Fields;
 
 /// Bytes in front of the records.
 pub(super) const HEADER_BYTES: usize = 28;

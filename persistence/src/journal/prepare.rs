@@ -4,7 +4,6 @@
 //! costs a metadata write at the first sync of each block); a full disk is found here, while the segment being written
 //! still has its reserve; any other fault poisons the journal.
 
-use holdfast_core::planted;
 use std::{
     io,
     sync::{
@@ -14,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use holdfast_core::ShardCount;
+use holdfast_core::{ShardCount, planted};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{

@@ -3,8 +3,7 @@
 //! Invariant: a batch lies whole in one frame, and the frames are written in queue order, so a shard's batches become
 //! durable, and its completions run, in append order. The lock is held for a copy of the encoded bytes and no longer.
 
-use holdfast_core::ShardId;
-use holdfast_core::planted;
+use holdfast_core::{ShardId, planted};
 
 use super::{AppendError, Completion, frame::HEADER_BYTES};
 

@@ -1,16 +1,18 @@
 //! Makes a journal directory ready to be written after whatever ended the last process: cuts the torn tail, removes
 //! leftovers, and says where the journal goes on.
 //!
-//! Invariant: nothing is changed before the whole survey succeeded and nobody who saw it objected, and then only bytes
-//! that were never acknowledged.
+//! Invariants: nothing is changed before the whole survey succeeded and nobody who saw it objected, and then only bytes
+//! that were never acknowledged. What is cut is copied aside first, durably: a last frame that was acknowledged and went bad
+//! where no watermark covers it looks like an unfinished write, and somebody may want to look at it.
+
+use std::{path::PathBuf, sync::Arc};
 
 use holdfast_core::planted;
-use std::sync::Arc;
 
 use super::{
     JournalError, JournalOptions,
     disk::{Disk, SegmentFile},
-    prepare::{Spare, write_zeros},
+    prepare::{Spare, is_no_space, write_zeros},
     segment::{self, Header},
     survey::{Begun, Survey, TornTail},
 };
@@ -42,6 +44,9 @@ pub(super) struct Recovered {
 /// Puts right what may be of what the survey found.
 pub(super) fn recover(disk: &dyn Disk, mut found: Survey, options: &JournalOptions) -> Result<Recovered, JournalError> {
     remove_leftovers(disk, &found)?;
+    if let (Some(torn), Some(last)) = (&mut found.torn, found.begun.last()) {
+        torn.kept_in = keep_copy(disk, last, torn)?;
+    }
     let active = match found.begun.last() {
         Some(last) => Some(reopen(last, &found, options)?),
         None => None,
@@ -73,6 +78,34 @@ fn remove_leftovers(disk: &dyn Disk, found: &Survey) -> Result<(), JournalError>
         disk.remove(name).map_err(|source| JournalError::Io { action: "remove", path: disk.path(name), source })?;
     }
     Ok(())
+}
+
+/// Copies what is to be cut into the first free `segment-N.journal.torn-N`. None when the disk has no room: a disk that was
+/// filled up must not keep a node from starting, and the log says that there is no copy.
+fn keep_copy(disk: &dyn Disk, last: &Begun, torn: &TornTail) -> Result<Option<PathBuf>, JournalError> {
+    let names = disk.list().map_err(|source| JournalError::Io { action: "list", path: disk.path(""), source })?;
+    let segment = segment::file_name(last.header.generation);
+    let free = (1_u32..=u32::MAX).map(|n| format!("{segment}.torn-{n}")).find(|name| !names.contains(name));
+    let name = free.unwrap_or_else(|| format!("{segment}.torn"));
+    let bytes = last.segment.read(torn.offset, usize::try_from(torn.bytes).unwrap_or(usize::MAX))?;
+    let copied = disk.create(&name).and_then(|file| {
+        file.write_at(&bytes, 0)?;
+        file.sync_data()?;
+        disk.sync_directory()
+    });
+    match copied {
+        Ok(()) => Ok(Some(disk.path(&name))),
+        Err(source) => {
+            let error = JournalError::Io { action: "keep a copy in", path: disk.path(&name), source };
+            if !is_no_space(&error) {
+                return Err(error);
+            }
+            tracing::warn!(%error, %torn, "no room for a copy of what is cut off");
+            // What little was written gives its room back; if not, it is a short copy.
+            let _ = disk.remove(&name);
+            Ok(None)
+        }
+    }
 }
 
 /// Makes the last begun segment ready for its next frame: zeros behind its end, its full length, and its last frame

@@ -3,7 +3,6 @@
 //! Invariant: a shard's records reach the sink in order, because a shard always has the same worker and each worker takes
 //! its work in order. The first fault, from whatever thread, ends the replay and is its result.
 
-use holdfast_core::planted;
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -15,7 +14,7 @@ use std::{
     thread,
 };
 
-use holdfast_core::{ShardCount, ShardId};
+use holdfast_core::{ShardCount, ShardId, planted};
 
 use super::{
     JournalError, ReplayProgress, ReplaySummary,

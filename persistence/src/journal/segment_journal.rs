@@ -2,7 +2,6 @@
 //!
 //! Invariant: dropping it writes what is queued and tells everyone before it returns.
 
-use holdfast_core::planted;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -12,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use holdfast_core::{ShardCount, ShardId};
+use holdfast_core::{ShardCount, ShardId, planted};
 use parking_lot::RwLock;
 
 use super::{

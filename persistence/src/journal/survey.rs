@@ -28,12 +28,18 @@ pub struct TornTail {
     pub offset: u64,
     /// How many bytes of it there are.
     pub bytes: u64,
+    /// Where a copy of them was put before they were cut off. None while they are not, and where the disk had no room.
+    pub kept_in: Option<PathBuf>,
 }
 
 impl fmt::Display for TornTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, offset, bytes } = self;
-        write!(f, "{} ends in an unfinished write of {bytes} bytes at offset {offset}", path.display())
+        let Self { path, offset, bytes, kept_in } = self;
+        write!(f, "{} ends in an unfinished write of {bytes} bytes at offset {offset}", path.display())?;
+        match kept_in {
+            Some(copy) => write!(f, ", kept in {}", copy.display()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -150,7 +156,8 @@ pub(super) fn judge_end(
             return Err(scan.segment.damaged(scan.offset, Damage::FrameMissing { next_lsn }));
         }
     }
-    let torn = TornTail { path: scan.segment.path.clone(), offset: scan.offset, bytes: beyond.used_bytes };
+    let (path, offset, bytes) = (scan.segment.path.clone(), scan.offset, beyond.used_bytes);
+    let torn = TornTail { path, offset, bytes, kept_in: None };
     Ok((beyond.used_bytes > 0).then_some(torn))
 }
 

@@ -4,13 +4,14 @@
 //! before the sync that covers it returned; after the first fault nothing is written and nothing is retried, every batch
 //! hears the same error, in order.
 
-use holdfast_core::planted;
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
+
+use holdfast_core::planted;
 
 use super::{
     AppendError, JournalError,

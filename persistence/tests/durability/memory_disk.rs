@@ -212,6 +212,11 @@ impl SegmentFile for MemoryFile {
         if self.disk.faults.fail_writes.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(5));
         }
+        let end = offset + data.len() as u64;
+        let grows = end.saturating_sub(self.content.lock().unwrap().seen.len() as u64);
+        if grows > 0 && self.disk.used() + grows > self.disk.faults.capacity.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let _instant = self.disk.instant.read().unwrap();
         let mut content = self.content.lock().unwrap();
         let start = usize::try_from(offset).unwrap();

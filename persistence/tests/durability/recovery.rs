@@ -1,6 +1,6 @@
 //! Starting again after a crash: the unacknowledged tail goes, nothing else does.
 
-use std::sync::atomic::Ordering;
+use std::{path::Path, sync::atomic::Ordering};
 
 use holdfast_core::ShardId;
 use holdfast_persistence::{Journal, Record, journal::SegmentJournal};
@@ -74,6 +74,45 @@ fn a_last_write_of_which_any_part_is_missing_is_cut_and_reported() {
         assert!(damaged.get(FIRST)[begins..].iter().all(|byte| *byte == 0), "the torn write was not zeroed");
         assert_eq!(open(&damaged).unwrap().1, None, "a cut tail is reported once");
     }
+}
+
+/// A last frame that was acknowledged and went bad looks like an unfinished write: whatever is cut is kept beside the journal.
+#[test]
+fn what_is_cut_off_is_kept_in_a_file_beside_the_segment_each_time_in_another() {
+    let (disk, begins, ends) = three_batches();
+    for round in 1..=3 {
+        let mut bytes = disk.get(FIRST);
+        if round == 1 {
+            bytes[begins + 20] ^= 1;
+        } else {
+            bytes[begins..begins + 30 * round].fill(u8::try_from(round).unwrap());
+        }
+        disk.put(FIRST, bytes.clone());
+        let (_, torn) = open(&disk).unwrap();
+        let torn = torn.expect("a torn tail");
+        let name = format!("{FIRST}.torn-{round}");
+        assert_eq!(torn.kept_in.as_deref(), Some(Path::new("/memory").join(&name).as_path()));
+        assert!(torn.to_string().contains(&name), "{torn}");
+        let last = if round == 1 { ends } else { begins + 30 * round };
+        assert_eq!(disk.get(&name), bytes[begins..last], "round {round}");
+        let durable = disk.power_cut(&mut || false);
+        assert!(durable.names().contains(&name), "the copy's name is not durable");
+        assert_eq!(durable.get(&name), disk.get(&name), "the copy is not durable");
+    }
+    assert_eq!(open(&disk).unwrap().1, None);
+}
+
+#[test]
+fn without_room_for_a_copy_the_unfinished_write_is_cut_all_the_same() {
+    let (disk, begins, _) = three_batches();
+    let mut bytes = disk.get(FIRST);
+    bytes[begins + 20] ^= 1;
+    disk.put(FIRST, bytes);
+    disk.faults.capacity.store(disk.used(), Ordering::SeqCst);
+    let torn = open(&disk).unwrap().1.expect("a torn tail");
+    assert_eq!(torn.kept_in, None);
+    assert!(disk.names().iter().all(|name| !name.contains("torn")), "{:?}", disk.names());
+    assert!(disk.get(FIRST)[begins..].iter().all(|byte| *byte == 0));
 }
 
 #[test]

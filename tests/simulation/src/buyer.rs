@@ -133,7 +133,8 @@ fn is_final(error: &CheckoutError) -> bool {
 async fn cancel(outside: &Outside, order: OrderId) {
     for _ in 0..6 {
         let reason = CancelReason::Buyer;
-        let answer = outside.ask(10_000, |commerce| async move { commerce.cancel_order(order, reason).await }).await;
+        let answer =
+            outside.ask(10_000, |commerce| async move { commerce.cancel_order(order, reason, None).await }).await;
         match answer {
             Some(Ok(order)) => {
                 outside.saw_order(&order);

@@ -98,8 +98,8 @@ enum Action {
 impl Action {
     async fn ask(self, commerce: Commerce, order: OrderId) -> Result<Order, CommandError> {
         match self {
-            Self::Ship => commerce.ship_order(order).await,
-            Self::Deliver => commerce.deliver_order(order).await,
+            Self::Ship => commerce.ship_order(order, None).await,
+            Self::Deliver => commerce.deliver_order(order, None).await,
         }
     }
 }

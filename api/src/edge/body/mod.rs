@@ -5,6 +5,7 @@
 //! pointer.
 
 mod field;
+mod pointer;
 mod shape;
 mod strict;
 
@@ -155,7 +156,7 @@ fn refuse<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Probl
         }
         _ => reason(error.inner()),
     };
-    let pointer = pointer(error.path(), &why);
+    let pointer = pointer::of(error.path(), &words(error.inner()));
     Problem::new(Kind::InvalidRequest).detail(format!("{pointer}: {why}")).field(pointer, why)
 }
 
@@ -169,44 +170,22 @@ fn is_json(bytes: &[u8]) -> bool {
     is_readable && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
-/// The parser's words without its place, and without what a client may have meant to keep to itself.
+/// The parser's words, whole, without its place.
+fn words(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(end) = text.rfind(" at line ") {
+        text.truncate(end);
+    }
+    text
+}
+
+/// The parser's words for the client: not all it sent, and not what it may have meant to keep to itself.
 fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-    if holdfast_core::card::looks_like_card_number(text) {
+    let text = words(error);
+    if holdfast_core::card::looks_like_card_number(&text) {
         return "not valid here, and it looks like a card number".to_owned();
     }
     text.chars().take(200).collect()
-}
-
-/// The JSON pointer of the field to blame. For an unknown, missing or repeated field the path ends at its parent, and
-/// the field is in the message.
-fn pointer(path: &serde_path_to_error::Path, why: &str) -> String {
-    use serde_path_to_error::Segment;
-    let mut pointer = String::new();
-    let mut push = |key: &str| {
-        pointer.push('/');
-        pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-    };
-    let mut last = None;
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => push(&index.to_string()),
-            Segment::Map { key } => {
-                push(key);
-                last = Some(key.as_str());
-            }
-            Segment::Enum { variant } => push(variant),
-            Segment::Unknown => {}
-        }
-    }
-    let about_a_field = ["unknown field `", "missing field `", "duplicate field `"];
-    let named = about_a_field.iter().find_map(|start| why.strip_prefix(start)).and_then(|rest| rest.split('`').next());
-    match named {
-        Some(field) if last != Some(field) => push(field),
-        _ => {}
-    }
-    pointer
 }
 
 #[cfg(test)]

@@ -112,6 +112,11 @@ fn an_unknown_missing_or_repeated_field_is_named() {
     assert_refused(r#"{"lines":[],"lines":[]}"#, 422, &["\"/lines\"", "duplicate field"]);
     assert_refused(r#"{"lines":[],"metadata":{"a":"1","a":"2"}}"#, 422, &["\"/metadata/a\"", "duplicate field"]);
     assert_refused(r#"{"lines":[],"a/b~c":1}"#, 422, &["\"/a~1b~0c\""]);
+    assert_refused(r#"{"lines":[],"a`b":1}"#, 422, &["\"/a`b\"", "unknown field"]);
+    assert_refused(r#"{"lines":[],"`, expected `x":1}"#, 422, &["\"/`, expected `x\"", "unknown field"]);
+    assert_refused(r#"{"lines":[],"metadata":{"a`b":"1","a`b":"2"}}"#, 422, &["\"/metadata/a`b\""]);
+    assert_refused(r#"{"lines":[],"price":{"price":1}}"#, 422, &["\"/price/price\"", "unknown field"]);
+    assert_refused(r#"{"lines":[],"price":{"sku":"A"}}"#, 422, &["\"/price/quantity\"", "missing field"]);
 }
 
 #[test]
@@ -122,8 +127,24 @@ fn too_deep_and_too_many_are_refused_before_parsing() {
 
 #[test]
 fn a_card_number_in_a_wrong_place_is_not_repeated() {
-    let (_, text) = refusal(br#"{"lines":"4111 1111 1111 1111"}"#);
-    assert!(!text.contains("4111"), "{text}");
+    for body in [
+        r#"{"lines":"4111 1111 1111 1111"}"#,
+        r#"{"lines":[],"4111111111111111":1}"#,
+        r#"{"lines":[],"metadata":{"4111-1111-1111-1111":1}}"#,
+    ] {
+        let (status, text) = refusal(body.as_bytes());
+        assert!(status == 422 && !text.contains("4111"), "{text}");
+    }
+}
+
+#[test]
+fn a_long_name_is_not_repeated_whole() {
+    let name = "x".repeat(60_000);
+    for body in [format!(r#"{{"lines":[],"{name}":1}}"#), format!(r#"{{"lines":[],"metadata":{{"{name}":1}}}}"#)] {
+        let (status, text) = refusal(body.as_bytes());
+        assert!(status == 422 && text.len() < 2_000, "{} bytes", text.len());
+    }
+    assert_refused(format!(r#"{{"lines":[],"metadata":{{"{name}":1}}}}"#), 422, &["\"/metadata\""]);
 }
 
 #[test]

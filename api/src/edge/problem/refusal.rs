@@ -146,9 +146,10 @@ fn of_order(rejection: OrderRejection) -> Problem {
         OrderRejection::NotFound | OrderRejection::LineNotFound { .. } | OrderRejection::RefundNotFound { .. } => {
             problem(Kind::NotFound)
         }
-        OrderRejection::LineCount | OrderRejection::Total => {
-            problem(Kind::InvalidRequest).field("/lines", rejection.to_string())
-        }
+        OrderRejection::LineCount
+        | OrderRejection::MixedCurrencies
+        | OrderRejection::Overflow
+        | OrderRejection::Total => problem(Kind::InvalidRequest).field("/lines", rejection.to_string()),
         OrderRejection::FingerprintMismatch => problem(Kind::IdempotencyKeyReused),
         OrderRejection::IllegalTransition { status, .. } => {
             problem(Kind::IllegalTransition).member("order_status", status.to_string())
@@ -157,5 +158,6 @@ fn of_order(rejection: OrderRejection) -> Problem {
             problem(Kind::NotRefundable).member("refundable_minor", refundable)
         }
         OrderRejection::TooManyRefunds => problem(Kind::NotRefundable),
+        OrderRejection::StaleVersion { actual, .. } => problem(Kind::PreconditionFailed).member("version", actual),
     }
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 use holdfast_actors::OrderQuery;
 use holdfast_core::{
-    CustomerId, Entity as _, OrderId, SkuId,
+    CustomerId, OrderId, SkuId,
     order::{CancelReason, Order, OrderStatus},
 };
 use serde::Deserialize;
@@ -33,6 +33,7 @@ pub(super) struct ListParams {
     /// Where to go on: `next_cursor` of the page before.
     cursor: Option<String>,
     /// How many at most, from 1 to the server's limit (100 unless set otherwise).
+    #[param(minimum = 1)]
     limit: Option<usize>,
     /// Only orders that stand here.
     status: Option<String>,
@@ -96,19 +97,12 @@ pub(super) async fn change_status(
     if_match: IfMatch,
     Json(change): Json<StatusChange>,
 ) -> Answer {
-    let id = order_id(&id)?;
+    let (id, expected) = (order_id(&id)?, if_match.version('o')?);
     let commerce = app.commerce()?;
-    if let Some(expected) = if_match.version('o')? {
-        // The move itself is checked where it is decided; this spares the caller a move from a state it has not seen.
-        let actual = commerce.order(id).await?.version();
-        if actual != expected {
-            return Err(Problem::new(Kind::PreconditionFailed).member("version", actual));
-        }
-    }
     let moved = match change.status {
-        NewStatus::Shipped => commerce.ship_order(id).await?,
-        NewStatus::Delivered => commerce.deliver_order(id).await?,
-        NewStatus::Canceled => commerce.cancel_order(id, CancelReason::Merchant).await?,
+        NewStatus::Shipped => commerce.ship_order(id, expected).await?,
+        NewStatus::Delivered => commerce.deliver_order(id, expected).await?,
+        NewStatus::Canceled => commerce.cancel_order(id, CancelReason::Merchant, expected).await?,
     };
     shown(&moved)
 }
@@ -122,7 +116,7 @@ pub(super) async fn change_status(
 pub(super) async fn cancel(State(app): State<App>, caller: Caller, PathPart(id): PathPart) -> Answer {
     let found = reached(&app, &caller, &id).await?;
     let reason = if caller.is_admin() { CancelReason::Merchant } else { CancelReason::Buyer };
-    shown(&app.commerce()?.cancel_order(found.id(), reason).await?)
+    shown(&app.commerce()?.cancel_order(found.id(), reason, None).await?)
 }
 
 /// The order, if this caller reaches it; else there is none.

@@ -34,6 +34,7 @@ pub(super) struct ListParams {
     /// Where to go on: `next_cursor` of the page before.
     cursor: Option<String>,
     /// How many at most, from 1 to the server's limit (100 unless set otherwise).
+    #[param(minimum = 1)]
     limit: Option<usize>,
     /// Only this category and what is below it.
     category: Option<String>,

@@ -20,7 +20,7 @@ use crate::edge::body::quantity;
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewCart {
     /// The currency its order will be in: an ISO 4217 code. The server's default without it.
-    #[schema(example = "EUR")]
+    #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
     pub(crate) currency: Option<String>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct NewCart {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewItem {
     /// What.
-    #[schema(value_type = String, example = "TEE-BLACK-M")]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9._-]{1,64}$", example = "TEE-BLACK-M")]
     pub(crate) sku: SkuId,
     /// How many more.
     #[serde(deserialize_with = "quantity")]

@@ -21,7 +21,7 @@ pub(crate) struct NewOrder {
     /// The token of the cart to order; without it and without lines the cart of `X-Cart-Token`.
     pub(crate) cart: Option<String>,
     /// Who per-customer limits count for: 1 to 64 printable characters of the storefront's choice.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[!-~]{1,64}$")]
     pub(crate) customer: Option<CustomerId>,
     /// How it is paid.
     pub(crate) payment: NewPayment,
@@ -32,7 +32,7 @@ pub(crate) struct NewOrder {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewLine {
     /// What.
-    #[schema(value_type = String, example = "TEE-BLACK-M")]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9._-]{1,64}$", example = "TEE-BLACK-M")]
     pub(crate) sku: SkuId,
     /// How many.
     #[serde(deserialize_with = "quantity")]
@@ -45,7 +45,7 @@ pub(crate) struct NewLine {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPayment {
     /// The gateway's token for the means of payment: 1 to 128 of `A-Z a-z 0-9 _ - .`, never a card number.
-    #[schema(example = "tok_approve")]
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$", example = "tok_approve")]
     pub(crate) token: String,
 }
 

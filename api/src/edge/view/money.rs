@@ -14,7 +14,7 @@ pub(crate) struct MoneyBody {
     amount_minor: i64,
     /// An active ISO 4217 code.
     #[serde(with = "currency_code")]
-    #[schema(value_type = String, example = "EUR")]
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$", example = "EUR")]
     currency: Currency,
 }
 

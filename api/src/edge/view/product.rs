@@ -33,10 +33,10 @@ const MAX_VALUE_BYTES: usize = 1_024;
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewProduct {
     /// 1 to 64 of `A-Z a-z 0-9 . _ -`.
-    #[schema(value_type = String, example = "TEE-BLACK-M")]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9._-]{1,64}$", example = "TEE-BLACK-M")]
     pub(crate) sku: SkuId,
     /// Shown as the title.
-    #[schema(example = "Tour T-shirt, black, M")]
+    #[schema(min_length = 1, example = "Tour T-shirt, black, M")]
     name: String,
     /// Shown below it.
     #[serde(default)]
@@ -67,6 +67,7 @@ pub(crate) struct NewProduct {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProductChange {
     /// Shown as the title.
+    #[schema(min_length = 1)]
     name: String,
     /// Shown below it.
     #[serde(default)]
@@ -95,9 +96,10 @@ pub(crate) struct ProductChange {
 #[serde(deny_unknown_fields)]
 pub(crate) struct VariantBody {
     /// The variant's own SKU: a product with stock of its own.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9._-]{1,64}$")]
     sku: SkuId,
     /// Shown to tell it apart.
+    #[schema(min_length = 1)]
     name: String,
     /// Option to value.
     #[serde(default, deserialize_with = "distinct_map")]

@@ -101,7 +101,7 @@ pub(crate) struct StockAdjustment {
     #[schema(example = 100)]
     pub(crate) delta: i64,
     /// Why, for the audit trail.
-    #[schema(example = "delivery 4711")]
+    #[schema(min_length = 1, example = "delivery 4711")]
     pub(crate) reason: String,
 }
 

@@ -1,0 +1,16 @@
+//! What wears a server down from outside: more orders than it can take, connections that do nothing or next to nothing,
+//! clients that never read, and bodies that mean harm. Each part strains one server and says what it measured; tests hold
+//! the figures to what must be so on any machine, `cargo xtask overload` to the limits of the specification.
+
+pub mod bystanders;
+pub mod campaign;
+pub mod harm;
+pub mod load;
+pub mod resident;
+pub mod unread;
+
+/// The middle one of some measurements; 0 if there are none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
