@@ -55,7 +55,7 @@ mod present {
         TornTailKept,
         /// A batch is split over two frames.
         BatchSplit,
-        /// Two records of a frame change places in a replay.
+        /// The records of a frame are replayed last first.
         ReplayOutOfOrder,
         /// Snapshots are written before the journal has their events.
         SnapshotAheadOfJournal,
@@ -193,7 +193,7 @@ mod present {
                 Self::ChecksumIgnored => "a torn tail is accepted: a frame's checksum is not looked at",
                 Self::TornTailKept => "a torn tail is counted as part of the journal: the next frame goes behind it",
                 Self::BatchSplit => "a batch is split over two frames",
-                Self::ReplayOutOfOrder => "two records of a frame change places in a replay",
+                Self::ReplayOutOfOrder => "the records of a frame are replayed last first",
                 Self::SnapshotAheadOfJournal => "snapshots are written before the journal has their events",
                 Self::AnswerBeforeBatch => "an answer is let out before its batch is durable",
                 Self::ReadOfUndurable => "a turn that wrote nothing lets its answers out at once, whatever they saw",

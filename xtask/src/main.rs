@@ -9,6 +9,7 @@ mod campaign;
 mod crash;
 mod group;
 mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,14 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the real node through simulated worlds that go wrong, one per seed; --help says more. With --planted: hunt the
+    /// planted bugs.
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// `--seeds N`, `--from S`, `--planted`, `--json`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Overload and starve the server, send it what means harm, and print figures; --help says more.
     #[command(disable_help_flag = true)]
     Overload {
@@ -57,6 +66,7 @@ fn main() -> ExitCode {
         Chore::Test { groups, keep_going } => run::run(&groups, keep_going),
         Chore::Crash(arguments) => crash::run(&arguments),
         Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
+        Chore::Simulate { arguments } => simulate::run(&arguments),
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
     };
     match outcome {

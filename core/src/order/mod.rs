@@ -96,7 +96,6 @@ impl Entity for Order {
     /// The payment deadline. An authorized order has none: its allocation is on its way, whatever the hour.
     fn next_deadline(&self) -> Option<Timestamp> {
         let sale = self.sale.as_ref()?;
-        let late_ms = i64::from(planted!(ExpiredHoldCounted)) * 60_000;
-        matches!(sale.stage, Stage::Placed).then(|| sale.placement.expires_at.saturating_add_millis(late_ms))
+        matches!(sale.stage, Stage::Placed).then_some(sale.placement.expires_at)
     }
 }

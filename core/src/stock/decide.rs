@@ -76,7 +76,7 @@ impl StockItem {
         self.check_order_limit(other_lines, wanted.quantity)?;
         self.check_customer_limit(&wanted, gone)?;
         let available = self.available().saturating_add(gone.map_or(0, units));
-        if units(&wanted) > available + u64::from(planted!(SoldOutOffByOne)) {
+        if units(&wanted) > available.saturating_add(planted!(SoldOutOffByOne).into()) {
             return Err(StockRejection::Insufficient { available, requested: wanted.quantity.get() });
         }
         let Hold { quantity, expires_at, customer } = wanted;
@@ -111,10 +111,8 @@ impl StockItem {
     }
 
     fn lapse(&self, now: Timestamp) -> Vec<StockEvent> {
-        let due = self
-            .promises
-            .due(now.saturating_add_millis(i64::from(planted!(HoldReleasedEarly)) * 60_000))
-            .take(Self::MAX_LAPSES_PER_TURN);
+        let now = if planted!(HoldReleasedEarly) { now.saturating_add_millis(60_000) } else { now };
+        let due = self.promises.due(now).take(Self::MAX_LAPSES_PER_TURN);
         due.map(|hold| StockEvent::Lapsed { hold }).collect()
     }
 

@@ -149,9 +149,6 @@ impl Entity for StockItem {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let late_ms =
-            i64::from(planted!(ExpiredHoldCounted)) * 60_000 - i64::from(planted!(HoldReleasedEarly)) * 60_000;
-        let due = self.promises.next_deadline().filter(|_| !planted!(HoldNeverLapses));
-        due.map(|deadline| deadline.saturating_add_millis(late_ms))
+        self.promises.next_deadline().filter(|_| !planted!(HoldNeverLapses))
     }
 }

@@ -228,7 +228,9 @@ impl Reader<'_> {
             }
         })?;
         if planted!(ReplayOutOfOrder) {
-            records.iter_mut().for_each(|records| records.reverse());
+            for records in &mut records {
+                records.reverse();
+            }
         }
         self.summary.records += wanted;
         self.summary.skipped += skipped;
