@@ -105,18 +105,26 @@ impl Gate {
         self.pump();
     }
 
-    /// The journal made every record up to `sequence` durable.
-    pub(crate) fn durable(&self, sequence: u64) {
-        let is_last = {
+    /// The journal made every record up to `sequence` durable: lets out what that allows, then what has gathered in the
+    /// mailbox gets its turn.
+    ///
+    /// The clients that got their answers go first. They often come back at once, and their next requests then share that
+    /// turn, its batch and its sync.
+    pub(crate) async fn durable(&self, sequence: u64) {
+        {
             let mut state = self.state.lock();
             state.durable = state.durable.max(sequence);
+        }
+        self.settled.notify_all();
+        self.pump();
+        tokio::task::yield_now().await;
+        let is_last = {
+            let state = self.state.lock();
             state.durable >= state.appended
         };
         if is_last {
             self.mailbox.end_commit();
         }
-        self.settled.notify_all();
-        self.pump();
     }
 
     /// Lets out what is ready, in order. Whoever comes while another thread is at it leaves the rest to that thread.

@@ -34,6 +34,8 @@ pub struct Mailbox {
     shard: ShardId,
     limit: usize,
     retry_after_ms: u64,
+    /// So many messages get a turn although a batch is on its way to the disk.
+    gather: usize,
     state: AtomicU8,
     /// Permits in use: requests that wait, are in a turn, or wait for their batch to be durable.
     in_use: AtomicUsize,
@@ -41,7 +43,8 @@ pub struct Mailbox {
     /// Whether a wake is on its way, so that a thousand senders cast once.
     scheduled: AtomicBool,
     /// Whether a batch of the shard is on its way to the disk. What arrives meanwhile could not be durable before the batch
-    /// after it, so it waits here and makes that batch larger, instead of taking a turn of its own.
+    /// after it, so it waits here and makes that batch larger, instead of taking a turn of its own; once enough waits for a
+    /// batch worth a sync, its turn is taken while the disk is busy.
     committing: AtomicBool,
     /// When the shard wants to be woken although nobody writes, in milliseconds since the epoch.
     next_due_ms: AtomicI64,
@@ -64,6 +67,7 @@ impl Mailbox {
             shard,
             limit: settings.mailbox_permits,
             retry_after_ms: settings.retry_after_ms,
+            gather: settings.gather_messages,
             state: AtomicU8::new(RECOVERING),
             in_use: AtomicUsize::new(0),
             queue: Mutex::new(Vec::new()),
@@ -108,8 +112,12 @@ impl Mailbox {
 
     /// Puts an envelope in, behind everything before it, and wakes the shard.
     pub fn deliver(&self, envelope: Envelope) {
-        self.queue.lock().push(envelope);
-        self.wake_unless_committing();
+        let waiting = {
+            let mut queue = self.queue.lock();
+            queue.push(envelope);
+            queue.len()
+        };
+        self.wake_for(waiting);
     }
 
     /// Puts envelopes in that nobody waits for: they ride along with the next turn that somebody wakes the shard for. The
@@ -120,13 +128,14 @@ impl Mailbox {
 
     /// Wakes the shard if anything waits that no turn is coming for.
     pub(crate) fn nudge(&self) {
-        if !self.queue.lock().is_empty() {
-            self.wake_unless_committing();
+        let waiting = self.queue.lock().len();
+        if waiting > 0 {
+            self.wake_for(waiting);
         }
     }
 
-    fn wake_unless_committing(&self) {
-        if !self.committing.load(Ordering::SeqCst) {
+    fn wake_for(&self, waiting: usize) {
+        if waiting >= self.gather || !self.committing.load(Ordering::SeqCst) {
             self.wake();
         }
     }

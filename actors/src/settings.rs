@@ -25,6 +25,9 @@ pub struct RuntimeSettings {
     /// A turn takes no further message once its journal records come to about so many bytes. With the largest single record
     /// on top it must stay below the journal's `reserve_bytes`, which bounds a batch.
     pub turn_bytes: usize,
+    /// While a batch of the shard is on its way to the disk, the next turn waits until so many messages have gathered: with
+    /// fewer it could not be durable any sooner, and larger batches mean fewer syncs.
+    pub gather_messages: usize,
     /// What a refused client is asked to wait, in milliseconds.
     pub retry_after_ms: u64,
     /// How often a shard with nothing to do looks at its deadlines, in milliseconds: the precision of every expiry.
@@ -99,6 +102,7 @@ impl RuntimeSettings {
             ("max_order_lines", counted(self.max_order_lines), 1, counted(Order::MAX_LINES)),
             ("mailbox_permits", counted(self.mailbox_permits), 1, 10_000_000),
             ("turn_messages", counted(self.turn_messages), 1, 1_000_000),
+            ("gather_messages", counted(self.gather_messages), 1, 1_000_000),
             ("turn_bytes", counted(self.turn_bytes), 1, 1 << 30),
             ("tick_ms", i128::from(self.tick_ms), 1, 1_000),
             ("passivate_after_ms", i128::from(self.passivate_after_ms), 1, LONGEST_MS),
@@ -129,6 +133,7 @@ impl Default for RuntimeSettings {
             mailbox_permits: 8_192,
             turn_messages: 1_024,
             turn_bytes: 1 << 20,
+            gather_messages: 32,
             retry_after_ms: 1_000,
             tick_ms: 100,
             passivate_after_ms: 5 * 60 * 1_000,

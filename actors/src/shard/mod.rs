@@ -355,7 +355,7 @@ impl Shard {
             Box::new(move |written| match written {
                 // On the runtime, not on the journal's thread: waking a hundred clients from outside the runtime costs a
                 // system call each, and the journal could sync its next frame meanwhile.
-                Ok(()) => background.run(Box::pin(async move { gate.durable(last) })),
+                Ok(()) => background.run(Box::pin(async move { gate.durable(last).await })),
                 Err(error @ AppendError::Failed(_)) => {
                     gate.fail(true);
                     fatal.raise(&error.to_string());
