@@ -273,7 +273,7 @@ impl Checkout {
         let mut refusal = None;
         for (number, answer) in answers {
             match (answer, lines.get_mut(usize::from(number))) {
-                (Ok(Reply::Held { unit_price }), Some(line)) => line.held_at = Some(unit_price),
+                (Ok(Reply::Held(held)), Some(line)) => line.held = Some(held),
                 (Err(error), _) => refusal = refusal.or(Some(error)),
                 (Ok(_), _) => refusal = refusal.or(Some(CommandError::DeadlineExceeded)),
             }
@@ -356,10 +356,12 @@ impl Checkout {
         homes.all(|home| Some(home) == first)
     }
 
-    fn give_back(&self, held: Vec<(SkuId, HoldId)>) {
-        for (sku, hold) in held {
-            let shard = self.router.shards().shard_of(sku.slot());
-            self.router.send(shard, Message::ReleaseHold { sku, hold });
+    fn give_back(&self, held: Vec<Message>) {
+        for message in held {
+            if let Message::ReleaseHold { sku, .. } = &message {
+                let shard = self.router.shards().shard_of(sku.slot());
+                self.router.send(shard, message);
+            }
         }
     }
 
@@ -395,7 +397,7 @@ fn add_up(lines: &[(SkuId, Quantity)], limit: usize) -> Result<Vec<PlaceLine>, C
             let sum = line.quantity.checked_add(*quantity);
             line.quantity = sum.map_err(|_| CheckoutError::QuantityTooLarge { sku: sku.clone() })?;
         } else if sums.len() < limit {
-            sums.push(PlaceLine { sku: sku.clone(), quantity: *quantity, held_at: None });
+            sums.push(PlaceLine { sku: sku.clone(), quantity: *quantity, held: None });
         } else {
             return Err(CheckoutError::TooManyLines { limit, given: lines.len() });
         }
@@ -403,7 +405,11 @@ fn add_up(lines: &[(SkuId, Quantity)], limit: usize) -> Result<Vec<PlaceLine>, C
     if sums.is_empty() { Err(CheckoutError::NoLines) } else { Ok(sums) }
 }
 
-fn held_elsewhere(order: OrderId, lines: &[PlaceLine]) -> Vec<(SkuId, HoldId)> {
-    let held = lines.iter().zip(0_u16..).filter(|(line, _)| line.held_at.is_some());
-    held.map(|(line, number)| (line.sku.clone(), HoldId { order, line: number })).collect()
+/// What is to be said to give back what was held.
+fn held_elsewhere(order: OrderId, lines: &[PlaceLine]) -> Vec<Message> {
+    let give_back = |(line, number): (&PlaceLine, u16)| {
+        let (sku, hold) = (line.sku.clone(), HoldId { order, line: number });
+        line.held.map(|held| Message::ReleaseHold { sku, hold, expires_at: held.expires_at })
+    };
+    lines.iter().zip(0_u16..).filter_map(give_back).collect()
 }

@@ -120,8 +120,17 @@ pub struct PlaceLine {
     pub sku: SkuId,
     /// How many.
     pub quantity: Quantity,
-    /// The price of a unit if another shard holds the line already; `None` for lines of the home shard.
-    pub held_at: Option<Money>,
+    /// What another shard said when it held the line; `None` for lines of the home shard.
+    pub held: Option<HeldLine>,
+}
+
+/// A line held for an order of another shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldLine {
+    /// The price of a unit when it was held.
+    pub unit_price: Money,
+    /// When the hold lapses. Every attempt under a key sets it anew, so it also says whose hold it is.
+    pub expires_at: Timestamp,
 }
 
 impl PlaceLine {
@@ -152,10 +161,7 @@ pub enum Reply {
         replayed: bool,
     },
     /// The line is held.
-    Held {
-        /// The price of a unit.
-        unit_price: Money,
-    },
+    Held(HeldLine),
 }
 
 /// A reply or the reason there is none.
@@ -236,6 +242,9 @@ pub enum Message {
         sku: SkuId,
         /// Which hold.
         hold: HoldId,
+        /// When it lapses, as its attempt was told. A later attempt under the same key has taken the hold over and set it
+        /// anew: then it is not this one's to give back.
+        expires_at: Timestamp,
     },
 }
 

@@ -28,8 +28,8 @@ impl Shard {
         let mut lines = Vec::with_capacity(place.lines.len());
         let mut holding = Vec::with_capacity(place.lines.len());
         for (line, number) in place.lines.iter().zip(0_u16..) {
-            let unit_price = if let Some(price) = line.held_at {
-                price
+            let unit_price = if let Some(held) = line.held {
+                held.unit_price
             } else {
                 let hold = HoldId { order: place.order, line: number };
                 let (price, events) = self.decide_hold(line, hold, expires_at, place)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use holdfast_core::{
-    CartId, Entity, EntityId, HoldId, OrderId, SkuId, Timestamp,
+    CartId, CustomerId, Entity, EntityId, HoldId, OrderId, Quantity, SkuId, Timestamp,
     cart::{Cart, CartCommand, CartRejection},
     order::{Order, OrderCommand, OrderRejection},
     product::{Product, ProductCommand, ProductDetails, ProductRejection},
@@ -13,7 +13,7 @@ use holdfast_core::{
 use super::Shard;
 use crate::{
     error::CommandError,
-    message::{Internal, Message, NewProduct, Outcome, Reply, Request},
+    message::{HeldLine, Internal, Message, NewProduct, Outcome, Reply, Request},
     outbound::Outgoing,
     view::{ProductView, StockView},
 };
@@ -29,13 +29,7 @@ impl Shard {
     pub(super) fn serve(&mut self, request: Request) -> Outcome {
         match request {
             Request::Place(place) => self.place(&place),
-            Request::HoldLine { hold, sku, quantity, customer } => {
-                let unit_price = self.price_of(&sku)?;
-                let expires_at = self.remote_hold_expiry();
-                let command = StockCommand::Hold { hold, quantity, expires_at, customer };
-                self.stock_command(&sku, command)?;
-                Ok(Reply::Held { unit_price })
-            }
+            Request::HoldLine { hold, sku, quantity, customer } => self.hold_line(hold, &sku, quantity, customer),
             Request::Stock { sku, command } => {
                 self.stock_command(&sku, command)?;
                 self.show_stock(&sku)
@@ -73,16 +67,7 @@ impl Shard {
             }
             Message::OrderAnswer { order, command } => self.order_command(order, command),
             Message::GatewayFailed { order, call } => self.gateway_failed(order, call),
-            // Late: a later attempt of the same key took the hold over and became an order that is paid for.
-            Message::ReleaseHold { sku, hold } if self.is_allocated(&sku, &hold) => {
-                tracing::debug!(%sku, ?hold, "a hold to give back is an allocation by now");
-            }
-            Message::ReleaseHold { sku, hold } => {
-                let released = self.stock_command(&sku, StockCommand::Release { hold });
-                if let Err(error) = released {
-                    tracing::debug!(%sku, %error, "a hold to give back was not there");
-                }
-            }
+            Message::ReleaseHold { sku, hold, expires_at } => self.give_back(&sku, hold, expires_at),
             Message::ResolveCheckout { cart, order } => {
                 let placed = self.tables.orders.get(&order).is_some();
                 let to = self.parts.shards.shard_of(cart.slot());
@@ -112,8 +97,28 @@ impl Shard {
         }
     }
 
-    fn is_allocated(&self, sku: &SkuId, hold: &HoldId) -> bool {
-        self.tables.stock.get(sku).is_some_and(|stock| stock.is_allocated(hold))
+    /// Gives a hold back to which an attempt gave up its claim; not one that a later attempt has taken over, and that may
+    /// be a paid order's by now.
+    fn give_back(&mut self, sku: &SkuId, hold: HoldId, expires_at: Timestamp) {
+        let held = self.tables.stock.get(sku).and_then(|stock| stock.hold(&hold));
+        if held.is_none_or(|held| held.expires_at != expires_at) {
+            tracing::debug!(%sku, ?hold, "a hold to give back is gone or another's");
+        } else if let Err(error) = self.stock_command(sku, StockCommand::Release { hold }) {
+            tracing::debug!(%sku, %error, "a hold could not be given back");
+        }
+    }
+
+    /// Holds a line for an order of another shard. What an earlier attempt under the same key held is taken over and gets
+    /// its full time again: the order's own deadline counts from this attempt.
+    fn hold_line(&mut self, hold: HoldId, sku: &SkuId, quantity: Quantity, customer: Option<CustomerId>) -> Outcome {
+        let unit_price = self.price_of(sku)?;
+        let expires_at = self.remote_hold_expiry();
+        let held = self.tables.stock.get(sku).and_then(|stock| stock.hold(&hold));
+        if held.is_some_and(|held| held.expires_at != expires_at && held.quantity == quantity) {
+            self.stock_command(sku, StockCommand::Release { hold })?;
+        }
+        self.stock_command(sku, StockCommand::Hold { hold, quantity, expires_at, customer })?;
+        Ok(Reply::Held(HeldLine { unit_price, expires_at }))
     }
 
     fn tell_order(&mut self, order: OrderId, command: OrderCommand) {
@@ -232,7 +237,7 @@ impl Shard {
     fn obstacle_of_request(&self, request: &Request) -> Option<EntityId> {
         match request {
             Request::Place(place) => self.unready_order(place.order).or_else(|| {
-                let here = place.lines.iter().filter(|line| line.held_at.is_none());
+                let here = place.lines.iter().filter(|line| line.held.is_none());
                 here.map(|line| &line.sku).find_map(|sku| self.unready_sale(sku))
             }),
             Request::HoldLine { sku, .. }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use holdfast_actors::{
     CheckoutError, CheckoutSource, CommandError, Rejection, RuntimeSettings,
-    message::{Envelope, Message},
+    message::{Envelope, Message, Reply, Request},
 };
 use holdfast_core::{
-    CartId, Currency, HoldId, ShardCount,
+    CartId, Currency, HoldId, OrderId, ShardCount, Slot,
     cart::{CartRejection, CartState},
     order::{CancelReason, OrderStatus},
     stock::{SalePolicy, StockRejection},
@@ -78,22 +78,33 @@ async fn a_checkout_over_several_shards_holds_all_lines_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hold_given_back_too_late_leaves_the_order_that_took_it_over_its_units() {
+async fn a_hold_given_back_too_late_leaves_the_attempt_that_took_it_over_its_units() {
     let dir = tempfile::tempdir().expect("a directory");
     let shop = Shop::open(dir.path()).await;
-    let names = skus_apart(2);
-    for name in &names {
-        shop.stock(name, 3).await;
-    }
-    let placed = shop.buy(1, &[(&names[0], 1), (&names[1], 2)]).await.expect("placed");
-    shop.wait_for(placed.order.id(), OrderStatus::Confirmed).await;
-    // What an earlier attempt under the same key gave back, and the bus delivers only now.
-    let (sku, hold) = (sku(&names[1]), HoldId { order: placed.order.id(), line: 1 });
+    shop.stock("HP-1", 3).await;
+    let sku = sku("HP-1");
     let home = usize::from(ShardCount::new(16).expect("16 shards").shard_of(sku.slot()).0);
-    shop.mailboxes[home].deliver(Envelope::Message(Message::ReleaseHold { sku, hold }));
-    shop.buy(2, &[(&names[1], 1)]).await.expect("the shard has worked on it by now");
-    let level = shop.wait_for_level(&names[1], 0, 3).await;
-    assert_eq!(level.available(), 0, "two units are the first order's");
+    let mailbox = &shop.mailboxes[home];
+    let hold = HoldId { order: OrderId::from_key(7 << 32, Slot(0)), line: 1 };
+    let take = || async {
+        let request = Request::HoldLine { hold, sku: sku.clone(), quantity: quantity(2), customer: None };
+        let answer = mailbox.request(request, None).expect("taken in").await.expect("answered");
+        let Ok(Reply::Held(held)) = answer else { panic!("{answer:?}") };
+        held.expires_at
+    };
+    let give_back = |expires_at| {
+        mailbox.deliver(Envelope::Message(Message::ReleaseHold { sku: sku.clone(), hold, expires_at }));
+    };
+    let first = take().await;
+    shop.clock.advance(5_000);
+    let second = take().await;
+    assert!(second > first, "the hold has its full time again");
+    give_back(first);
+    // The shard has worked on the late message once it answers this.
+    shop.buy(8, &[("HP-1", 1)]).await.expect("one is left");
+    assert_eq!(shop.wait_for_level("HP-1", 2, 1).await.available(), 0);
+    give_back(second);
+    assert_eq!(shop.wait_for_level("HP-1", 0, 1).await.available(), 2);
     shop.close().await;
 }
 

@@ -162,7 +162,9 @@ fn copy(message: &Message) -> Option<Message> {
         Message::CheckoutResolved { cart, order, placed } => {
             Message::CheckoutResolved { cart: *cart, order: *order, placed: *placed }
         }
-        Message::ReleaseHold { sku, hold } => Message::ReleaseHold { sku: sku.clone(), hold: *hold },
+        Message::ReleaseHold { sku, hold, expires_at } => {
+            Message::ReleaseHold { sku: sku.clone(), hold: *hold, expires_at: *expires_at }
+        }
         // The driver's own word to its shard: it does not cross the bus.
         Message::GatewayFailed { .. } => return None,
     })
