@@ -158,6 +158,7 @@ fn plan(dice: &Dice, number: u64, articles: &[Article], hours: u64) -> Plan {
         cancels: dice.permille(150),
         returns: dice.permille(300),
         misuses: dice.permille(60),
+        has_cart: dice.permille(250),
     }
 }
 

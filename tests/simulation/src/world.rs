@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     pub(crate) violations: Violations,
     pub(crate) calm: bool,
+    /// The disk as it once was, and the last sequence of each shard then.
+    pub(crate) old_disk: Option<(SimDisk, Vec<u64>)>,
     choices: Vec<Choice>,
     bugs: BugWatch,
 }
@@ -113,6 +115,7 @@ impl World {
             tally: Tally::default(),
             violations,
             calm: false,
+            old_disk: None,
             choices: Vec::new(),
             bugs: BugWatch::begin(),
         }
