@@ -21,6 +21,8 @@ pub(crate) enum Group {
     Unit,
     /// The HTTP interface over a real socket.
     Api,
+    /// The real node through simulated worlds that go wrong: a fixed number of seeds, and those that once found a bug.
+    Simulate,
     /// The real server killed, stopped, starved and overloaded; the acceptance tests.
     Crash,
     /// Every example in the documentation runs.
@@ -42,8 +44,18 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 9] =
-        [Self::Fmt, Self::Clippy, Self::Tidy, Self::Unit, Self::Api, Self::Crash, Self::Doc, Self::Docs, Self::Deny];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Fmt,
+        Self::Clippy,
+        Self::Tidy,
+        Self::Unit,
+        Self::Api,
+        Self::Simulate,
+        Self::Crash,
+        Self::Doc,
+        Self::Docs,
+        Self::Deny,
+    ];
 
     /// Its name on the command line.
     pub(crate) const fn name(self) -> &'static str {
@@ -53,6 +65,7 @@ impl Group {
             Self::Tidy => "tidy",
             Self::Unit => "unit",
             Self::Api => "api",
+            Self::Simulate => "simulate",
             Self::Crash => "crash",
             Self::Doc => "doc",
             Self::Docs => "docs",
@@ -71,6 +84,7 @@ impl Group {
                 Step::tests(names).and(["--lib", "--bins"])
             }
             Self::Api => Step::tests(test_names(root, &["api"])?),
+            Self::Simulate => Step::tests(test_names(root, &["tests/simulation"])?),
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
             Self::Docs => {

@@ -9,6 +9,7 @@ mod campaign;
 mod crash;
 mod group;
 mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ enum Chore {
     },
     /// Kill the real server at every step of its work, again and again, and look whether anything is lost.
     Crash(crash::CrashArguments),
+    /// Run the real node through simulated worlds that go wrong, one per seed.
+    Simulate(simulate::Simulate),
     /// Record histories of concurrent clients and check that an order of their operations explains each; --help says more.
     #[command(disable_help_flag = true)]
     Linearize {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test { groups, keep_going } => run::run(&groups, keep_going),
         Chore::Crash(arguments) => crash::run(&arguments),
+        Chore::Simulate(arguments) => run::root().and_then(|root| simulate::run(&arguments, &root)),
         Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
     };
