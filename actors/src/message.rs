@@ -226,6 +226,8 @@ pub enum Message {
         cart: CartId,
         /// Its order.
         order: OrderId,
+        /// The attempt's deadline, past by now: whoever has not placed the order under it never will.
+        deadline: Timestamp,
     },
     /// The answer to that.
     CheckoutResolved {
@@ -233,6 +235,8 @@ pub enum Message {
         cart: CartId,
         /// Its order.
         order: OrderId,
+        /// The deadline of the attempt that was asked about. A later attempt is not spoken of.
+        deadline: Timestamp,
         /// Whether it exists.
         placed: bool,
     },

@@ -23,6 +23,8 @@ pub(crate) enum Group {
     Unit,
     /// The HTTP interface over a real socket.
     Api,
+    /// The real node through simulated worlds that go wrong: a fixed number of seeds, and those that once found a bug.
+    Simulate,
     /// The real server killed, stopped, starved and overloaded; the acceptance tests.
     Crash,
     /// Every example in the documentation runs.
@@ -44,13 +46,14 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Fmt,
         Self::Clippy,
         Self::Planted,
         Self::Tidy,
         Self::Unit,
         Self::Api,
+        Self::Simulate,
         Self::Crash,
         Self::Doc,
         Self::Docs,
@@ -66,6 +69,7 @@ impl Group {
             Self::Tidy => "tidy",
             Self::Unit => "unit",
             Self::Api => "api",
+            Self::Simulate => "simulate",
             Self::Crash => "crash",
             Self::Doc => "doc",
             Self::Docs => "docs",
@@ -87,6 +91,7 @@ impl Group {
                 Step::tests(names).and(["--lib", "--bins"])
             }
             Self::Api => Step::tests(test_names(root, &["api"])?),
+            Self::Simulate => Step::tests(test_names(root, &["tests/simulation"])?),
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
             Self::Docs => {

@@ -37,18 +37,12 @@ enum Chore {
     },
     /// Kill the real server at every step of its work, again and again, and look whether anything is lost.
     Crash(crash::CrashArguments),
+    /// Run the real node through simulated worlds that go wrong, one per seed; or hunt the planted bugs.
+    Simulate(simulate::Simulate),
     /// Record histories of concurrent clients and check that an order of their operations explains each; --help says more.
     #[command(disable_help_flag = true)]
     Linearize {
         /// `--histories N`, `--seed S`, `--json`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
-    /// Run the real node through simulated worlds that go wrong, one per seed; --help says more. With --planted: hunt the
-    /// planted bugs.
-    #[command(disable_help_flag = true)]
-    Simulate {
-        /// `--seeds N`, `--from S`, `--planted`, `--json`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -65,8 +59,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Test { groups, keep_going } => run::run(&groups, keep_going),
         Chore::Crash(arguments) => crash::run(&arguments),
+        Chore::Simulate(arguments) => run::root().and_then(|root| simulate::run(&arguments, &root)),
         Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
-        Chore::Simulate { arguments } => simulate::run(&arguments),
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
     };
     match outcome {

@@ -1,25 +1,49 @@
-//! `cargo xtask simulate`: the deterministic simulation, optimized. With `--planted` it is built with mistakes in it, on
-//! purpose, and must find every one.
+//! `cargo xtask simulate`: builds the simulator as it is fast, and runs seeds. With `--planted` it is built with mistakes in
+//! it, on purpose, and must find every one.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
+use clap::Args;
 
-use crate::{campaign::target_folder, run::root};
+/// Which seeds, and how to show what they did.
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// How many seeds.
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// The summary as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Hunt the planted bugs instead: each must be found within `--seeds` seeds.
+    #[arg(long)]
+    planted: bool,
+    /// Hunt the planted bug of this name only.
+    #[arg(long, requires = "planted")]
+    bug: Option<String>,
+}
 
-/// The flag that asks for the build with planted bugs.
-const PLANTED: &str = "--planted";
-
-/// Builds the simulation and runs it with these arguments. Whether it passed.
-pub(crate) fn run(arguments: &[String]) -> anyhow::Result<bool> {
-    let (root, target) = (root()?, target_folder()?);
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--release", "--workspace", "--locked", "--bin", "holdfast-simulate"]);
-    if arguments.iter().any(|argument| argument == PLANTED) {
-        cargo.args(["--features", "holdfast-simulation/planted"]);
+/// Runs the seeds in the repository at `root`. Whether every promise was kept.
+pub(crate) fn run(arguments: &Simulate, root: &Path) -> anyhow::Result<bool> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--release", "--locked", "--quiet", "--package", "holdfast-simulation"]);
+    if arguments.planted {
+        command.args(["--features", "planted"]);
     }
-    cargo.arg("--target-dir").arg(&target).current_dir(&root);
-    ensure!(cargo.status().context("cannot run cargo")?.success(), "the simulation does not build");
-    let mut simulation = Command::new(target.join("release").join("holdfast-simulate"));
-    Ok(simulation.args(arguments).current_dir(&root).status().context("cannot run the simulation")?.success())
+    command.args(["--bin", "holdfast-simulate", "--"]);
+    command.args(["--seeds", &arguments.seeds.to_string(), "--from", &arguments.from.to_string()]);
+    if arguments.json {
+        command.arg("--json");
+    }
+    if arguments.planted {
+        command.arg("--planted");
+    }
+    if let Some(bug) = &arguments.bug {
+        command.args(["--bug", bug]);
+    }
+    let status = command.current_dir(root).status().context("cannot run cargo for the simulator")?;
+    Ok(status.success())
 }

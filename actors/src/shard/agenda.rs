@@ -111,7 +111,7 @@ impl Shard {
             CartState::CheckingOut { order, deadline } if deadline <= self.now => {
                 // Its attempt is void by now: ask the order's home whether it came to be.
                 let to = self.parts.shards.shard_of(order.slot());
-                let message = Message::ResolveCheckout { cart, order };
+                let message = Message::ResolveCheckout { cart, order, deadline };
                 self.output.outgoing.push(Outgoing::Message { to, message });
                 again = self.now.saturating_add_millis(self.parts.settings.step_retry_ms);
             }

@@ -261,7 +261,8 @@ impl Shard {
         self.touching.clear();
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
             self.batch.records.truncate(records);
-            self.output.outgoing.truncate(outgoing);
+            let unsent = self.output.outgoing.split_off(outgoing);
+            self.forget_asked(&unsent);
             Err(self.after_panic())
         })
     }

@@ -87,8 +87,10 @@ impl Shard {
         }
     }
 
-    /// Pursues an order whose steps may have been asked for before this shard came (back) to life.
+    /// Pursues an order whose steps may have been asked for before this shard came (back) to life, or before a panic took
+    /// back what had been asked.
     pub(super) fn pursue_again(&mut self, order: OrderId) {
+        self.end_pursuit(order);
         let owes = self.tables.orders.get(&order).is_some_and(|entity| !entity.next_steps().is_empty());
         if owes {
             self.pursuits.insert(order, Pursuit { asked_before: true, ..Pursuit::default() });
@@ -150,6 +152,24 @@ impl Shard {
                     let again = self.now.saturating_add_millis(self.parts.settings.step_retry_ms);
                     self.retry_at(order, again);
                 }
+            }
+        }
+    }
+
+    /// What a panic has kept from leaving was not asked: it is asked for again after a while.
+    pub(super) fn forget_asked(&mut self, unsent: &[Outgoing]) {
+        for item in unsent {
+            let (order, step) = match item {
+                Outgoing::Gateway(request) => (request.key.order, StepId::Gateway(request.key.call)),
+                Outgoing::Message { message: Message::StockStep { hold, action, .. }, .. } => {
+                    (hold.order, StepId::Stock(hold.line, *action))
+                }
+                _ => continue,
+            };
+            if let Some(pursuit) = self.pursuits.get_mut(&order) {
+                pursuit.asked.retain(|asked| *asked != step);
+                let again = self.now.saturating_add_millis(self.parts.settings.step_retry_ms);
+                self.retry_at(order, again);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_core::{
     CartId, CustomerId, Entity, EntityId, HoldId, OrderId, Quantity, SkuId, Timestamp,
-    cart::{Cart, CartCommand, CartRejection},
+    cart::{Cart, CartCommand, CartRejection, CartState},
     order::{Order, OrderCommand, OrderRejection},
     product::{Product, ProductCommand, ProductDetails, ProductRejection},
     stock::{SalePolicy, StockCommand, StockItem, StockRejection},
@@ -68,23 +68,35 @@ impl Shard {
             Message::OrderAnswer { order, command } => self.order_command(order, command),
             Message::GatewayFailed { order, call } => self.gateway_failed(order, call),
             Message::ReleaseHold { sku, hold, expires_at } => self.give_back(&sku, hold, expires_at),
-            Message::ResolveCheckout { cart, order } => {
-                let placed = self.tables.orders.get(&order).is_some();
-                let to = self.parts.shards.shard_of(cart.slot());
-                self.output
-                    .outgoing
-                    .push(Outgoing::Message { to, message: Message::CheckoutResolved { cart, order, placed } });
+            Message::ResolveCheckout { cart, order, deadline } => self.resolve_checkout(cart, order, deadline),
+            Message::CheckoutResolved { cart, order, deadline, placed } => {
+                self.end_checkout(cart, order, deadline, placed);
             }
-            Message::CheckoutResolved { cart, order, placed } => {
-                let command = if placed {
-                    CartCommand::CompleteCheckout { order }
-                } else {
-                    CartCommand::AbandonCheckout { order }
-                };
-                if let Ok(events) = self.decide::<Cart>(&cart, command) {
-                    self.commit::<Cart>(&cart, events);
-                }
+        }
+    }
+
+    /// Says whether a cart's order came to be. Until the attempt is over here too, only that it did can be said.
+    fn resolve_checkout(&mut self, cart: CartId, order: OrderId, deadline: Timestamp) {
+        let placed = self.tables.orders.get(&order).is_some();
+        if placed || self.now >= deadline {
+            let to = self.parts.shards.shard_of(cart.slot());
+            let message = Message::CheckoutResolved { cart, order, deadline, placed };
+            self.output.outgoing.push(Outgoing::Message { to, message });
+        }
+    }
+
+    /// Completes or opens a cart. An answer about an earlier attempt opens nothing: the one under way may place the order.
+    fn end_checkout(&mut self, cart: CartId, order: OrderId, deadline: Timestamp, placed: bool) {
+        let state = self.tables.carts.get(&cart).map(Cart::state);
+        let command = match state {
+            _ if placed => CartCommand::CompleteCheckout { order },
+            Some(CartState::CheckingOut { deadline: current, .. }) if current == deadline => {
+                CartCommand::AbandonCheckout { order }
             }
+            _ => return,
+        };
+        if let Ok(events) = self.decide::<Cart>(&cart, command) {
+            self.commit::<Cart>(&cart, events);
         }
     }
 

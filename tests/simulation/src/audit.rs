@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_core::{EntityId, OrderId, SkuId};
+use holdfast_core::{EntityId, OrderId, SkuId, cart::CartState};
 use holdfast_persistence::EntityState;
 
 use crate::{
@@ -30,6 +30,7 @@ pub(crate) fn audit(world: &World) {
             world.violations.report(Promise::Money, what);
         }
     }
+    check_carts(&state, &world.violations);
     let views = process.node.commerce().views();
     let placed = state.model.orders.len();
     if views.order_count() != placed {
@@ -42,6 +43,23 @@ pub(crate) fn audit(world: &World) {
         if shown != Some(stock.level()) {
             let what = format!("{sku} is shown as {shown:?}, its records give {:?}", stock.level());
             world.violations.report(Promise::State, what);
+        }
+    }
+}
+
+/// A cart whose order somebody was told of became that order, and none is left locked.
+fn check_carts(state: &State, violations: &Violations) {
+    for (entity, cart) in &state.states {
+        if let EntityState::Cart(cart) = cart
+            && let CartState::CheckingOut { order, .. } = cart.state()
+        {
+            violations.report(Promise::Progress, format!("{entity} is still locked for {order}"));
+        }
+    }
+    for (cart, order) in &state.converted {
+        let Some(EntityState::Cart(found)) = state.states.get(&EntityId::Cart(*cart)) else { continue };
+        if found.state() != (CartState::Converted { order: *order }) {
+            violations.report(Promise::State, format!("{cart} became {order} and is {:?}", found.state()));
         }
     }
 }

@@ -12,7 +12,8 @@ use std::{
 
 use holdfast_actors::{shard::Residence, stepped::SteppedNode};
 use holdfast_core::{
-    Entity, EntityId, Event, ShardCount, ShardId, cart::Cart, order::Order, product::Product, stock::StockItem,
+    CartId, Entity, EntityId, Event, OrderId, ShardCount, ShardId, cart::Cart, order::Order, product::Product,
+    stock::StockItem,
 };
 use holdfast_persistence::{
     AppendError, Batch, EntityState, EntityStateRef, Journal, JournalError, Record, SnapshotStore, encode_snapshot,
@@ -53,6 +54,8 @@ pub(crate) struct State {
     pub(crate) model: Model,
     pub(crate) states: BTreeMap<EntityId, EntityState>,
     touched: BTreeSet<EntityId>,
+    /// Carts that somebody was told have become these orders.
+    pub(crate) converted: Vec<(CartId, OrderId)>,
 }
 
 impl Book {
@@ -70,6 +73,7 @@ impl Book {
             model: Model::default(),
             states: BTreeMap::new(),
             touched: BTreeSet::new(),
+            converted: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), shards, violations, trace }
     }
@@ -173,6 +177,9 @@ impl Book {
         }
         state.settle();
         self.check_acknowledged(&state);
+        if let Err((promise, what)) = state.model.check_promises() {
+            self.violations.report(promise, format!("after a crash, {what}"));
+        }
         Ok(lost)
     }
 
@@ -238,6 +245,7 @@ impl Book {
                     .report(Promise::State, format!("shard {} has {unknown}, which no record made", shard.0));
             }
         }
+        self.check_views(&state, node);
         self.trace.note("state hash", hash, state.states.len() as u64);
         hash
     }
@@ -279,6 +287,24 @@ impl Book {
 }
 
 impl Book {
+    /// Views show what is durable, and nothing newer.
+    fn check_views(&self, state: &State, node: &SteppedNode) {
+        let views = node.commerce().views();
+        for (entity, known) in &state.states {
+            let (EntityId::Stock(sku), EntityState::Stock(stock)) = (entity, known) else { continue };
+            let Some(shown) = views.stock(sku) else { continue };
+            let durable = state.durable_versions.get(entity).copied().unwrap_or(0);
+            if shown.version > durable {
+                let what = format!("{sku} is shown at version {}, only {durable} is durable", shown.version);
+                self.violations.report(Promise::Acknowledged, what);
+            }
+            if shown.version == stock.version() && shown.level != stock.level() {
+                let what = format!("{sku} is shown as {:?}, it is {:?}", shown.level, stock.level());
+                self.violations.report(Promise::State, what);
+            }
+        }
+    }
+
     /// Core's count of units against the model's own.
     fn check_level(&self, state: &State, entity: &EntityId, expected: &EntityState) {
         let (EntityId::Stock(sku), EntityState::Stock(stock)) = (entity, expected) else { return };
@@ -293,7 +319,7 @@ impl Book {
 
 impl State {
     /// The state of an order, by its records.
-    pub(crate) fn order(&self, order: holdfast_core::OrderId) -> Option<&Order> {
+    pub(crate) fn order(&self, order: OrderId) -> Option<&Order> {
         match self.states.get(&EntityId::Order(order)) {
             Some(EntityState::Order(order)) => Some(order),
             _ => None,

@@ -158,9 +158,11 @@ fn copy(message: &Message) -> Option<Message> {
             Message::StockStep { hold: *hold, sku: sku.clone(), action: *action }
         }
         Message::OrderAnswer { order, command } => Message::OrderAnswer { order: *order, command: command.clone() },
-        Message::ResolveCheckout { cart, order } => Message::ResolveCheckout { cart: *cart, order: *order },
-        Message::CheckoutResolved { cart, order, placed } => {
-            Message::CheckoutResolved { cart: *cart, order: *order, placed: *placed }
+        Message::ResolveCheckout { cart, order, deadline } => {
+            Message::ResolveCheckout { cart: *cart, order: *order, deadline: *deadline }
+        }
+        Message::CheckoutResolved { cart, order, deadline, placed } => {
+            Message::CheckoutResolved { cart: *cart, order: *order, deadline: *deadline, placed: *placed }
         }
         Message::ReleaseHold { sku, hold, expires_at } => {
             Message::ReleaseHold { sku: sku.clone(), hold: *hold, expires_at: *expires_at }

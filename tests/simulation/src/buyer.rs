@@ -3,11 +3,12 @@
 
 use holdfast_actors::{CheckoutError, CheckoutOutcome, CheckoutRequest, CheckoutSource, CommandError, Rejection};
 use holdfast_core::{
-    BuyerId, CustomerId, OrderId, Quantity, SkuId,
+    BuyerId, CartId, CustomerId, OrderId, Quantity, SkuId,
+    cart::CartRejection,
     order::{CancelReason, OrderStatus, PaymentToken},
 };
 
-use crate::{dice::mixed, gateway::low, merchant, outside::Outside, violation::Promise};
+use crate::{cart, dice::mixed, gateway::low, merchant, outside::Outside, violation::Promise};
 
 /// What a buyer wants, and how they are.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) cancels: bool,
     pub(crate) returns: bool,
     pub(crate) misuses: bool,
+    /// They fill a cart first.
+    pub(crate) has_cart: bool,
 }
 
 /// How a checkout ended.
@@ -34,6 +37,11 @@ enum Ended {
 }
 
 impl Plan {
+    /// A cart's id is a digest to the node: here the buyer's number, well mixed.
+    pub(crate) fn cart(&self) -> CartId {
+        CartId::from_u128(u128::from(mixed(self.number ^ 0xcafe)) | (u128::from(self.number) << 64))
+    }
+
     fn request(&self) -> Option<CheckoutRequest> {
         let token = if self.declined { "tok_decline" } else { "tok_ok" };
         let fingerprint = self.lines.iter().fold(u128::from(self.number), |sum, (sku, units)| {
@@ -56,10 +64,21 @@ impl Plan {
 /// The life of a buyer.
 pub(crate) async fn live(outside: Outside, plan: Plan) {
     outside.tasks.wait(plan.arrives_ms).await;
-    let Some(request) = plan.request() else { return };
+    let Some(mut request) = plan.request() else { return };
+    let mut plan = plan;
     outside.trace.note("buyer: arrives", plan.number, plan.lines.len() as u64);
+    if plan.has_cart {
+        let Some((lines, version)) = cart::fill(&outside, &plan).await else { return };
+        outside.count(|figures| figures.carts += 1);
+        plan.lines = lines;
+        let expected_version = outside.dice.coin().then_some(version);
+        request.source = CheckoutSource::Cart { cart: plan.cart(), expected_version };
+    }
     let Ended::Placed(order) = check_out(&outside, &plan, &request).await else { return };
     outside.count(|figures| figures.orders += 1);
+    if plan.has_cart {
+        outside.book.open().converted.push((plan.cart(), order));
+    }
     outside.start(merchant::see_to(outside.clone(), order));
     if plan.cancels {
         outside.pause(0, 900_000).await;
@@ -127,7 +146,12 @@ fn placed(outside: &Outside, plan: &Plan, request: &CheckoutRequest, outcome: &C
 
 /// Whether asking again would be answered the same.
 fn is_final(error: &CheckoutError) -> bool {
-    matches!(error, CheckoutError::Command(CommandError::Rejected(Rejection::Stock { .. } | Rejection::Product { .. })))
+    match error {
+        // Locked by an attempt whose outcome is unknown: it opens, or the order is there.
+        CheckoutError::Command(CommandError::Rejected(Rejection::Cart(CartRejection::CheckingOut { .. }))) => false,
+        CheckoutError::Command(CommandError::Rejected(_)) => true,
+        _ => false,
+    }
 }
 
 async fn cancel(outside: &Outside, order: OrderId) {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use holdfast_persistence::Store;
+use holdfast_persistence::{SnapshotStore, Store};
 use parking_lot::Mutex;
 
 use crate::{
@@ -57,6 +57,7 @@ impl World {
         }
         if dice.permille(faults.damage_permille) {
             self.look_at_damage();
+            self.look_at_old_copy();
         }
         if dice.permille(faults.die_in_recovery_permille) {
             let operations = dice.below(60);
@@ -192,6 +193,31 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A journal from before the snapshots must be refused beside them: one of the two is an older copy.
+    fn look_at_old_copy(&mut self) {
+        let shards = self.scenario.shards;
+        if let Some((old, heads)) = &self.old_disk {
+            let watermarks = shards.iter().map(|shard| self.machine.snapshots.watermark(shard).unwrap_or(0));
+            let is_behind = watermarks.zip(heads).any(|(watermark, head)| watermark > *head);
+            let before = old.bytes();
+            let read = self.read_back(old);
+            if is_behind {
+                self.tally.note("old journals refused");
+                if read != ReadBack::Refused || old.bytes() != before {
+                    self.violations.report(Promise::Storage, "a journal older than the snapshots was opened");
+                }
+                self.old_disk = None;
+            }
+        } else {
+            let copy = self.machine.disk.copy();
+            let parts = self.machine.store_parts(&self.scenario, Arc::new(copy.copy()));
+            if let Ok((store, _steps)) = Store::open_stepped(parts) {
+                let heads = shards.iter().map(|shard| store.journal.next_seq(shard) - 1).collect();
+                self.old_disk = Some((copy, heads));
+            }
         }
     }
 

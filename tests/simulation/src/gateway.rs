@@ -217,10 +217,10 @@ impl SimGateway {
         let account = state.accounts.entry(request.key.order).or_default();
         if let Some((at, answer)) = account.answers.get(&request.key.call) {
             let remembered = faults.forget_after_ms <= 0 || at.saturating_add_millis(faults.forget_after_ms) > now;
+            state.figures.forgotten += u64::from(!remembered);
             if remembered || request.asked_before {
                 return Ok(answer.clone());
             }
-            state.figures.forgotten += 1;
         }
         let answer = account.act(request, &self.dice);
         account.answers.insert(request.key.call, (now, answer.clone()));

@@ -18,6 +18,7 @@ mod book;
 mod bug;
 mod bus;
 mod buyer;
+mod cart;
 mod crash;
 mod dice;
 mod disk;

@@ -160,6 +160,7 @@ fn plan(dice: &Dice, number: u64, articles: &[Article], hours: u64) -> Plan {
         cancels: dice.permille(150),
         returns: dice.permille(300),
         misuses: dice.permille(60),
+        has_cart: dice.permille(250),
     }
 }
 
@@ -203,6 +204,7 @@ fn gateway(dice: &Dice) -> GatewayFaults {
         unavailable: maybe(dice, &[20, 150]),
         late: maybe(dice, &[30, 200]),
         webhook: maybe(dice, &[100, 400]),
-        forget_after_ms: one_of(dice, &[0, 600_000, 3_600_000], 0),
+        // Longer than a call may take to arrive: a gateway that forgot a call under way would be no gateway.
+        forget_after_ms: one_of(dice, &[0, 90_000, 90_000], 0),
     }
 }

@@ -56,7 +56,11 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     pub(crate) violations: Violations,
     pub(crate) calm: bool,
+    /// The disk as it once was, and the last sequence of each shard then.
+    pub(crate) old_disk: Option<(SimDisk, Vec<u64>)>,
     choices: Vec<Choice>,
+    /// Whether anything waits to be done.
+    busy: bool,
     bugs: BugWatch,
 }
 
@@ -113,7 +117,9 @@ impl World {
             tally: Tally::default(),
             violations,
             calm: false,
+            old_disk: None,
             choices: Vec::new(),
+            busy: false,
             bugs: BugWatch::begin(),
         }
     }
@@ -140,7 +146,7 @@ impl World {
         // Once more from the disk: whoever is out of service comes back, and everything must be found again.
         self.die("the end of the run", false);
         let rest_until = self.machine.clock.now().saturating_add_millis(300_000);
-        while self.goes_on() && self.machine.clock.now() < rest_until {
+        while self.goes_on() && (self.machine.clock.now() < rest_until || self.busy) {
             self.step();
         }
         if self.goes_on() {
@@ -221,7 +227,8 @@ impl World {
                 self.choices.push(Choice::Snapshots);
             }
         }
-        if !self.choices.is_empty() && self.machine.dice.permille(15) {
+        self.busy = !self.choices.is_empty();
+        if self.busy && self.machine.dice.permille(15) {
             self.choices.clear();
         }
     }
@@ -233,7 +240,7 @@ impl World {
             (Choice::Outside, _) => {
                 self.outside.tasks.run_one(&dice);
             }
-            (Choice::Time, _) | (_, None) => self.pass_time(),
+            (Choice::Time, _) | (_, None) => self.pass_time(self.busy),
             (Choice::Task, Some(process)) => {
                 let task = process.tasks.run_one(&dice);
                 trace.note("task", task.unwrap_or(0), 0);
@@ -284,7 +291,7 @@ impl World {
     }
 
     /// Goes to the next instant at which something happens by itself.
-    fn pass_time(&mut self) {
+    fn pass_time(&mut self, busy: bool) {
         let now = self.machine.clock.now();
         let mut next = [self.outside.tasks.next_timer(), self.machine.gateway.next_webhook(), self.room_at]
             .into_iter()
@@ -308,8 +315,9 @@ impl World {
                 }
             }
         }
-        // Never by more than an hour, and at least by a moment: something may be due that nobody asked for.
-        let wait = next.as_millis().saturating_sub(now.as_millis()).clamp(1, 3_600_000);
+        // By a moment at least, and by little while something waits to be done: in production it would be done by then.
+        let longest = if busy { self.machine.dice.millis(1, 50) } else { 3_600_000 };
+        let wait = next.as_millis().saturating_sub(now.as_millis()).clamp(1, longest);
         self.machine.clock.advance(wait.unsigned_abs());
         self.machine.trace.at(self.machine.clock.now());
         self.arrive();

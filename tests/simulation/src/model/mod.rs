@@ -39,7 +39,7 @@ impl Model {
             (EntityId::Stock(sku), Event::Stock(event)) => {
                 let stock = self.stock.entry(sku.clone()).or_default();
                 stock.take_in(event, record.at).map_err(|(promise, what)| (promise, format!("{sku}: {what}")))?;
-                self.check_release(sku, event)
+                self.check_order_of(sku, event)
             }
             (EntityId::Order(order), Event::Order(event)) => {
                 self.check_order(*order, event)?;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use holdfast_core::{
-    CustomerId, HoldId, Timestamp,
+    CustomerId, HoldId, SkuId, Timestamp,
     stock::{SalePolicy, StockEvent},
 };
 
-use super::{Broken, Model};
+use super::{Broken, Model, Phase};
 use crate::violation::Promise;
 
 /// Where the units of one line are.
@@ -160,13 +160,40 @@ impl StockModel {
 }
 
 impl Model {
-    /// Units of an order that goes on never become free.
-    pub(super) fn check_release(&self, sku: &holdfast_core::SkuId, event: &StockEvent) -> Result<(), Broken> {
-        let StockEvent::Deallocated { hold } = event else { return Ok(()) };
-        match self.orders.get(&hold.order) {
-            Some(order) if order.has_ended() => Ok(()),
-            _ => Err(broken(format!("{sku}: the units of {hold:?} are given back although its order goes on"))),
+    /// Units of an order that goes on never become free; they are bound and leave only for an order that says so.
+    pub(super) fn check_order_of(&self, sku: &SkuId, event: &StockEvent) -> Result<(), Broken> {
+        let phase = |hold: &HoldId| self.orders.get(&hold.order).map_or(Phase::Unknown, |order| order.phase);
+        let wrong = |hold: &HoldId, what: &str| {
+            Err(broken(format!("{sku}: the units of {hold:?} are {what} although its order is {:?}", phase(hold))))
+        };
+        match event {
+            StockEvent::Deallocated { hold } if phase(hold) != Phase::Ended => wrong(hold, "given back"),
+            StockEvent::Allocated { hold } if matches!(phase(hold), Phase::Unknown | Phase::Placed) => {
+                wrong(hold, "bound")
+            }
+            StockEvent::Fulfilled { hold } if !matches!(phase(hold), Phase::Shipped | Phase::Delivered) => {
+                wrong(hold, "let go")
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// What must hold between stock and orders wherever a crash has cut: nothing left a shard before it was durable.
+    pub(crate) fn check_promises(&self) -> Result<(), Broken> {
+        for (sku, stock) in &self.stock {
+            for (hold, line) in &stock.lines {
+                let phase = self.orders.get(&hold.order).map_or(Phase::Unknown, |order| order.phase);
+                let right = match line.place {
+                    Place::Allocated => phase >= Phase::Authorized,
+                    Place::Gone => matches!(phase, Phase::Shipped | Phase::Delivered),
+                    Place::Nowhere | Place::Held { .. } | Place::Back => true,
+                };
+                if !right {
+                    return Err(broken(format!("{sku}: {hold:?} is {:?} and its order is {phase:?}", line.place)));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
