@@ -25,6 +25,7 @@ pub mod outbound;
 pub mod payment;
 mod rebuild;
 pub mod recovery;
+mod retention;
 pub mod router;
 pub mod settings;
 pub mod shard;

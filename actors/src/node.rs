@@ -9,7 +9,7 @@ use std::{
 };
 
 use holdfast_core::{ShardCount, ShardId};
-use holdfast_persistence::{Journal, SnapshotStore, Store};
+use holdfast_persistence::{Journal, JournalError, SnapshotStore, Store};
 use parking_lot::{Mutex, RwLock};
 use ractor::{Actor, ActorRef};
 use tokio::{runtime::Handle, sync::oneshot, task::AbortHandle};
@@ -28,10 +28,11 @@ use crate::{
     outbound::Outbound,
     payment::{Backoff, PaymentDriver, PaymentGateway, PaymentSettings},
     recovery::{self, RecoveryError, RecoveryProgress, RecoverySummary},
+    retention::Retention,
     router::Router,
     settings::{RuntimeSettings, SettingError},
     shard::{Probe, Shard, ShardFigures, ShardParts},
-    snapshot_writer::{self, Job},
+    snapshot_writer::{self, Job, Writer},
     supervisor::{Supervise, Supervisor},
     view::Views,
 };
@@ -132,7 +133,9 @@ impl Node {
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let (core, commerce, store) =
             NodeCore::assemble(parts, Arc::new(runtime.clone()), workers, jobs.clone(), router)?;
-        let thread = snapshot_writer::start(Arc::clone(&store.snapshots), Arc::clone(&core.mailboxes), receiver)?;
+        let retention = Retention::new(Arc::clone(&store.journal), store.snapshots.as_ref(), store.shards);
+        let writer = Writer::new(Arc::clone(&store.snapshots), retention, Arc::clone(&core.mailboxes));
+        let thread = snapshot_writer::start(writer, receiver)?;
         Ok(Self {
             core,
             runtime,
@@ -325,7 +328,12 @@ impl NodeCore {
         if old.is_some_and(|gate| !gate.wait_durable(last)) {
             return Err(NodeError::Interrupted);
         }
-        self.recover(vec![shard])?.pop().ok_or(NodeError::Interrupted)
+        let recovered = match self.recover(vec![shard]) {
+            // The checkpoint it left under way ended meanwhile, and the journal before it was purged: once more, from there.
+            Err(RecoveryError::Journal(JournalError::Purged { .. })) => self.recover(vec![shard]),
+            recovered => recovered,
+        };
+        recovered?.pop().ok_or(NodeError::Interrupted)
     }
 
     /// Whether everything a dead shard had handed to the journal is durable, or never will be.

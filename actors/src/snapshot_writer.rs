@@ -1,4 +1,4 @@
-//! The one thread that writes snapshots, so that no turn waits for a disk. It only ever gets what the gate let out: the
+//! The one thread that writes snapshots and purges what they contain, so that no turn waits for a disk. It only ever gets what the gate let out: the
 //! journal has every event in these snapshots already.
 
 use std::{
@@ -14,6 +14,7 @@ use holdfast_persistence::{EncodedSnapshot, SnapshotError, SnapshotStore};
 use crate::{
     mailbox::Mailbox,
     message::{Envelope, Internal},
+    retention::Retention,
 };
 
 /// What the writer is to do.
@@ -29,25 +30,21 @@ pub(crate) enum Job {
 
 pub(crate) struct Writer {
     store: Arc<dyn SnapshotStore>,
+    retention: Retention,
     mailboxes: Arc<[Arc<Mailbox>]>,
     /// Shards with a snapshot that could not be written: their watermark stays where it is until the node restarts.
     failed: HashSet<ShardId>,
 }
 
 /// Starts the writer of what comes in by `jobs`.
-pub(crate) fn start(
-    store: Arc<dyn SnapshotStore>,
-    mailboxes: Arc<[Arc<Mailbox>]>,
-    jobs: mpsc::Receiver<Job>,
-) -> io::Result<JoinHandle<()>> {
-    let mut writer = Writer::new(store, mailboxes);
+pub(crate) fn start(mut writer: Writer, jobs: mpsc::Receiver<Job>) -> io::Result<JoinHandle<()>> {
     let work = move || while jobs.recv().is_ok_and(|job| writer.carry_out(job)) {};
     thread::Builder::new().name(String::from("snapshots")).spawn(work)
 }
 
 impl Writer {
-    pub(crate) fn new(store: Arc<dyn SnapshotStore>, mailboxes: Arc<[Arc<Mailbox>]>) -> Self {
-        Self { store, mailboxes, failed: HashSet::new() }
+    pub(crate) fn new(store: Arc<dyn SnapshotStore>, retention: Retention, mailboxes: Arc<[Arc<Mailbox>]>) -> Self {
+        Self { store, retention, mailboxes, failed: HashSet::new() }
     }
 
     /// Does one job. `false` when it was the last.
@@ -77,6 +74,9 @@ impl Writer {
             sequence
         };
         self.tell(shard, Internal::Checkpointed { watermark });
+        if watermark > 0 {
+            self.retention.note_watermark(shard, watermark);
+        }
     }
 
     fn note_failure(&mut self, shard: ShardId, error: &SnapshotError) {

@@ -20,6 +20,7 @@ use crate::{
     mailbox::Mailbox,
     node::{NodeCore, NodeError, NodeParts},
     recovery::RecoverySummary,
+    retention::Retention,
     router::Router,
     shard::{Residence, ShardFigures},
     snapshot_writer::{Job, Writer},
@@ -58,7 +59,8 @@ impl SteppedNode {
     ) -> Result<Self, NodeError> {
         let (sender, jobs) = mpsc::channel();
         let (core, commerce, store) = NodeCore::assemble(parts, background, 1, sender, router)?;
-        let snapshots = Writer::new(Arc::clone(&store.snapshots), Arc::clone(&core.mailboxes));
+        let retention = Retention::new(Arc::clone(&store.journal), store.snapshots.as_ref(), store.shards);
+        let snapshots = Writer::new(Arc::clone(&store.snapshots), retention, Arc::clone(&core.mailboxes));
         let runs = core.mailboxes.iter().map(|_| None).collect();
         Ok(Self { core, commerce, runs, jobs, waiting: RefCell::default(), snapshots, _store: store })
     }

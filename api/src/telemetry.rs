@@ -79,6 +79,13 @@ fn describe() {
     gauge!("holdfast_shard_journal_sequence", "The last record of a shard");
     gauge!("holdfast_shard_snapshot_watermark", "Every record up to here is in snapshots");
     counter!("holdfast_journal_batches_total", "Batches made durable");
+    gauge!("holdfast_journal_segments", "Journal segments, the one being written included");
+    counter!(
+        "holdfast_journal_purged_segments_total",
+        "Segments deleted because store.journal.retain_bytes was passed"
+    );
+    counter!("holdfast_journal_purged_bytes_total", "Bytes of deleted segments");
+    counter!("holdfast_journal_purge_failures_total", "Purges that failed: then nothing is deleted until a restart");
     gauge!("holdfast_products", "Products in the catalog");
     gauge!("holdfast_orders", "Orders in every status");
     gauge!("holdfast_units", "Units of all SKUs by where they are: held, allocated, available, fulfilled");
@@ -134,6 +141,9 @@ impl Telemetry {
         }
         let stats = node.journal().stats();
         metrics::counter!("holdfast_journal_batches_total").absolute(stats.batches);
+        metrics::counter!("holdfast_journal_purged_segments_total").absolute(stats.purged_segments);
+        metrics::counter!("holdfast_journal_purged_bytes_total").absolute(stats.purged_bytes);
+        metrics::gauge!("holdfast_journal_segments").set(u32::try_from(stats.segments).unwrap_or(u32::MAX));
         let views = node.commerce().views();
         metrics::gauge!("holdfast_products").set(u32::try_from(views.product_count()).unwrap_or(u32::MAX));
         metrics::gauge!("holdfast_orders").set(u32::try_from(views.order_count()).unwrap_or(u32::MAX));

@@ -10,6 +10,10 @@
 
 extern crate alloc;
 
+// First, so that the other modules have its macro.
+#[macro_use]
+pub mod planted;
+
 pub mod card;
 pub mod cart;
 pub mod entity;

@@ -23,6 +23,8 @@ pub(crate) enum Group {
     Api,
     /// The real node through simulated worlds that go wrong: a fixed number of seeds, and those that once found a bug.
     Simulate,
+    /// The simulation finds every planted bug, in the one build that has them.
+    Planted,
     /// The real server killed, stopped, starved and overloaded; the acceptance tests.
     Crash,
     /// Every fuzz target, shortly: its corpus, then mutations from a fixed seed.
@@ -48,13 +50,14 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
         Self::Unit,
         Self::Api,
         Self::Simulate,
+        Self::Planted,
         Self::Fuzz,
         Self::Crash,
         Self::Schemathesis,
@@ -72,6 +75,7 @@ impl Group {
             Self::Unit => "unit",
             Self::Api => "api",
             Self::Simulate => "simulate",
+            Self::Planted => "planted",
             Self::Fuzz => "fuzz",
             Self::Crash => "crash",
             Self::Schemathesis => "schemathesis",
@@ -93,6 +97,9 @@ impl Group {
             }
             Self::Api => Step::tests(test_names(root, &["api"])?),
             Self::Simulate => Step::tests(test_names(root, &["tests/simulation"])?),
+            Self::Planted => {
+                Step::cargo("test --workspace --locked --features holdfast-simulation/planted --test planted")
+            }
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
             // Builds the server; `run` then starts it and calls schemathesis.

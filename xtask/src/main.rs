@@ -40,7 +40,7 @@ enum Chore {
     },
     /// Kill the real server at every step of its work, again and again, and look whether anything is lost.
     Crash(crash::CrashArguments),
-    /// Run the real node through simulated worlds that go wrong, one per seed.
+    /// Run the real node through simulated worlds that go wrong, one per seed; or hunt the planted bugs.
     Simulate(simulate::Simulate),
     /// Record histories of concurrent clients and check that an order of their operations explains each; --help says more.
     #[command(disable_help_flag = true)]

@@ -9,8 +9,9 @@
 
 use async_trait::async_trait;
 use holdfast_core::{
-    Money,
-    order::{AuthorizationOutcome, GatewayKey, PaymentToken, SettlementOutcome, Step},
+    Money, OrderId,
+    order::{AuthorizationOutcome, GatewayCall, GatewayKey, PaymentToken, SettlementOutcome, Step},
+    planted,
 };
 
 /// One call to a gateway. A repeat carries the same content, but for `asked_before`.
@@ -75,6 +76,9 @@ impl GatewayRequest {
     pub fn from_step(step: Step, asked_before: bool) -> Option<Self> {
         match step {
             Step::Gateway { key, amount, token, reference } => {
+                let other = planted!(CaptureKeyChanged) && asked_before && key.call == GatewayCall::Capture;
+                let key =
+                    if other { GatewayKey { order: OrderId::from_u128(!key.order.as_u128()), ..key } } else { key };
                 Some(Self { key, amount, token, reference, asked_before })
             }
             Step::Stock { .. } => None,

@@ -9,6 +9,7 @@ use holdfast_core::{
     CartId, Entity, EntityId, ShardCount, ShardId, Timestamp,
     cart::{Cart, CartCommand, CartState},
     order::OrderCommand,
+    planted,
     stock::{StockCommand, StockItem},
 };
 
@@ -29,7 +30,8 @@ impl Shard {
         live: &mut Live<E>,
         not_before: Timestamp,
     ) {
-        let next = live.entity.next_deadline().map(|deadline| deadline.max(not_before));
+        let late_ms = if planted!(ExpiredHoldCounted) { 60_000 } else { 0 };
+        let next = live.entity.next_deadline().map(|deadline| deadline.saturating_add_millis(late_ms).max(not_before));
         let entry = match (live.scheduled, next) {
             (Some(entered), Some(next)) if entered <= next => return,
             (None, None) => return,

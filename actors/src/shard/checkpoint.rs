@@ -4,7 +4,7 @@
 //! Invariant: when the watermark `w` is durable, every entity that had an event at or before `w` has a durable snapshot
 //! that contains it. A snapshot may be newer; replay skips what it contains by version.
 
-use holdfast_core::{EntityId, Timestamp};
+use holdfast_core::{EntityId, Timestamp, planted};
 
 use super::{Shard, table::on_table};
 use crate::{outbound::Outgoing, settings::RuntimeSettings};
@@ -93,6 +93,9 @@ impl Shard {
             }
         }
         let shard = self.parts.id;
+        if planted!(WatermarkBeforeSnapshots) {
+            self.output.outgoing.push(Outgoing::Watermark { shard, sequence });
+        }
         if !snapshots.is_empty() {
             self.output.outgoing.push(Outgoing::Snapshots { shard, snapshots });
         }
@@ -122,7 +125,8 @@ impl Shard {
         if since >= self.parts.settings.checkpoint_records || by_time || self.draining.is_some() {
             state.last_began = self.now;
             state.last_began_sequence = self.sequence;
-            state.running = Some((std::mem::take(&mut state.dirty), self.sequence));
+            state.running =
+                Some((std::mem::take(&mut state.dirty), self.sequence + u64::from(planted!(WatermarkTooFar))));
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use holdfast_core::{
     HoldId, Money, OrderId, Timestamp,
     order::{Order, OrderCommand, OrderLine, OrderRejection, Placement},
+    planted,
     product::{Product, ProductRejection},
     stock::{StockCommand, StockEvent, StockItem},
 };
@@ -106,7 +107,7 @@ impl Shard {
 /// The answer to a key that made an order before: the same order, or a refusal when the request was another.
 fn replay(order: &Order, fingerprint: u128) -> Outcome {
     match order.placement() {
-        Some(placement) if placement.fingerprint == fingerprint => {
+        Some(placement) if placement.fingerprint == fingerprint || planted!(FingerprintIgnored) => {
             Ok(Reply::Placed { order: Box::new(order.clone()), replayed: true })
         }
         _ => Err(OrderRejection::FingerprintMismatch.into()),

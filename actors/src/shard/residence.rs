@@ -9,6 +9,7 @@ use holdfast_core::{
     EntityId, Timestamp,
     cart::{Cart, CartState},
     order::Order,
+    planted,
     product::Product,
     stock::StockItem,
 };
@@ -68,6 +69,9 @@ impl Shard {
         let mut tainted = std::mem::take(&mut self.touching);
         tainted.retain(|entity| *entity != blamed);
         tainted.dedup();
+        if planted!(PanickedNotRebuilt) {
+            return CommandError::Panicked(blamed);
+        }
         if out_of_service {
             self.quarantine(&blamed);
         } else {
@@ -174,6 +178,9 @@ impl Shard {
                 self.idle.push_back((again, entity));
             } else {
                 leaving.extend(self.encode(&entity));
+                if planted!(PassivatedTooEarly) {
+                    self.evict(leaving.iter().map(|snapshot| (snapshot.entity.clone(), snapshot.version)).collect());
+                }
                 // Looked at again if it is touched before its snapshot is durable.
                 self.idle.push_back((self.now, entity));
             }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use holdfast_api::{ServeError, Server};
+use serde_json::json;
 
 use crate::{
     client::{Call, Reply},
@@ -40,6 +41,42 @@ async fn metrics_count_what_was_sold_and_refused() {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }
     shop.close().await;
+}
+
+#[tokio::test]
+async fn a_bounded_history_is_counted_by_metrics_and_refused_by_the_replay_tool() {
+    let shop = Shop::open_with(|settings| {
+        let journal = &mut settings.store.journal;
+        (journal.segment_bytes, journal.reserve_bytes) = (256 << 10, 64 << 10);
+        (journal.frame_limit_bytes, journal.record_limit_bytes) = (16 << 10, 16 << 10);
+        journal.retain_bytes = 256 << 10;
+        settings.limits.body_bytes = 8 << 10;
+        settings.runtime.turn_bytes = 16 << 10;
+        settings.runtime.checkpoint_records = 10;
+    })
+    .await;
+    let description = "d".repeat(7_000);
+    for number in 0..300 {
+        let sku = format!("P-{number}");
+        shop.sell(json!({"sku": sku, "units": 1, "description": description})).await;
+    }
+    let text = String::from_utf8(ask(&shop, "/metrics", None).await.body).expect("text");
+    let figure = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("{name} is not in\n{text}"))
+    };
+    assert!(figure("holdfast_journal_purged_segments_total") >= 1.0, "{text}");
+    assert!(figure("holdfast_journal_purged_bytes_total") >= 256.0 * 1_024.0, "{text}");
+    assert!(figure("holdfast_journal_segments") >= 1.0, "{text}");
+    let folder = shop.close().await;
+    let data = folder.path().join("data");
+    let replay = std::process::Command::new(env!("CARGO_BIN_EXE_holdfast"))
+        .args(["journal", "replay", "--data"])
+        .arg(&data)
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&replay.stderr);
+    assert!(!replay.status.success() && said.contains("what came before was purged"), "{said}");
 }
 
 #[tokio::test]

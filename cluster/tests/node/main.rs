@@ -8,4 +8,5 @@ mod checkout;
 mod expiry;
 mod panic;
 mod recovery;
+mod retention;
 mod shop;

@@ -11,7 +11,7 @@ use holdfast_core::{EntityId, order::OrderStatus};
 use crate::shop::{Setup, Shop, sku, skus_apart};
 
 /// A probe that panics the next `bombs` times an entity is asked.
-fn bomb(target: EntityId, bombs: Arc<AtomicU32>) -> Probe {
+pub(crate) fn bomb(target: EntityId, bombs: Arc<AtomicU32>) -> Probe {
     Arc::new(move |entity| {
         let armed = *entity == target
             && bombs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();

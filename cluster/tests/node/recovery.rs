@@ -6,7 +6,7 @@ use holdfast_core::{CartId, Currency, OrderId, order::OrderStatus};
 use crate::shop::{Setup, Shop, quantity, request, sku, skus_apart, token};
 
 /// Buys in every shard and gives the orders.
-async fn busy_shop(shop: &Shop, orders: u32) -> Vec<OrderId> {
+pub(crate) async fn busy_shop(shop: &Shop, orders: u32) -> Vec<OrderId> {
     let names = skus_apart(5);
     for name in &names {
         shop.stock(name, 1_000).await;
@@ -24,7 +24,7 @@ async fn busy_shop(shop: &Shop, orders: u32) -> Vec<OrderId> {
 }
 
 /// Everything a reader could see, in words.
-async fn picture(shop: &Shop, orders: &[OrderId]) -> Vec<String> {
+pub(crate) async fn picture(shop: &Shop, orders: &[OrderId]) -> Vec<String> {
     let mut lines = Vec::new();
     for name in skus_apart(5) {
         lines.push(format!("{name} {:?}", shop.level(&name)));

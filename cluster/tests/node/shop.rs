@@ -15,7 +15,7 @@ use holdfast_core::{
     product::ProductDetails,
     stock::{SalePolicy, StockLevel},
 };
-use holdfast_persistence::{Store, StoreError, StoreOptions};
+use holdfast_persistence::{Store, StoreError, StoreOptions, journal::JournalOptions};
 use tokio::runtime::{Builder, Runtime};
 
 /// The start of every test's time: 2026-01-01T00:00:00Z.
@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) starts_after_ms: i64,
     /// A journal that takes only small batches, so that a test reaches the limit with little.
     pub(crate) small_batches: bool,
+    /// Segments of the smallest size, of which so many bytes are kept.
+    pub(crate) retain_bytes: Option<u64>,
 }
 
 impl Shop {
@@ -58,6 +60,14 @@ impl Shop {
             options.journal.frame_limit_bytes = 256 << 10;
             options.journal.reserve_bytes = 256 << 10;
             settings.turn_bytes = 64 << 10;
+        }
+        if let Some(retain_bytes) = setup.retain_bytes {
+            options.journal.segment_bytes = JournalOptions::MIN_SEGMENT_BYTES;
+            options.journal.reserve_bytes = 16 << 10;
+            options.journal.frame_limit_bytes = 16 << 10;
+            options.journal.record_limit_bytes = 4 << 10;
+            options.journal.retain_bytes = retain_bytes;
+            settings.turn_bytes = 4 << 10;
         }
         let store = open_store(dir, &options).await;
         let mut sandbox = SandboxSettings::default();

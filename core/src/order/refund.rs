@@ -75,7 +75,7 @@ impl Sale {
         amount: Option<Money>,
     ) -> Result<Vec<OrderEvent>, OrderRejection> {
         let refunds = self.stage.refunds().map_or(&[][..], Vec::as_slice);
-        if refunds.iter().any(|refund| refund.request == request) {
+        if refunds.iter().any(|refund| refund.request == request) && !planted!(RefundRepeated) {
             return Ok(Vec::new());
         }
         if refunds.len() >= Order::MAX_REFUNDS {
@@ -84,7 +84,8 @@ impl Sale {
         let currency = self.placement.total.currency();
         let refundable = self.refundable();
         let amount = amount.unwrap_or(Money::new(refundable, currency));
-        if amount.currency() != currency || !amount.is_positive() || amount.minor() > refundable {
+        let granted = planted!(RefundLargerThanCapture) || amount.minor() <= refundable;
+        if amount.currency() != currency || !amount.is_positive() || !granted {
             return Err(OrderRejection::NotRefundable { refundable });
         }
         Ok(vec![OrderEvent::RefundRequested { request, amount }])

@@ -102,7 +102,8 @@ impl Order {
             }
             Stage::Ended { remains, released, .. } => {
                 steps.extend(self.void(sale, remains));
-                steps.extend(self.stock(sale, StockAction::Release, *released));
+                let kept = planted!(HoldKeptOnCancel);
+                steps.extend(self.stock(sale, StockAction::Release, *released).filter(|_| !kept));
             }
         }
         steps.extend(self.refunds_owed(sale));
@@ -128,7 +129,9 @@ impl Order {
             Remains::Authorized { reference, .. } => Some(reference),
             Remains::Declined { .. } | Remains::Voided { .. } | Remains::Captured { .. } => return None,
         };
-        Some(self.gateway(sale, GatewayCall::Void, sale.placement.total, reference))
+        let late = planted!(LateAuthorizationCaptured) && reference.is_some();
+        let call = if late { GatewayCall::Capture } else { GatewayCall::Void };
+        (!planted!(AuthorizationNotVoided)).then(|| self.gateway(sale, call, sale.placement.total, reference))
     }
 
     fn refunds_owed(&self, sale: &Sale) -> impl Iterator<Item = Step> {

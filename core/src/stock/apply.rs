@@ -38,7 +38,7 @@ impl StockItem {
             return;
         }
         self.level.held = self.level.held.saturating_add(units);
-        if let Some(customer) = customer {
+        if let Some(customer) = customer.filter(|_| !planted!(CustomerLimitBeforeHold)) {
             let taken = self.taken.entry(customer).or_insert(0);
             *taken = taken.saturating_add(units);
         }

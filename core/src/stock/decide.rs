@@ -76,7 +76,7 @@ impl StockItem {
         self.check_order_limit(other_lines, wanted.quantity)?;
         self.check_customer_limit(&wanted, gone)?;
         let available = self.available().saturating_add(gone.map_or(0, units));
-        if units(&wanted) > available {
+        if units(&wanted) > available.saturating_add(planted!(SoldOutOffByOne).into()) {
             return Err(StockRejection::Insufficient { available, requested: wanted.quantity.get() });
         }
         let Hold { quantity, expires_at, customer } = wanted;
@@ -88,13 +88,14 @@ impl StockItem {
         match self.promises.get(&hold) {
             Some(promise) if promise.allocated => Ok(vec![StockEvent::Deallocated { hold }]),
             Some(_) => Ok(vec![StockEvent::Released { hold }]),
+            None if planted!(ReleasedTwice) => Ok(vec![StockEvent::Released { hold }]),
             None => NOTHING,
         }
     }
 
     fn allocate(&self, hold: HoldId, now: Timestamp) -> Decision {
         match self.promises.get(&hold) {
-            Some(promise) if promise.allocated => NOTHING,
+            Some(promise) if promise.allocated && !planted!(AllocatedTwice) => NOTHING,
             Some(promise) if !promise.is_past(now) => Ok(vec![StockEvent::Allocated { hold }]),
             Some(_) | None => Err(StockRejection::HoldGone),
         }
@@ -110,6 +111,7 @@ impl StockItem {
     }
 
     fn lapse(&self, now: Timestamp) -> Vec<StockEvent> {
+        let now = if planted!(HoldReleasedEarly) { now.saturating_add_millis(60_000) } else { now };
         let due = self.promises.due(now).take(Self::MAX_LAPSES_PER_TURN);
         due.map(|hold| StockEvent::Lapsed { hold }).collect()
     }

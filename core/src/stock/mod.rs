@@ -149,6 +149,6 @@ impl Entity for StockItem {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.promises.next_deadline()
+        self.promises.next_deadline().filter(|_| !planted!(HoldNeverLapses))
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Promises {
 impl Promise {
     /// Whether its time has come, although its lapse may still be unrecorded.
     pub(super) fn is_past(&self, now: Timestamp) -> bool {
-        !self.allocated && self.hold.expires_at <= now
+        !self.allocated && self.hold.expires_at <= now && !planted!(ExpiredHoldCounted)
     }
 }
 

@@ -74,7 +74,11 @@ pub enum JournalError {
         source: CodecError,
     },
     /// A replay asked for records that were purged.
-    #[error("shard {} was asked for from sequence number {from}, but the journal begins at {first}", shard.0)]
+    #[error(
+        "the records of shard {} are wanted from sequence number {from} on, but those before {first} were purged: are the \
+         snapshots older than the journal? Restore both from the same copy",
+        shard.0
+    )]
     Purged {
         /// The shard.
         shard: ShardId,

@@ -180,6 +180,12 @@ pub struct JournalStats {
     pub bytes: u64,
     /// Records made durable.
     pub records: u64,
+    /// Segments there are, the one being written included. Not a count: it goes down when segments are purged.
+    pub segments: u64,
+    /// Segments purged.
+    pub purged_segments: u64,
+    /// Bytes of purged segments.
+    pub purged_bytes: u64,
 }
 
 /// An append-only, durable, ordered record of events, grouped by shard.
@@ -208,12 +214,17 @@ pub trait Journal: Send + Sync + 'static {
     /// The sequence number the shard's next batch begins with.
     fn next_seq(&self, shard: ShardId) -> u64;
 
-    /// Deletes the oldest segments whose records all lie below `floor[shard]` (a shard not named keeps everything).
-    /// Whole segments only, never the one being written.
+    /// How many bytes of history the settings keep; `None` for all of it.
+    fn retain_bytes(&self) -> Option<u64>;
+
+    /// Deletes the oldest segments whose records all lie below `floor[shard]` (a shard not named keeps everything), for as
+    /// long as those that stay take at least `keep_bytes`. Whole segments only, never the one being written, and not many
+    /// at once: replays wait meanwhile, as this waits for them. Appends do not wait.
     ///
     /// # Errors
-    /// When a file cannot be deleted.
-    fn purge_below(&self, floor: &BTreeMap<ShardId, u64>) -> Result<PurgeSummary, JournalError>;
+    /// When a file cannot be measured or deleted, or its deletion not made durable. The journal goes on, but nothing may
+    /// be purged after that: a power cut could leave a gap.
+    fn purge_below(&self, floor: &BTreeMap<ShardId, u64>, keep_bytes: u64) -> Result<PurgeSummary, JournalError>;
 
     /// Counts since the journal was opened.
     fn stats(&self) -> JournalStats;

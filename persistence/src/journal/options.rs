@@ -34,6 +34,9 @@ pub struct JournalOptions {
     pub verify_on_open: VerifyOnOpen,
     /// Threads that decode and apply in a replay; 0 for one per processor.
     pub replay_threads: usize,
+    /// While the journal takes more than so many bytes, its oldest segments are deleted once the snapshots contain all they
+    /// hold; 0 keeps everything. The segment made ahead is not counted.
+    pub retain_bytes: u64,
 }
 
 impl Default for JournalOptions {
@@ -46,6 +49,7 @@ impl Default for JournalOptions {
             space_retry_ms: 1_000,
             verify_on_open: VerifyOnOpen::Whole,
             replay_threads: 0,
+            retain_bytes: 0,
         }
     }
 }

@@ -1,39 +1,52 @@
 //! Lets old segments go. Invariants: whole segments, oldest first, never the last one, so that what remains is gapless
 //! after a crash at any point in between.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use holdfast_core::ShardId;
 
 use super::{JournalError, PurgeSummary, catalog::Catalog, disk::Disk, segment};
 
-/// Deletes the oldest segments whose records all lie below `floor`.
+/// The most segments one purge deletes: readers wait meanwhile. The rest goes with the next one.
+const SEGMENTS_PER_PURGE: usize = 64;
+
+/// Deletes the oldest segments whose records all lie below `floor`, for as long as those behind them take `keep_bytes`.
 pub(super) fn purge_below(
     disk: &dyn Disk,
     catalog: &Catalog,
     floor: &BTreeMap<ShardId, u64>,
+    keep_bytes: u64,
 ) -> Result<PurgeSummary, JournalError> {
     let begun = catalog.begun();
+    let sizes = begun.iter().map(|header| measure(disk, header.generation)).collect::<Result<Vec<_>, _>>()?;
+    let mut left: u64 = sizes.iter().sum();
     let mut summary = PurgeSummary::default();
-    for pair in begun.windows(2) {
+    for (pair, bytes) in begun.windows(2).zip(sizes).take(SEGMENTS_PER_PURGE) {
         let [oldest, next] = pair else { break };
-        if !lies_below(&oldest.next_seqs, &next.next_seqs, floor) {
+        left -= bytes;
+        if left < keep_bytes || !lies_below(&oldest.next_seqs, &next.next_seqs, floor) {
             break;
         }
         let name = segment::file_name(oldest.generation);
-        let io = |action| {
-            let path = disk.path(&name);
-            move |source| JournalError::Io { action, path, source }
-        };
-        let bytes = disk.open(&name).and_then(|file| file.bytes()).map_err(io("measure"))?;
-        disk.remove(&name).map_err(io("remove"))?;
-        // One sync per segment: the names must go in order, or a power cut could leave a gap.
-        disk.sync_directory().map_err(io("sync the directory of"))?;
+        disk.remove(&name).map_err(fault("remove", disk, &name))?;
+        // Gone for every reader, whatever the directory's sync says.
         catalog.forget_oldest();
+        // One sync per segment: the names must go in order, or a power cut could leave a gap.
+        disk.sync_directory().map_err(fault("sync the directory of", disk, &name))?;
         summary.segments += 1;
         summary.bytes += bytes;
     }
     Ok(summary)
+}
+
+fn measure(disk: &dyn Disk, generation: u64) -> Result<u64, JournalError> {
+    let name = segment::file_name(generation);
+    disk.open(&name).and_then(|file| file.bytes()).map_err(fault("measure", disk, &name))
+}
+
+fn fault(action: &'static str, disk: &dyn Disk, name: &str) -> impl FnOnce(io::Error) -> JournalError {
+    let path = disk.path(name);
+    move |source| JournalError::Io { action, path, source }
 }
 
 /// Whether a segment, from its shards' sequence numbers to those of the next, has no record at or above `floor`.

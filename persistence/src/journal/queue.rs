@@ -3,7 +3,7 @@
 //! Invariant: a batch lies whole in one frame, and the frames are written in queue order, so a shard's batches become
 //! durable, and its completions run, in append order. The lock is held for a copy of the encoded bytes and no longer.
 
-use holdfast_core::ShardId;
+use holdfast_core::{ShardId, planted};
 
 use super::{AppendError, Completion, frame::HEADER_BYTES};
 
@@ -54,6 +54,7 @@ impl Queue {
 
     /// Adds encoded records (none if refused) to the last frame, or to a new one if it would pass `limit` bytes.
     pub(super) fn push(&mut self, encoded: &[u8], entry: Entry, limit: usize) {
+        let limit = if planted!(BatchSplit) { 0 } else { limit };
         let fits = |frame: &PendingFrame| frame.records == 0 || frame.bytes.len() + encoded.len() <= limit;
         if !self.frames.last().is_some_and(fits) {
             let mut frame = self.kept.pop().unwrap_or_default();

@@ -7,6 +7,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use holdfast_core::planted;
+
 use super::{
     JournalError, JournalOptions,
     disk::{Disk, SegmentFile},
@@ -117,10 +119,11 @@ fn reopen(last: &Begun, found: &Survey, options: &JournalOptions) -> Result<Acti
     let torn_bytes = found.torn.as_ref().map_or(0, |torn| torn.bytes);
     segment
         .file
-        .write_at(&written_last, found.last_frame)
+        .write_at(if planted!(PageCacheTrusted) { &[] } else { &written_last }, found.last_frame)
         .and_then(|()| write_zeros(&*segment.file, found.end, found.end + torn_bytes))
         .and_then(|()| write_zeros(&*segment.file, segment.file_bytes, capacity))
         .map_err(|source| segment.io("write", source))?;
     segment.file.sync_data().map_err(|source| segment.io("sync", source))?;
-    Ok(Active { file: segment.file.clone(), generation: last.header.generation, offset: found.end, capacity })
+    let end = if planted!(TornTailKept) { found.end + torn_bytes } else { found.end };
+    Ok(Active { file: segment.file.clone(), generation: last.header.generation, offset: end, capacity })
 }

@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use holdfast_core::{ShardCount, ShardId};
+use holdfast_core::{ShardCount, ShardId, planted};
 
 use super::{
     JournalError, ReplayProgress, ReplaySummary,
@@ -227,6 +227,11 @@ impl Reader<'_> {
                 records[usize::from(shard.0) % self.lanes.count()].push((shard, seq, range));
             }
         })?;
+        if planted!(ReplayOutOfOrder) {
+            for records in &mut records {
+                records.reverse();
+            }
+        }
         self.summary.records += wanted;
         self.summary.skipped += skipped;
         let chunk = Arc::new(chunk);

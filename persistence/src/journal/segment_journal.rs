@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use holdfast_core::{ShardCount, ShardId};
+use holdfast_core::{ShardCount, ShardId, planted};
 use parking_lot::RwLock;
 
 use super::{
@@ -206,6 +206,12 @@ impl SegmentJournal {
 
 impl Journal for SegmentJournal {
     fn append(&self, batch: &Batch, done: Completion) {
+        if planted!(BatchSplit) && batch.records.len() > 1 {
+            let (first, rest) = batch.records.split_at(batch.records.len() / 2);
+            let rest_seq = batch.first_seq + first.len() as u64;
+            self.append(&Batch { records: first.to_vec(), ..*batch }, Box::new(|_| {}));
+            return self.append(&Batch { shard: batch.shard, first_seq: rest_seq, records: rest.to_vec() }, done);
+        }
         ENCODED.with_borrow_mut(|encoded| {
             encoded.clear();
             let refused = self.encode(batch, encoded).err();
@@ -240,13 +246,19 @@ impl Journal for SegmentJournal {
         self.shared.queue.lock().next_seqs.get(usize::from(shard.0)).copied().unwrap_or(1)
     }
 
-    fn purge_below(&self, floor: &BTreeMap<ShardId, u64>) -> Result<PurgeSummary, JournalError> {
+    fn retain_bytes(&self) -> Option<u64> {
+        (self.options.retain_bytes > 0).then_some(self.options.retain_bytes)
+    }
+
+    fn purge_below(&self, floor: &BTreeMap<ShardId, u64>, keep_bytes: u64) -> Result<PurgeSummary, JournalError> {
         let _alone = self.retention.write();
-        purge::purge_below(&*self.disk, &self.shared.catalog, floor)
+        let purged = purge::purge_below(&*self.disk, &self.shared.catalog, floor, keep_bytes)?;
+        self.shared.stats.count_purge(purged);
+        Ok(purged)
     }
 
     fn stats(&self) -> JournalStats {
-        self.shared.stats.read()
+        JournalStats { segments: self.shared.catalog.begun().len() as u64, ..self.shared.stats.read() }
     }
 }
 

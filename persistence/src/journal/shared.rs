@@ -7,7 +7,7 @@ use std::sync::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{JournalError, JournalStats, catalog::Catalog, prepare::SpareSlot, queue::Queue};
+use super::{JournalError, JournalStats, PurgeSummary, catalog::Catalog, prepare::SpareSlot, queue::Queue};
 
 /// The meeting place of callers, writer, preparer and readers.
 pub(super) struct Shared {
@@ -63,13 +63,15 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Counts since the journal was opened, kept by the writer.
+/// Counts since the journal was opened, kept by the writer and by purges.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     batches: AtomicU64,
     syncs: AtomicU64,
     bytes: AtomicU64,
     records: AtomicU64,
+    purged_segments: AtomicU64,
+    purged_bytes: AtomicU64,
 }
 
 impl Counts {
@@ -88,12 +90,21 @@ impl Counts {
         self.records.fetch_add(records.into(), Ordering::Relaxed);
     }
 
+    pub(super) fn count_purge(&self, purged: PurgeSummary) {
+        self.purged_segments.fetch_add(purged.segments, Ordering::Relaxed);
+        self.purged_bytes.fetch_add(purged.bytes, Ordering::Relaxed);
+    }
+
+    /// The counts; how many segments there are is not among them.
     pub(super) fn read(&self) -> JournalStats {
         JournalStats {
             batches: self.batches.load(Ordering::Relaxed),
             syncs: self.syncs.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             records: self.records.load(Ordering::Relaxed),
+            segments: 0,
+            purged_segments: self.purged_segments.load(Ordering::Relaxed),
+            purged_bytes: self.purged_bytes.load(Ordering::Relaxed),
         }
     }
 }

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use holdfast_core::planted;
+
 use super::{
     AppendError, JournalError,
     disk::Disk,
@@ -81,7 +83,9 @@ impl Writer {
     /// The second: syncs it.
     pub(super) fn sync(&mut self, frame: &PendingFrame, written: Written) -> Synced {
         let Some(active) = written? else { return Ok(()) };
-        let synced = self.meters.time(|| active.file.sync_data());
+        let mut synced = if planted!(AckBeforeSync) { Ok(()) } else { self.meters.time(|| active.file.sync_data()) };
+        synced = if planted!(SyncErrorSwallowed) { Ok(()) } else { synced };
+        synced = synced.or_else(|error| if planted!(SyncRetried) { active.file.sync_data() } else { Err(error) });
         synced.map_err(|source| self.shared.fail(self.fault("sync", active.generation, source)))?;
         self.advance(frame, active);
         Ok(())

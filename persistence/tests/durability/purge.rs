@@ -28,7 +28,7 @@ fn floor(shards: &[(u16, u64)]) -> BTreeMap<ShardId, u64> {
 fn purging_deletes_whole_old_segments_and_keeps_the_rest() {
     let (disk, written) = filled();
     let (journal, _) = open(&disk).unwrap();
-    let purged = journal.purge_below(&floor(&[(0, written / 2), (1, 2)])).unwrap();
+    let purged = journal.purge_below(&floor(&[(0, written / 2), (1, 2)]), 0).unwrap();
     assert!(purged.segments >= 1, "{purged:?}");
     assert_eq!(purged.bytes, purged.segments * (64 << 10));
     let kept = replay_from(&journal, written / 2).unwrap();
@@ -43,10 +43,24 @@ fn purging_deletes_whole_old_segments_and_keeps_the_rest() {
 }
 
 #[test]
+fn a_purge_leaves_at_least_the_bytes_it_is_told_to_keep() {
+    let (disk, written) = filled();
+    let (journal, _) = open(&disk).unwrap();
+    let floor = floor(&[(0, written + 1), (1, 2)]);
+    let segments = journal.stats().segments;
+    assert!(segments > 2, "{segments}");
+    assert_eq!(journal.purge_below(&floor, segments * (64 << 10)).unwrap().segments, 0);
+    assert_eq!(journal.purge_below(&floor, (64 << 10) + 1).unwrap().segments, segments - 2);
+    let stats = journal.stats();
+    assert_eq!((stats.segments, stats.purged_segments), (2, segments - 2));
+    assert_eq!(stats.purged_bytes, (segments - 2) * (64 << 10));
+}
+
+#[test]
 fn asking_for_purged_records_is_an_error() {
     let (disk, written) = filled();
     let (journal, _) = open(&disk).unwrap();
-    journal.purge_below(&floor(&[(0, written), (1, 2)])).unwrap();
+    journal.purge_below(&floor(&[(0, written), (1, 2)]), 0).unwrap();
     let error = replay_from(&journal, 1).unwrap_err();
     assert!(matches!(error, JournalError::Purged { from: 1, .. }), "{error}");
 }
@@ -55,7 +69,7 @@ fn asking_for_purged_records_is_an_error() {
 fn a_shard_without_a_floor_keeps_everything_it_has_records_in() {
     let (disk, written) = filled();
     let (journal, _) = open(&disk).unwrap();
-    assert_eq!(journal.purge_below(&floor(&[(0, written)])).unwrap().segments, 0);
+    assert_eq!(journal.purge_below(&floor(&[(0, written)]), 0).unwrap().segments, 0);
     assert!(journal.history_is_complete());
 }
 
@@ -63,7 +77,7 @@ fn a_shard_without_a_floor_keeps_everything_it_has_records_in() {
 fn the_segment_being_written_is_never_purged() {
     let (disk, _) = filled();
     let (journal, _) = open(&disk).unwrap();
-    journal.purge_below(&floor(&[(0, u64::MAX), (1, u64::MAX)])).unwrap();
+    journal.purge_below(&floor(&[(0, u64::MAX), (1, u64::MAX)]), 0).unwrap();
     let next = journal.next_seq(ShardId(0));
     append(&journal, 0, vec![received(next)]).unwrap();
     drop(journal);

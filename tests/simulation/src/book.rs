@@ -38,6 +38,8 @@ pub(crate) struct Book {
 /// What the book holds.
 pub(crate) struct State {
     entries: Vec<(ShardId, Record)>,
+    /// How many records there were after each batch: the only places where the journal may end.
+    batch_ends: BTreeSet<usize>,
     by_entity: BTreeMap<EntityId, Vec<usize>>,
     /// Records of each shard.
     written: Vec<u64>,
@@ -61,6 +63,7 @@ impl Book {
         let count = usize::from(shards.get());
         let state = State {
             entries: Vec::new(),
+            batch_ends: BTreeSet::from([0]),
             by_entity: BTreeMap::new(),
             written: vec![0; count],
             durable: vec![0; count],
@@ -112,6 +115,8 @@ impl Book {
             state.touched.insert(record.entity.clone());
             state.entries.push((batch.shard, record.clone()));
         }
+        let end = state.entries.len();
+        state.batch_ends.insert(end);
     }
 
     /// The journal said that a shard is durable up to `seq`.
@@ -156,6 +161,9 @@ impl Book {
         let mut state = self.state.lock();
         let kept: usize = found.iter().map(Vec::len).sum();
         self.check_found(&state, &found, kept);
+        if kept < state.entries.len() && !state.batch_ends.contains(&kept) {
+            self.violations.report(Promise::State, format!("the journal ends inside a batch, behind record {kept}"));
+        }
         let lost = state.entries.len().saturating_sub(kept) as u64;
         state.cut(kept);
         for (shard, records) in found.iter().enumerate() {
@@ -332,6 +340,7 @@ impl State {
     /// Forgets every record from the `kept`-th on, and what followed from it.
     fn cut(&mut self, kept: usize) {
         let gone = self.entries.split_off(kept.min(self.entries.len()));
+        self.batch_ends.retain(|end| *end <= kept);
         let changed: BTreeSet<EntityId> = gone.into_iter().map(|(_, record)| record.entity).collect();
         for entity in changed {
             self.states.remove(&entity);
@@ -421,8 +430,16 @@ impl Journal for WatchedJournal {
         self.journal.next_seq(shard)
     }
 
-    fn purge_below(&self, floor: &BTreeMap<ShardId, u64>) -> Result<holdfast_persistence::PurgeSummary, JournalError> {
-        self.journal.purge_below(floor)
+    fn retain_bytes(&self) -> Option<u64> {
+        self.journal.retain_bytes()
+    }
+
+    fn purge_below(
+        &self,
+        floor: &BTreeMap<ShardId, u64>,
+        keep_bytes: u64,
+    ) -> Result<holdfast_persistence::PurgeSummary, JournalError> {
+        self.journal.purge_below(floor, keep_bytes)
     }
 
     fn stats(&self) -> holdfast_persistence::JournalStats {

@@ -23,6 +23,8 @@ mod crash;
 mod dice;
 mod disk;
 mod gateway;
+#[cfg(feature = "planted")]
+pub mod hunt;
 mod merchant;
 mod model;
 mod outside;

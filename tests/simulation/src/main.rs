@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what a run did is its product")]
 
+#[cfg(feature = "planted")]
+mod planted;
+
 use std::{
     process::ExitCode,
     sync::atomic::{AtomicU64, Ordering},
@@ -32,10 +35,28 @@ struct Arguments {
     /// Prints every seed's trace hash.
     #[arg(long)]
     hashes: bool,
+    /// Hunts the planted bugs instead: each must be seen within `--seeds` seeds.
+    #[cfg(feature = "planted")]
+    #[arg(long)]
+    planted: bool,
+    /// Hunts this planted bug only.
+    #[cfg(feature = "planted")]
+    #[arg(long, requires = "planted")]
+    bug: Option<String>,
+}
+
+impl Arguments {
+    fn threads(&self) -> usize {
+        if self.threads > 0 { self.threads } else { thread::available_parallelism().map_or(1, usize::from) }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    #[cfg(feature = "planted")]
+    if arguments.planted {
+        return planted::hunt(&arguments);
+    }
     #[expect(clippy::disallowed_methods, reason = "measures the run; nothing is decided by it")]
     let begun = Instant::now();
     let bar =
@@ -81,10 +102,7 @@ fn run(arguments: &Arguments, bar: &ProgressBar) -> Summary {
             bar.inc(1);
         }
     };
-    let threads = match arguments.threads {
-        0 => thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let threads = arguments.threads();
     let mut summary = Summary::default();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();

@@ -110,6 +110,8 @@ fn journal(dice: &Dice) -> JournalOptions {
         space_retry_ms: 1_000,
         verify_on_open: if dice.permille(800) { VerifyOnOpen::Whole } else { VerifyOnOpen::Tail },
         replay_threads: 1,
+        // The book compares the whole history: nothing may go.
+        retain_bytes: 0,
     }
 }
 

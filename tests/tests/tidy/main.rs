@@ -4,6 +4,7 @@
 mod crates;
 mod files;
 mod manual;
+mod planted;
 
 use std::path::{Path, PathBuf};
 

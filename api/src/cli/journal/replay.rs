@@ -26,6 +26,13 @@ pub(super) fn run(journal: &JournalArguments) -> anyhow::Result<ExitCode> {
     let mut outcome = Outcome::default();
     let mut taken = Ok(());
     let mut visit = |info: holdfast_persistence::journal::RecordInfo| {
+        if outcome.records == 0 && info.lsn > 1 {
+            taken = Err(anyhow::anyhow!(
+                "the journal begins at record {}: what came before was purged and is in the snapshots only",
+                info.lsn
+            ));
+            return ControlFlow::Break(());
+        }
         let place = || format!("record {} at {}:{}", info.lsn, info.path.display(), info.frame_offset);
         taken = match info.record {
             Ok(ref record) => outcome.take_in(record).with_context(place),
