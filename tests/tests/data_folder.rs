@@ -61,7 +61,7 @@ async fn buy_into(books: &mut Books, house: &House, sku: &str) -> anyhow::Result
     let answer = post_order(house.shop(), &fresh_run()?, &order_body(&[(sku, 1)], "tok_approve")).await?;
     let answer = answer.expect("an order", &[StatusCode::CREATED])?;
     Purchase::of(&answer)?.settled(house.shop(), &["confirmed"]).await?;
-    books.acknowledge(answer.body)
+    books.acknowledge(&answer.body)
 }
 
 /// Fault matrix, row 4, and what is kept of what is cut.

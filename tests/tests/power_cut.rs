@@ -146,7 +146,7 @@ async fn cut(recording: &Recording, instant: usize, cut: &mut Cut) -> anyhow::Re
         disk.play(entry)?;
         if let Some(body) = entry.acknowledged()? {
             match (body["sku"].as_str(), body["buyer_token"].is_string()) {
-                (_, true) => books.acknowledge(body)?,
+                (_, true) => books.acknowledge(&body)?,
                 (Some(sku), _) => drop(books.stock.insert(sku.to_owned(), UNITS)),
                 _ => {}
             }

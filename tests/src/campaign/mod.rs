@@ -26,11 +26,11 @@ const PLENTY: u64 = 1_000_000;
 /// Units of the one that does.
 const FEW: u64 = 60;
 /// How long a point may take to be reached under load.
-const REACHED: Duration = Duration::from_secs(60);
+const REACHED: Duration = Duration::from_mins(1);
 /// A house is given up after so many cycles, so that checking its books stays quick.
 const CYCLES_PER_HOUSE: u64 = 20;
 /// How long holds without an order may stay: their time to live, the attempt's deadline, and a little.
-const LAPSED: Duration = Duration::from_secs(60);
+const LAPSED: Duration = Duration::from_mins(1);
 
 /// Small segments, frequent checkpoints and short holds: a short run meets every step of the journal's life.
 const SETTINGS: [(&str, &str); 9] = [
@@ -104,11 +104,15 @@ impl Stage {
         let mut settings = SETTINGS.to_vec();
         settings.push(("STORE__SHARDS", if point.wants_one_shard() { "1" } else { "4" }));
         let mut layer = None;
-        let house = House::launched(&settings, |folder, _| {
+        let house = House::launched(&settings, |folder, launch| {
             layer = Some(Layer::new(&folder.join("data"), folder)?);
+            // A gateway outlives the shop that asks it.
+            let book = folder.join("sandbox.book").to_string_lossy().into_owned();
+            launch.environment.push(("HOLDFAST__PAYMENTS__SANDBOX__BOOK".to_owned(), book));
             Ok(())
         })?;
         let mut crowd = Crowd::new(house.shop().clone(), seed);
+        crowd.ask_gateway(house.folder().join("sandbox.book"));
         for (sku, units) in [("CRASH-A", PLENTY), ("CRASH-B", PLENTY), ("CRASH-C", PLENTY), ("CRASH-FEW", FEW)] {
             house.put_up(sku, units).await?;
             crowd.put_up(sku, units);
