@@ -2,7 +2,6 @@
 //! acknowledged is cut, and kept; what does not fit together is refused, by name, and left as it is.
 //!
 //! Row 4 at every single byte is the persistence crate's `a_file_cut_at_any_byte_of_its_last_record_loses_only_that_write`.
-#![expect(clippy::print_stdout, reason = "a test prints its figures")]
 
 use std::{
     fs,
