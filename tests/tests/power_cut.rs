@@ -6,7 +6,13 @@
 //! `sync_file_range` as sled 0.34 does, and so does this server when its syncs are taken away.
 #![expect(clippy::print_stdout, reason = "a test prints its figures")]
 
-use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use holdfast_api::{
@@ -43,6 +49,14 @@ const SETTINGS: [(&str, &str); 9] = [
 ];
 const SKUS: [&str; 3] = ["CUT-A", "CUT-B", "CUT-C"];
 const UNITS: u64 = 10_000;
+
+/// Names a recording to cut, in place of a fresh one: the one that a failure kept.
+const RECORD: &str = "HOLDFAST_POWER_RECORD";
+
+/// Where a recording is kept that did not survive.
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("power-cut.record")
+}
 
 fn cuts() -> anyhow::Result<u64> {
     match std::env::var_os("HOLDFAST_POWER_CUTS") {
@@ -166,8 +180,12 @@ async fn cut_often(recording: &Recording, cuts: u64) -> anyhow::Result<String> {
         let instant = usize::try_from(entries * seed / cuts + random.below(entries / cuts))?;
         let mut how = Cut::of_seed(seed);
         let aftermath = cut(recording, instant, &mut how).await;
-        let aftermath =
-            aftermath.with_context(|| format!("cut {seed} ({how:?}) after {instant} of {entries} entries"))?;
+        if aftermath.is_err() {
+            recording.keep(&kept())?;
+        }
+        let aftermath = aftermath.with_context(|| {
+            format!("cut {seed} ({how:?}) after {instant} of {entries} entries; again: {RECORD}={}", kept().display())
+        })?;
         checked += aftermath.acknowledged;
         unannounced += aftermath.unannounced;
         unsynced += aftermath.unsynced;
@@ -180,7 +198,10 @@ async fn cut_often(recording: &Recording, cuts: u64) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn every_acknowledged_order_survives_a_power_cut_at_any_instant() -> anyhow::Result<()> {
-    let recording = record(&[], End::Kill, Path::new("")).await?;
+    let recording = match std::env::var_os(RECORD) {
+        Some(kept) => Recording::read(Path::new(&kept))?,
+        None => record(&[], End::Kill, Path::new("")).await?,
+    };
     println!("{}", cut_often(&recording, cuts()?).await?);
     Ok(())
 }
