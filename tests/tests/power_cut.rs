@@ -4,7 +4,6 @@
 //! One run of the server is recorded call by call, and every instant of it is a power cut that can be tried. Three controls
 //! show that the test can fail: a program that only writes loses what it acknowledged, so does one that trusts
 //! `sync_file_range` as sled 0.34 does, and so does this server when its syncs are taken away.
-#![expect(clippy::print_stdout, reason = "a test prints its figures")]
 
 use std::{
     fs,
