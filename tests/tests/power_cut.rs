@@ -34,8 +34,9 @@ use holdfast_tests::{
 
 /// Power cuts, unless the variable `HOLDFAST_POWER_CUTS` says otherwise.
 const CUTS: u64 = 16;
-/// Small segments and frequent checkpoints: a short run meets every step.
-const SETTINGS: [(&str, &str); 9] = [
+/// Small segments, frequent checkpoints and purges: a short run meets every step, and no snapshot can be rebuilt.
+const SETTINGS: [(&str, &str); 10] = [
+    ("STORE__JOURNAL__RETAIN_BYTES", "1"),
     ("STORE__SHARDS", "4"),
     ("STORE__JOURNAL__SEGMENT_BYTES", "131072"),
     ("STORE__JOURNAL__RESERVE_BYTES", "32768"),

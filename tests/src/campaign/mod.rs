@@ -104,6 +104,9 @@ impl Stage {
     async fn set(point: Point, seed: u64) -> anyhow::Result<Self> {
         let mut settings = SETTINGS.to_vec();
         settings.push(("STORE__SHARDS", if point.wants_one_shard() { "1" } else { "4" }));
+        if point.wants_purges() {
+            settings.push(("STORE__JOURNAL__RETAIN_BYTES", "1"));
+        }
         let mut layer = None;
         let house = House::launched(&settings, |folder, launch| {
             layer = Some(Layer::new(&folder.join("data"), folder)?);

@@ -82,6 +82,10 @@ points! {
     CheckpointWritten = "checkpoint-written",
     /// The watermark has moved.
     CheckpointAfter = "checkpoint-after",
+    /// An old segment is about to be deleted.
+    PurgeBefore = "purge-before",
+    /// An old segment was deleted, and the folder is not synced.
+    PurgeAfter = "purge-after",
     /// A recovery is about to write what was written last once more.
     RecoveryWrite = "recovery-write",
     /// A recovery has written half of what was written last.
@@ -111,6 +115,14 @@ impl Point {
         matches!(self, Self::CheckpointBefore | Self::CheckpointTorn | Self::CheckpointWritten | Self::CheckpointAfter)
     }
 
+    /// Whether old segments are purged meanwhile. Then snapshots cannot be rebuilt, and whatever a kill does to them counts.
+    pub const fn wants_purges(self) -> bool {
+        matches!(
+            self,
+            Self::PurgeBefore | Self::PurgeAfter | Self::SnapshotWrite | Self::SnapshotTorn | Self::SnapshotSync
+        ) || self.wants_one_shard()
+    }
+
     /// What the fault layer is told. None for a kill from outside.
     pub fn rules(self, random: &mut Random) -> Vec<Rule> {
         let often = 1 + random.below(30);
@@ -138,6 +150,8 @@ impl Point {
             Self::CheckpointTorn => Rule::tear(FLUSHES).nth(watermark),
             Self::CheckpointWritten => Rule::kill_after(RuleCall::Write, FLUSHES).nth(watermark),
             Self::CheckpointAfter => Rule::kill_after(RuleCall::Sync, FLUSHES).nth(watermark),
+            Self::PurgeBefore => Rule::kill_before(RuleCall::Unlink, SEGMENTS).nth(seldom),
+            Self::PurgeAfter => Rule::kill_after(RuleCall::Unlink, SEGMENTS).nth(seldom),
             Self::RecoveryWrite => Rule::kill_before(RuleCall::Write, SEGMENTS).nth(1),
             Self::RecoveryTorn => Rule::tear(SEGMENTS).nth(1),
         };
