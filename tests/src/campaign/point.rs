@@ -110,17 +110,19 @@ impl Point {
         }
     }
 
-    /// Whether it can be told apart with one shard only: then flushes take turns, snapshots and watermark.
+    /// Whether it wants one shard only. Then flushes take turns, snapshots and watermark, and no shard with little to do
+    /// keeps the others' segments from being purged.
     pub const fn wants_one_shard(self) -> bool {
-        matches!(self, Self::CheckpointBefore | Self::CheckpointTorn | Self::CheckpointWritten | Self::CheckpointAfter)
+        let is_checkpoint = matches!(
+            self,
+            Self::CheckpointBefore | Self::CheckpointTorn | Self::CheckpointWritten | Self::CheckpointAfter
+        );
+        is_checkpoint || matches!(self, Self::PurgeBefore | Self::PurgeAfter)
     }
 
     /// Whether old segments are purged meanwhile. Then snapshots cannot be rebuilt, and whatever a kill does to them counts.
     pub const fn wants_purges(self) -> bool {
-        matches!(
-            self,
-            Self::PurgeBefore | Self::PurgeAfter | Self::SnapshotWrite | Self::SnapshotTorn | Self::SnapshotSync
-        ) || self.wants_one_shard()
+        matches!(self, Self::SnapshotWrite | Self::SnapshotTorn | Self::SnapshotSync) || self.wants_one_shard()
     }
 
     /// What the fault layer is told. None for a kill from outside.
