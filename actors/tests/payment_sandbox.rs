@@ -351,3 +351,30 @@ async fn authorizations_captures_and_voids_that_race_break_no_books() {
     assert!(gateway.ledger().violations().is_empty());
     assert_eq!(gateway.ledger().totals().orders, 500);
 }
+
+#[tokio::test]
+async fn with_a_book_a_gateway_remembers_after_a_restart_what_it_did_and_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("book");
+    let settings = SandboxSettings { book: Some(path.clone()), ..SandboxSettings::default() };
+    let token = "tok_capture_timeout_after";
+    let before = SandboxGateway::open(&settings).unwrap();
+    assert_eq!(authorize(&before, token).await, approved());
+    assert_eq!(capture(&before, token).await, Err(GatewayError::TimedOut));
+    let told = books(&before);
+    drop(before);
+    // The process was killed while it wrote the next call, which nobody was answered.
+    let written = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&written[..], b"ord_0000"].concat()).unwrap();
+
+    let after = SandboxGateway::open(&settings).unwrap();
+    assert_eq!(books(&after), told);
+    assert_eq!(std::fs::read(&path).unwrap(), written, "an unfinished line stays");
+    assert_eq!(capture(&after, token).await, Ok(SettlementOutcome::Done));
+    assert_eq!(refund(&after, token, 0).await, Ok(SettlementOutcome::Done));
+    assert_eq!((books(&after).captures, books(&after).refunded), (1, PRICE));
+    assert_eq!(books(&SandboxGateway::open(&settings).unwrap()), books(&after));
+
+    std::fs::write(&path, "no book at all\n").unwrap();
+    assert!(SandboxGateway::open(&settings).is_err(), "something else was read as a book");
+}

@@ -213,7 +213,9 @@ async fn open_node(app: &App) -> Result<Arc<Node>, ServeError> {
     // A gateway may answer on its own, as a real one does by webhook: the answer goes to the order like any other.
     let commerce: Arc<OnceLock<Commerce>> = Arc::default();
     let listener = Arc::clone(&commerce);
-    let gateway = SandboxGateway::new(&settings.payments.sandbox).with_duplicates(Box::new(move |order, answer| {
+    let gateway = SandboxGateway::open(&settings.payments.sandbox)
+        .map_err(|source| ServeError::System { what: "the sandbox gateway's book (payments.sandbox.book)", source })?;
+    let gateway = gateway.with_duplicates(Box::new(move |order, answer| {
         if let Some(commerce) = listener.get() {
             commerce.record_payment(order, answer);
         }

@@ -5,11 +5,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
+use holdfast_actors::payment::{SandboxGateway, SandboxSettings};
 use holdfast_api::{
     demo::{audit, buyer::Receipt},
     load::{
@@ -43,6 +46,8 @@ pub struct Books {
     pub acknowledged: BTreeMap<String, Value>,
     /// The units put up, by SKU.
     pub stock: BTreeMap<String, u64>,
+    /// The sandbox gateway's book, if it keeps one: its ledger must agree with the orders.
+    pub gateway: Option<PathBuf>,
     /// Where an order may stand, once it was acknowledged that it moved.
     moved: BTreeMap<String, &'static [&'static str]>,
 }
@@ -67,10 +72,10 @@ impl Books {
     ///
     /// # Errors
     /// When it names no order, or contradicts an earlier one.
-    pub fn acknowledge(&mut self, body: Value) -> anyhow::Result<()> {
-        let id = text(&body, "id").with_context(|| format!("no order in {body}"))?;
+    pub fn acknowledge(&mut self, body: &Value) -> anyhow::Result<()> {
+        let id = text(body, "id").with_context(|| format!("no order in {body}"))?;
         if let Some(before) = self.acknowledged.insert(id, body.clone()) {
-            ensure!(before == body, "a retry was answered otherwise: {before} and {body}");
+            ensure!(before == *body, "a retry was answered otherwise: {before} and {body}");
         }
         Ok(())
     }
@@ -90,7 +95,7 @@ impl Books {
         let watch = Stopwatch::start();
         let (orders, units) = loop {
             let units = self.units(shop).await?;
-            let agreed = self.add_up(&orders, &units);
+            let agreed = self.add_up(&orders, &units).and_then(|()| self.compare_ledgers(&orders));
             if agreed.is_ok() || watch.elapsed() > SETTLING {
                 agreed?;
                 break (orders, units);
@@ -153,6 +158,26 @@ impl Books {
             ensure!(units.fulfilled == sum("fulfilled"), "{sku}: {units:?}, orders took {}", sum("fulfilled"));
             // A hold whose order never came to be lapses by itself, so there may be more.
             ensure!(units.held >= sum("held"), "{sku}: {units:?}, orders hold {}", sum("held"));
+        }
+        Ok(())
+    }
+
+    /// I3: at most one capture per order, and the gateway's ledger says what the orders say.
+    fn compare_ledgers(&self, orders: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+        let Some(book) = &self.gateway else { return Ok(()) };
+        // A copy: the gateway is writing, and whoever opens a book cuts off a line that is not finished.
+        let copy = book.with_extension("copy");
+        fs::copy(book, &copy).with_context(|| format!("cannot copy {}", book.display()))?;
+        let gateway = SandboxGateway::open(&SandboxSettings { book: Some(copy), ..SandboxSettings::default() })?;
+        let wrong = gateway.ledger().violations();
+        ensure!(wrong.is_empty(), "money went wrong at the gateway: {wrong:?}");
+        for (id, order) in orders {
+            let (captured, refunded) = (money(order, "captured"), money(order, "refunded"));
+            let books = gateway.ledger().order(id.parse()?);
+            let (taken, given) = books.map_or((0, 0), |books| (books.captured, books.refunded));
+            ensure!((captured, refunded) == (taken, given), "the gateway took {taken} and gave {given}: {order}");
+            let is_shipped = self.moved.get(id).is_some_and(|statuses| statuses.contains(&"shipped"));
+            ensure!(!is_shipped || captured > 0, "shipped and not paid: {order}");
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ async fn watermark_after(rule: Rule) -> anyhow::Result<u64> {
     books.stock.insert("MARK".to_owned(), 1_000);
     for _ in 0..400 {
         match post_order(house.shop(), &fresh_run()?, &order_body(&[("MARK", 1)], "tok_approve")).await {
-            Ok(answer) if answer.status == StatusCode::CREATED => books.acknowledge(answer.body)?,
+            Ok(answer) if answer.status == StatusCode::CREATED => books.acknowledge(&answer.body)?,
             // The connection broke: the server is gone.
             _ => break,
         }

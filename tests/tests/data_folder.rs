@@ -2,7 +2,6 @@
 //! acknowledged is cut, and kept; what does not fit together is refused, by name, and left as it is.
 //!
 //! Row 4 at every single byte is the persistence crate's `a_file_cut_at_any_byte_of_its_last_record_loses_only_that_write`.
-#![expect(clippy::print_stdout, reason = "a test prints its figures")]
 
 use std::{
     fs,
@@ -61,7 +60,7 @@ async fn buy_into(books: &mut Books, house: &House, sku: &str) -> anyhow::Result
     let answer = post_order(house.shop(), &fresh_run()?, &order_body(&[(sku, 1)], "tok_approve")).await?;
     let answer = answer.expect("an order", &[StatusCode::CREATED])?;
     Purchase::of(&answer)?.settled(house.shop(), &["confirmed"]).await?;
-    books.acknowledge(answer.body)
+    books.acknowledge(&answer.body)
 }
 
 /// Fault matrix, row 4, and what is kept of what is cut.

@@ -4,9 +4,14 @@
 //! One run of the server is recorded call by call, and every instant of it is a power cut that can be tried. Three controls
 //! show that the test can fail: a program that only writes loses what it acknowledged, so does one that trusts
 //! `sync_file_range` as sled 0.34 does, and so does this server when its syncs are taken away.
-#![expect(clippy::print_stdout, reason = "a test prints its figures")]
 
-use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use holdfast_api::{
@@ -29,8 +34,9 @@ use holdfast_tests::{
 
 /// Power cuts, unless the variable `HOLDFAST_POWER_CUTS` says otherwise.
 const CUTS: u64 = 16;
-/// Small segments and frequent checkpoints: a short run meets every step.
-const SETTINGS: [(&str, &str); 9] = [
+/// Small segments, frequent checkpoints and purges: a short run meets every step, and no snapshot can be rebuilt.
+const SETTINGS: [(&str, &str); 10] = [
+    ("STORE__JOURNAL__RETAIN_BYTES", "1"),
     ("STORE__SHARDS", "4"),
     ("STORE__JOURNAL__SEGMENT_BYTES", "131072"),
     ("STORE__JOURNAL__RESERVE_BYTES", "32768"),
@@ -43,6 +49,14 @@ const SETTINGS: [(&str, &str); 9] = [
 ];
 const SKUS: [&str; 3] = ["CUT-A", "CUT-B", "CUT-C"];
 const UNITS: u64 = 10_000;
+
+/// Names a recording to cut, in place of a fresh one: the one that a failure kept.
+const RECORD: &str = "HOLDFAST_POWER_RECORD";
+
+/// Where a recording is kept that did not survive.
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("power-cut.record")
+}
 
 fn cuts() -> anyhow::Result<u64> {
     match std::env::var_os("HOLDFAST_POWER_CUTS") {
@@ -146,7 +160,7 @@ async fn cut(recording: &Recording, instant: usize, cut: &mut Cut) -> anyhow::Re
         disk.play(entry)?;
         if let Some(body) = entry.acknowledged()? {
             match (body["sku"].as_str(), body["buyer_token"].is_string()) {
-                (_, true) => books.acknowledge(body)?,
+                (_, true) => books.acknowledge(&body)?,
                 (Some(sku), _) => drop(books.stock.insert(sku.to_owned(), UNITS)),
                 _ => {}
             }
@@ -166,8 +180,12 @@ async fn cut_often(recording: &Recording, cuts: u64) -> anyhow::Result<String> {
         let instant = usize::try_from(entries * seed / cuts + random.below(entries / cuts))?;
         let mut how = Cut::of_seed(seed);
         let aftermath = cut(recording, instant, &mut how).await;
-        let aftermath =
-            aftermath.with_context(|| format!("cut {seed} ({how:?}) after {instant} of {entries} entries"))?;
+        if aftermath.is_err() {
+            recording.keep(&kept())?;
+        }
+        let aftermath = aftermath.with_context(|| {
+            format!("cut {seed} ({how:?}) after {instant} of {entries} entries; again: {RECORD}={}", kept().display())
+        })?;
         checked += aftermath.acknowledged;
         unannounced += aftermath.unannounced;
         unsynced += aftermath.unsynced;
@@ -180,7 +198,10 @@ async fn cut_often(recording: &Recording, cuts: u64) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn every_acknowledged_order_survives_a_power_cut_at_any_instant() -> anyhow::Result<()> {
-    let recording = record(&[], End::Kill, Path::new("")).await?;
+    let recording = match std::env::var_os(RECORD) {
+        Some(kept) => Recording::read(Path::new(&kept))?,
+        None => record(&[], End::Kill, Path::new("")).await?,
+    };
     println!("{}", cut_often(&recording, cuts()?).await?);
     Ok(())
 }

@@ -15,6 +15,7 @@ use dashmap::Entry;
 use holdfast_core::{Currency, Money, OrderId};
 
 use super::{
+    book::Book,
     port::GatewayRequest,
     script::{Verdict, token_digest},
 };
@@ -25,6 +26,7 @@ pub struct Ledger {
     accounts: SharedIdMap<OrderId, Account>,
     opened: AtomicUsize,
     max_orders: usize,
+    book: Option<Book>,
 }
 
 /// What happened to the money of one order. Amounts are in minor units of `currency`.
@@ -107,7 +109,12 @@ pub(super) struct Settled {
 impl Ledger {
     /// An empty ledger for at most `max_orders` orders.
     pub(super) fn new(max_orders: usize) -> Self {
-        Self { accounts: SharedIdMap::default(), opened: AtomicUsize::new(0), max_orders }
+        Self { accounts: SharedIdMap::default(), opened: AtomicUsize::new(0), max_orders, book: None }
+    }
+
+    /// From now on every call is entered into `book` before it is answered.
+    pub(super) fn keep(&mut self, book: Book) {
+        self.book = Some(book);
     }
 
     /// What happened to the money of `order`; `None` if the gateway never heard of it.
@@ -151,15 +158,21 @@ impl Ledger {
                 new.insert(Account::new(request))
             }
         };
-        account.calls = account.calls.saturating_add(1);
-        Some(decide(&mut account))
+        Some(self.decide(&mut account, request, decide))
     }
 
     /// Runs `decide` on the account of the request's order, if there is one.
     pub(super) fn find<T>(&self, request: &GatewayRequest, decide: impl FnOnce(&mut Account) -> T) -> Option<T> {
         let mut account = self.accounts.get_mut(&request.key.order)?;
+        Some(self.decide(&mut account, request, decide))
+    }
+
+    fn decide<T>(&self, account: &mut Account, request: &GatewayRequest, decide: impl FnOnce(&mut Account) -> T) -> T {
+        if let Some(book) = &self.book {
+            book.enter(request);
+        }
         account.calls = account.calls.saturating_add(1);
-        Some(decide(&mut account))
+        decide(account)
     }
 
     /// Forgets which answer belongs to which key, but no money.

@@ -10,6 +10,7 @@
 //! [`GatewayKey`]: holdfast_core::order::GatewayKey
 
 pub mod backoff;
+mod book;
 pub mod driver;
 pub mod ledger;
 pub mod port;

@@ -20,7 +20,7 @@
 //! Invariant: the same key is carried out once and answered the same every time; the same key with another amount or token
 //! is refused with `idempotency_mismatch` and changes nothing.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use async_trait::async_trait;
 use holdfast_core::{
@@ -30,6 +30,7 @@ use holdfast_core::{
 use tokio::sync::Notify;
 
 use super::{
+    book::Book,
     ledger::{Account, Ledger, Settled},
     port::{GatewayError, GatewayRequest, PaymentGateway, VoidOutcome},
     script::{Reason, Script, Verdict, token_digest},
@@ -65,6 +66,32 @@ impl SandboxGateway {
             late: Duration::from_millis(settings.late_ms),
             voided: Notify::new(),
             on_duplicate: None,
+        }
+    }
+
+    /// The same, with what its book says was asked of it before, if the settings name a book.
+    ///
+    /// # Errors
+    /// When the book cannot be read or written, or is no book.
+    pub fn open(settings: &SandboxSettings) -> io::Result<Self> {
+        let mut gateway = Self::new(settings);
+        if let Some(path) = &settings.book {
+            let (book, calls) = Book::open(path)?;
+            for request in &calls {
+                gateway.ask_again(request);
+            }
+            gateway.ledger.keep(book);
+        }
+        Ok(gateway)
+    }
+
+    /// Makes a call that was made before, for what it leaves in the ledger.
+    fn ask_again(&self, request: &GatewayRequest) {
+        match request.key.call {
+            GatewayCall::Authorize => drop(self.ledger.open(request, |account| authorize(account, request))),
+            GatewayCall::Capture => drop(self.ledger.find(request, |account| capture(account, request))),
+            GatewayCall::Void => drop(self.ledger.open(request, void)),
+            GatewayCall::Refund(_) => drop(self.ledger.find(request, |account| refund(account, request))),
         }
     }
 

@@ -1,6 +1,9 @@
 //! The limits of payment, each with its unit. A zero where it would stop everything cannot be expressed.
 
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +33,10 @@ pub struct SandboxSettings {
     /// How many orders the ledger remembers. It forgets none: at the limit a new order is answered "unavailable". An order
     /// takes about 160 bytes of memory.
     pub max_orders: NonZeroUsize,
+    /// A file that gets every call, and is read at the start: then the gateway remembers what a real one would. Without one
+    /// it forgets everything at a restart. A call takes about 120 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub book: Option<PathBuf>,
 }
 
 impl Default for PaymentSettings {
@@ -46,7 +53,7 @@ impl Default for PaymentSettings {
 
 impl Default for SandboxSettings {
     fn default() -> Self {
-        Self { late_ms: 2_000, max_orders: NonZeroUsize::MIN.saturating_add(9_999_999) }
+        Self { late_ms: 2_000, max_orders: NonZeroUsize::MIN.saturating_add(9_999_999), book: None }
     }
 }
 

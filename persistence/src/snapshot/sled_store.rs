@@ -7,6 +7,7 @@
 //! `shard | 0` is its watermark, `shard | kind | id` a snapshot, and `0xffff` (no shard has that number) the identity.
 
 use std::{
+    fs::File,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -83,7 +84,9 @@ impl SledSnapshots {
             .flush_every_ms(None);
         let db = guarded("open", path, || {
             create_directory(path)?;
-            config.open()
+            let db = config.open()?;
+            sync_entries(path)?;
+            Ok(db)
         })?;
         let reader = (*db).clone();
         let (writer, readers) = (Mutex::new(db), Mutex::new(vec![reader]));
@@ -203,6 +206,15 @@ impl SnapshotStore for SledSnapshots {
             None => Ok(0),
         }
     }
+}
+
+/// Makes the files and folders directly in `path`, and their names, durable. sled makes its metadata folder and its cookie
+/// there and syncs neither: on a file system that keeps no order a power cut leaves a database that opens empty.
+fn sync_entries(path: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(path)? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    File::open(path)?.sync_all()
 }
 
 /// Runs sled code. It panics on some damaged files; that is a fault of the files, not of this process.

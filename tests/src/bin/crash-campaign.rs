@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what it says is its product")]
 
+use std::process::ExitCode;
+
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use holdfast_tests::campaign::{Campaign, Point};
@@ -27,10 +29,22 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("crash-campaign: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     let Arguments { cycles, seed, points, json, list } = Arguments::parse();
     if list {
-        Point::ALL.iter().for_each(|point| println!("{}", point.name()));
+        for point in Point::ALL {
+            println!("{}", point.name());
+        }
         return Ok(());
     }
     ensure!(cycles > 0, "a campaign of no cycles shows nothing");

@@ -82,6 +82,10 @@ points! {
     CheckpointWritten = "checkpoint-written",
     /// The watermark has moved.
     CheckpointAfter = "checkpoint-after",
+    /// An old segment is about to be deleted.
+    PurgeBefore = "purge-before",
+    /// An old segment was deleted, and the folder is not synced.
+    PurgeAfter = "purge-after",
     /// A recovery is about to write what was written last once more.
     RecoveryWrite = "recovery-write",
     /// A recovery has written half of what was written last.
@@ -106,9 +110,19 @@ impl Point {
         }
     }
 
-    /// Whether it can be told apart with one shard only: then flushes take turns, snapshots and watermark.
+    /// Whether it wants one shard only. Then flushes take turns, snapshots and watermark, and no shard with little to do
+    /// keeps the others' segments from being purged.
     pub const fn wants_one_shard(self) -> bool {
-        matches!(self, Self::CheckpointBefore | Self::CheckpointTorn | Self::CheckpointWritten | Self::CheckpointAfter)
+        let is_checkpoint = matches!(
+            self,
+            Self::CheckpointBefore | Self::CheckpointTorn | Self::CheckpointWritten | Self::CheckpointAfter
+        );
+        is_checkpoint || matches!(self, Self::PurgeBefore | Self::PurgeAfter)
+    }
+
+    /// Whether old segments are purged meanwhile. Then snapshots cannot be rebuilt, and whatever a kill does to them counts.
+    pub const fn wants_purges(self) -> bool {
+        matches!(self, Self::SnapshotWrite | Self::SnapshotTorn | Self::SnapshotSync) || self.wants_one_shard()
     }
 
     /// What the fault layer is told. None for a kill from outside.
@@ -138,6 +152,8 @@ impl Point {
             Self::CheckpointTorn => Rule::tear(FLUSHES).nth(watermark),
             Self::CheckpointWritten => Rule::kill_after(RuleCall::Write, FLUSHES).nth(watermark),
             Self::CheckpointAfter => Rule::kill_after(RuleCall::Sync, FLUSHES).nth(watermark),
+            Self::PurgeBefore => Rule::kill_before(RuleCall::Unlink, SEGMENTS).nth(seldom),
+            Self::PurgeAfter => Rule::kill_after(RuleCall::Unlink, SEGMENTS).nth(seldom),
             Self::RecoveryWrite => Rule::kill_before(RuleCall::Write, SEGMENTS).nth(1),
             Self::RecoveryTorn => Rule::tear(SEGMENTS).nth(1),
         };

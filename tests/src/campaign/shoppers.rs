@@ -2,6 +2,7 @@
 //! and have orders shipped. Each asks until it is answered, across the crash, and enters what it was told into the books.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -28,6 +29,9 @@ use crate::{
 const SHOPPERS: u64 = 12;
 /// How long whoever was not answered waits before asking again.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Cards that make the gateway answer late or twice; most pay with one that does not.
+const CARDS: [&str; 4] = ["tok_timeout_before", "tok_timeout_after", "tok_twice", "tok_capture_timeout_after"];
 
 /// All shoppers, and the books they keep.
 pub(super) struct Crowd {
@@ -64,6 +68,11 @@ impl Crowd {
 
     pub(super) fn put_up(&mut self, sku: &str, units: u64) {
         lock(&self.books).stock.insert(sku.to_owned(), units);
+    }
+
+    /// Has the gateway's book compared as well.
+    pub(super) fn ask_gateway(&mut self, book: PathBuf) {
+        lock(&self.books).gateway = Some(book);
     }
 
     /// The books as of now.
@@ -123,7 +132,8 @@ impl Shopper {
     }
 
     async fn order(&mut self, lines: &[(&str, u32)]) -> anyhow::Result<()> {
-        let (key, body) = (fresh_run()?, order_body(lines, "tok_approve"));
+        let card = CARDS.get(usize::try_from(self.random.below(8))?).copied().unwrap_or("tok_approve");
+        let (key, body) = (fresh_run()?, order_body(lines, card));
         if let Some(id) = self.place(&key, &body).await? {
             self.mine.push(Mine { id, key, body });
         }
@@ -153,7 +163,7 @@ impl Shopper {
             }
             let placed = answer.expect("an order", &[StatusCode::CREATED])?.body;
             let id = placed["id"].as_str().context("an order without an id")?.to_owned();
-            lock(&self.books).acknowledge(placed)?;
+            lock(&self.books).acknowledge(&placed)?;
             return Ok(Some(id));
         }
     }

@@ -85,7 +85,10 @@ pub enum Entry {
 
 /// Everything one process did.
 #[derive(Debug)]
-pub struct Recording(Vec<Entry>);
+pub struct Recording {
+    entries: Vec<Entry>,
+    bytes: Vec<u8>,
+}
 
 impl Recording {
     /// Reads the record at `path`.
@@ -100,12 +103,20 @@ impl Recording {
             rest = after;
         }
         ensure!(!entries.is_empty(), "{} is empty: the fault layer recorded nothing", path.display());
-        Ok(Self(entries))
+        Ok(Self { entries, bytes })
     }
 
     /// What was done, in order.
     pub fn entries(&self) -> &[Entry] {
-        &self.0
+        &self.entries
+    }
+
+    /// Keeps the record at `path`, to be read again.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep(&self, path: &Path) -> anyhow::Result<()> {
+        std::fs::write(path, &self.bytes).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
