@@ -83,14 +83,7 @@ impl Gate {
     /// Takes a turn's output. `appended` is the last sequence handed to the journal, this turn's records included; it must
     /// be submitted here before the journal is, so that the batch's completion finds it.
     pub(crate) fn submit(&self, appended: u64, mut output: Output) {
-        if planted!(AnswerBeforeBatch) || planted!(ReadOfUndurable) && self.state.lock().appended == appended {
-            let answers = std::mem::take(&mut output.answers);
-            self.release(Output { answers, ..Output::default() });
-        }
-        if planted!(SnapshotAheadOfJournal) {
-            let outgoing = output.outgoing.extract_if(.., |item| matches!(item, Outgoing::Snapshots { .. })).collect();
-            self.release(Output { outgoing, ..Output::default() });
-        }
+        self.leak_if_planted(appended, &mut output);
         {
             let mut state = self.state.lock();
             state.appended = appended;
@@ -193,6 +186,25 @@ impl Gate {
     pub(crate) fn is_durable(&self, sequence: u64) -> bool {
         let state = self.state.lock();
         state.poisoned || state.durable >= sequence
+    }
+
+    /// Where the planted bugs let something out too early.
+    fn leak_if_planted(&self, appended: u64, output: &mut Output) {
+        if planted!(AnswerBeforeBatch) {
+            self.leak_answers(output);
+        }
+        if planted!(ReadOfUndurable) && self.state.lock().appended == appended {
+            self.leak_answers(output);
+        }
+        if planted!(SnapshotAheadOfJournal) {
+            let outgoing = output.outgoing.extract_if(.., |item| matches!(item, Outgoing::Snapshots { .. })).collect();
+            self.release(Output { outgoing, ..Output::default() });
+        }
+    }
+
+    fn leak_answers(&self, output: &mut Output) {
+        let answers = std::mem::take(&mut output.answers);
+        self.release(Output { answers, ..Output::default() });
     }
 
     /// Lets an output out and gives it back empty.
