@@ -1,8 +1,8 @@
 //! What runs beside the shards' turns: tasks, blocking work, and waiting. Tokio in production; a simulation puts its own
 //! scheduler and its own time in the same place, and everything above stays the real thing.
 //!
-//! Invariant: nothing in this crate spawns or sleeps in another way, except what only a production node has (its ticker,
-//! its actors and its shutdown).
+//! Invariant: nothing that decides, journals or answers spawns or sleeps in another way. What only a production node has does
+//! (its ticker, its actors, its start and its shutdown), and so does the sandbox gateway, which stands for another machine.
 
 use std::{future::Future, pin::Pin, time::Duration};
 

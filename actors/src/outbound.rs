@@ -43,7 +43,7 @@ pub enum Outgoing {
     },
 }
 
-/// Makes it happen. Called from the journal's writer or a shard's turn: it must not block.
+/// Makes it happen. Called from a task of the runtime or a shard's turn: it must not block.
 pub trait Outbound: Send + Sync + 'static {
     /// Takes everything out of `outgoing` and starts it, in order.
     fn send(&self, outgoing: &mut Vec<Outgoing>);

@@ -2,8 +2,8 @@
 //! leftovers, and says where the journal goes on.
 //!
 //! Invariants: nothing is changed before the whole survey succeeded and nobody who saw it objected, and then only bytes
-//! that were never acknowledged. What is cut is copied aside first, durably: a last frame that was acknowledged and went bad
-//! where no watermark covers it looks like an unfinished write, and somebody may want to look at it.
+//! that were never acknowledged. What is cut is copied aside first, if there is room: a last frame that was acknowledged and
+//! went bad where no watermark covers it looks like an unfinished write, and somebody may want to look at it.
 
 use std::{path::PathBuf, sync::Arc};
 
