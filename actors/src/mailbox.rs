@@ -204,6 +204,8 @@ impl Mailbox {
     }
 
     fn reopen(&self) {
+        // A panic after the gate had marked a batch and before the journal had it leaves the mark with nobody to end it.
+        self.committing.store(false, Ordering::SeqCst);
         let _ = self.state.compare_exchange(RECOVERING, OPEN, Ordering::AcqRel, Ordering::Relaxed);
         self.scheduled.store(false, Ordering::Release);
         self.wake();
@@ -258,5 +260,38 @@ impl Mailbox {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.in_use.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message that waits, as far as waking the shard is concerned.
+    fn something_waits(mailbox: &Mailbox) -> bool {
+        mailbox.wake_for(1);
+        mailbox.is_woken()
+    }
+
+    #[test]
+    fn what_arrives_during_a_commit_waits_for_its_end() {
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default());
+        mailbox.open_stepped();
+        mailbox.take(&mut Vec::new());
+        mailbox.begin_commit();
+        assert!(!something_waits(&mailbox));
+        mailbox.end_commit();
+        assert!(something_waits(&mailbox));
+    }
+
+    #[test]
+    fn a_commit_that_died_with_its_shard_holds_up_nothing_of_the_next() {
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default());
+        mailbox.open_stepped();
+        mailbox.begin_commit();
+        mailbox.close_for_recovery();
+        mailbox.open_stepped();
+        mailbox.take(&mut Vec::new());
+        assert!(something_waits(&mailbox));
     }
 }

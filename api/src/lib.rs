@@ -14,6 +14,7 @@ pub mod serve;
 pub mod settings;
 pub mod telemetry;
 
+pub use descriptors::TooFewDescriptors;
 pub use serve::{ServeError, Server};
 pub use settings::{Settings, SettingsError, Sources};
 pub use telemetry::{Telemetry, TelemetryError, init_logging};

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    descriptors,
+    descriptors::{self, TooFewDescriptors},
     edge::{
         self, App,
         accept::{Acceptor, Stage},
@@ -57,6 +57,9 @@ pub enum ServeError {
     /// A setting makes no sense.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The system allows too few file descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// Logs or metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -107,7 +110,8 @@ impl Server {
     /// [`ServeError`]; nothing is left running.
     pub async fn start(mut settings: Settings) -> Result<Self, ServeError> {
         settings.check()?;
-        settings.limits.connections = descriptors::raise(settings.limits.connections);
+        let affordable = descriptors::raise(settings.limits.connections, settings.admin.connections)?;
+        settings.limits.lower_connections(affordable);
         let telemetry = Telemetry::install()?;
         let public_listener = listen(settings.server.listen, "server.listen").await?;
         let admin_listener = listen(settings.admin.listen, "admin.listen").await?;
@@ -119,7 +123,7 @@ impl Server {
         let service = Service::new("public", edge::router(app.clone()), seed);
         let public_acceptor = Acceptor::new(public_listener, service, deadlines, limits);
         let service = Service::new("admin", edge::admin::router(app.clone()), !seed);
-        let admin_limits = LimitSettings { connections: 256, ..limits.clone() };
+        let admin_limits = LimitSettings { connections: app.settings.admin.connections, ..limits.clone() };
         let admin_acceptor = Acceptor::new(admin_listener, service, deadlines, &admin_limits);
         let local_addr = |acceptor: &Acceptor| {
             acceptor.local_addr().map_err(|source| ServeError::System { what: "a listener's address", source })

@@ -173,7 +173,7 @@ impl PaymentGateway for SandboxGateway {
 }
 
 fn ledger_full() -> GatewayError {
-    GatewayError::Unavailable { reason: "the sandbox ledger is full (payment.sandbox.max_orders)".to_owned() }
+    GatewayError::Unavailable { reason: "the sandbox ledger is full (payments.sandbox.max_orders)".to_owned() }
 }
 
 /// Decides an authorization and books it.

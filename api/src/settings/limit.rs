@@ -3,7 +3,7 @@
 use holdfast_core::{cart::Cart, order::Order};
 use serde::{Deserialize, Serialize};
 
-use super::{SettingsError, within};
+use super::{SettingsError, bad, within};
 
 /// The limits of the edge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct LimitSettings {
     pub order_lines: usize,
     /// Items of one page of a listing, in number; the default of `limit` is a fifth of it.
     pub page_items: usize,
-    /// Live stock streams open at once, in number.
+    /// Live stock streams open at once, in number; fewer than `connections`, each of which a stream holds.
     pub streams: usize,
     /// The shortest time between two events of one stream, in milliseconds; what happens in between is summed up.
     pub stream_interval_ms: u64,
@@ -73,8 +73,17 @@ impl Default for LimitSettings {
 }
 
 impl LimitSettings {
+    /// Takes fewer connections than were set, where the system allows no more: live streams then get at most half of them,
+    /// so that buyers are not kept out by those who only watch.
+    pub(crate) fn lower_connections(&mut self, connections: usize) {
+        if connections < self.connections {
+            self.connections = connections;
+            self.streams = self.streams.min(connections / 2);
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), SettingsError> {
-        within("limits.connections", self.connections, 1..=1_000_000)?;
+        within("limits.connections", self.connections, 2..=1_000_000)?;
         within("limits.header_bytes", self.header_bytes, 8_192..=1 << 20)?;
         within("limits.headers", self.headers, 16..=1_024)?;
         within("limits.body_bytes", self.body_bytes, 256..=16 << 20)?;
@@ -83,6 +92,15 @@ impl LimitSettings {
         within("limits.order_lines", self.order_lines, 1..=Order::MAX_LINES.min(Cart::MAX_LINES))?;
         within("limits.page_items", self.page_items, 1..=1_000)?;
         within("limits.streams", self.streams, 1..=1_000_000)?;
+        if self.streams >= self.connections {
+            return Err(bad(
+                "limits.streams",
+                format!(
+                    "must be fewer than limits.connections, or live streams keep buyers out: {} is not fewer than {}",
+                    self.streams, self.connections
+                ),
+            ));
+        }
         within("limits.stream_interval_ms", self.stream_interval_ms, 0..=60_000)?;
         within("limits.stream_keep_alive_ms", self.stream_keep_alive_ms, 100..=3_600_000)?;
         within("limits.product_name_bytes", self.product_name_bytes, 1..=10_000)?;
@@ -92,5 +110,33 @@ impl LimitSettings {
         within("limits.product_variants", self.product_variants, 0..=1_000)?;
         within("limits.product_metadata", self.product_metadata, 0..=1_000)?;
         within("limits.reason_bytes", self.reason_bytes, 1..=10_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn live_streams_leave_connections_to_buyers() {
+        let limits = |connections, streams| LimitSettings { connections, streams, ..LimitSettings::default() };
+        assert!(limits(1_025, 1_024).check().is_ok());
+        for connections in [2, 1_024] {
+            let said = limits(connections, 1_024).check().expect_err("refused").to_string();
+            assert!(said.contains("limits.streams") && said.contains("limits.connections"), "{said}");
+        }
+    }
+
+    #[test]
+    fn where_fewer_connections_can_be_taken_streams_get_at_most_half() {
+        let lowered = |connections| {
+            let mut limits = LimitSettings::default();
+            limits.lower_connections(connections);
+            (limits.connections, limits.streams)
+        };
+        assert_eq!(lowered(16_384), (16_384, 1_024));
+        assert_eq!(lowered(4_000), (4_000, 1_024));
+        assert_eq!(lowered(704), (704, 352));
+        assert_eq!(lowered(16), (16, 8));
     }
 }

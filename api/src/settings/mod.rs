@@ -188,7 +188,10 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_environment_and_that_over_files_and_those_over_defaults() {
-        let files = ["[limits]\nbody_bytes = 1000\nconnections = 11\njson_depth = 7", "[limits]\nbody_bytes = 2000"];
+        let files = [
+            "[limits]\nbody_bytes = 1000\nconnections = 11\nstreams = 5\njson_depth = 7",
+            "[limits]\nbody_bytes = 2000",
+        ];
         let environment = [("HOLDFAST__LIMITS__BODY_BYTES", "3000"), ("HOLDFAST__LIMITS__CONNECTIONS", "12")];
         let settings = load(&files, &environment, &[("limits.body_bytes", "4000")]).expect("loads");
         assert_eq!(settings.limits.body_bytes, 4_000);

@@ -24,6 +24,8 @@ pub struct ServerSettings {
 pub struct AdminSettings {
     /// The address and port operators reach; keep it off the internet. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Open connections of this listener; the next is answered 503 and closed. They come on top of `limits.connections`.
+    pub connections: usize,
     /// The bearer token of admin calls, at least 32 bytes. Without one every admin call is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
@@ -82,7 +84,7 @@ impl Default for ServerSettings {
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), token: None }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), connections: 64, token: None }
     }
 }
 
@@ -121,6 +123,7 @@ impl AdminSettings {
     const MIN_TOKEN_BYTES: usize = 32;
 
     pub(super) fn check(&self) -> Result<(), SettingsError> {
+        within("admin.connections", self.connections, 1..=1_024)?;
         match &self.token {
             Some(token) if token.len() < Self::MIN_TOKEN_BYTES => {
                 Err(bad("admin.token", format!("must have at least {} bytes", Self::MIN_TOKEN_BYTES)))

@@ -124,7 +124,7 @@ async fn connect_and_ask(shop: &Shop) -> TcpStream {
 
 #[tokio::test]
 async fn a_connection_too_many_is_refused_at_once() {
-    let shop = Shop::open_with(|settings| settings.limits.connections = 2).await;
+    let shop = Shop::open_with(|settings| (settings.limits.connections, settings.limits.streams) = (2, 1)).await;
     let (mut first, mut second) = (connect_and_ask(&shop).await, connect_and_ask(&shop).await);
     Reply::read(&mut first).await.expect(200);
     Reply::read(&mut second).await.expect(200);

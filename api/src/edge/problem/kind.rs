@@ -97,7 +97,7 @@ kinds! {
     CartConverted "cart-converted" CONFLICT "The cart has become an order"
         "A cart becomes an order once; begin a new one."
     IllegalTransition "illegal-transition" CONFLICT "The order's status does not allow this"
-        "`status` is where the order stands."
+        "`order_status` is where the order stands."
     NotRefundable "not-refundable" CONFLICT "The amount cannot be refunded"
         "`refundable_minor` is what is left to refund, in minor units."
     PreconditionFailed "precondition-failed" PRECONDITION_FAILED "It has changed since you read it"
