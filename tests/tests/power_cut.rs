@@ -27,8 +27,9 @@ use holdfast_api::{
 use holdfast_tests::{
     House,
     books::Books,
+    dice::Dice,
     fault::{self, Layer, Rule, RuleCall},
-    power::{Cut, Disk, Entry, Random, Recording},
+    power::{Cut, Disk, Entry, Recording},
     purchase::buy,
 };
 
@@ -174,7 +175,7 @@ async fn cut(recording: &Recording, instant: usize, cut: &mut Cut) -> anyhow::Re
 
 /// So many cuts at instants spread over a recording; the first that loses something is an error that says how to cut again.
 async fn cut_often(recording: &Recording, cuts: u64) -> anyhow::Result<String> {
-    let (entries, mut random) = (recording.entries().len() as u64, Random::new(cuts));
+    let (entries, mut random) = (recording.entries().len() as u64, Dice::new(cuts));
     let (mut checked, mut unannounced, mut unsynced) = (0, 0, 0);
     for seed in 0..cuts {
         let instant = usize::try_from(entries * seed / cuts + random.below(entries / cuts))?;
@@ -261,7 +262,7 @@ fn careless(way: &str) -> anyhow::Result<usize> {
     let mut lost = 0;
     for seed in 0..20 {
         let (mut disk, mut acknowledged) = (Disk::new(), 0);
-        let instant = usize::try_from(Random::new(seed).below(recording.entries().len() as u64))?;
+        let instant = usize::try_from(Dice::new(seed).below(recording.entries().len() as u64))?;
         for entry in &recording.entries()[..instant] {
             disk.play(entry)?;
             acknowledged += usize::from(matches!(entry, Entry::Answer { .. }));

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use holdfast_api::load::stopwatch::Stopwatch;
 
-use crate::{House, books::Found, fault::Layer, power::Random};
+use crate::{House, books::Found, dice::Dice, fault::Layer};
 pub use point::Point;
 use point::When;
 pub use report::Report;
@@ -74,7 +74,7 @@ impl Campaign {
             let name = point.name();
             let again = || format!("cargo xtask crash --point {name} --cycles {} --seed {}", self.cycles, self.seed);
             // By the point and not by its turn, so that a point alone sees again what it saw among all.
-            let mut random = Random::new(self.seed.wrapping_mul(1_000).wrapping_add(point as u64));
+            let mut random = Dice::new(self.seed.wrapping_mul(1_000).wrapping_add(point as u64));
             let outcome = self.strike(point, &mut random, &mut report).await;
             outcome.with_context(|| format!("at the point {name} (again: {})", again()))?;
             tell(&report.line(name));
@@ -83,10 +83,10 @@ impl Campaign {
     }
 
     /// All cycles of one point.
-    async fn strike(&self, point: Point, random: &mut Random, report: &mut Report) -> anyhow::Result<()> {
+    async fn strike(&self, point: Point, random: &mut Dice, report: &mut Report) -> anyhow::Result<()> {
         let mut left = self.cycles;
         while left > 0 {
-            let mut stage = Stage::set(point, random.next_number()).await?;
+            let mut stage = Stage::set(point, random.roll()).await?;
             let cycles = left.min(CYCLES_PER_HOUSE);
             for cycle in 0..cycles {
                 let restart = stage.cycle(point, random).await;
@@ -126,7 +126,7 @@ impl Stage {
 
     /// Starts the server with the layer, drives it, has it killed, starts it again without, and looks. Returns how long the
     /// second start took.
-    async fn cycle(&mut self, point: Point, random: &mut Random) -> anyhow::Result<Duration> {
+    async fn cycle(&mut self, point: Point, random: &mut Dice) -> anyhow::Result<Duration> {
         self.layer.panel().clear()?;
         self.layer.surround(self.house.launch_mut(), &point.rules(random));
         if point.when() == When::FromStart {
@@ -150,7 +150,7 @@ impl Stage {
         Ok(restart)
     }
 
-    async fn kill(&mut self, point: Point, random: &mut Random) -> anyhow::Result<()> {
+    async fn kill(&mut self, point: Point, random: &mut Dice) -> anyhow::Result<()> {
         let pause = Duration::from_millis(20 + random.below(300));
         tokio::time::sleep(pause).await;
         if point == Point::Random {

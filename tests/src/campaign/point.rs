@@ -2,8 +2,8 @@
 //! segments, and of the recovery itself.
 
 use crate::{
+    dice::Dice,
     fault::{Rule, RuleCall},
-    power::Random,
 };
 
 const SEGMENTS: &str = "journal/segment-*.journal";
@@ -126,7 +126,7 @@ impl Point {
     }
 
     /// What the fault layer is told. None for a kill from outside.
-    pub fn rules(self, random: &mut Random) -> Vec<Rule> {
+    pub fn rules(self, random: &mut Dice) -> Vec<Rule> {
         let often = 1 + random.below(30);
         let seldom = 1 + random.below(3);
         let watermark = 2 * (1 + random.below(3));
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(names.len(), Point::ALL.len());
         for &point in Point::ALL {
             assert_eq!(Point::of_name(point.name()), Some(point));
-            let rules = point.rules(&mut Random::new(1));
+            let rules = point.rules(&mut Dice::new(1));
             assert_eq!(rules.len(), usize::from(point != Point::Random), "{}", point.name());
         }
     }

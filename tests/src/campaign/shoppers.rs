@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     books::Books,
-    power::Random,
+    dice::Dice,
     purchase::{order_body, post_order},
 };
 
@@ -37,7 +37,7 @@ const CARDS: [&str; 4] = ["tok_timeout_before", "tok_timeout_after", "tok_twice"
 pub(super) struct Crowd {
     shop: Shop,
     books: Arc<Mutex<Books>>,
-    seeds: Random,
+    seeds: Dice,
 }
 
 /// Shoppers under way.
@@ -56,14 +56,14 @@ struct Mine {
 struct Shopper {
     shop: Shop,
     books: Arc<Mutex<Books>>,
-    random: Random,
+    random: Dice,
     stop: Arc<AtomicBool>,
     mine: Vec<Mine>,
 }
 
 impl Crowd {
     pub(super) fn new(shop: Shop, seed: u64) -> Self {
-        Self { shop, books: Arc::default(), seeds: Random::new(seed) }
+        Self { shop, books: Arc::default(), seeds: Dice::new(seed) }
     }
 
     pub(super) fn put_up(&mut self, sku: &str, units: u64) {
@@ -87,7 +87,7 @@ impl Crowd {
             let shopper = Shopper {
                 shop: self.shop.clone(),
                 books: Arc::clone(&self.books),
-                random: Random::new(self.seeds.next_number()),
+                random: Dice::new(self.seeds.roll()),
                 stop: Arc::clone(&stop),
                 mine: Vec::new(),
             };

@@ -9,7 +9,6 @@
 
 pub mod checker;
 pub mod counter;
-pub mod dice;
 pub mod history;
 pub mod model;
 pub mod pair;

@@ -14,11 +14,13 @@ use serde_json::json;
 
 use super::{
     counter::{Counter, Heard, KnownOrder},
-    dice::Dice,
     model::{CheckoutAnswer, Operation},
     shopper::Manners,
 };
-use crate::wire::{Call, Received};
+use crate::{
+    dice::Dice,
+    wire::{Call, Received},
+};
 
 /// Two counters and the orders that have a line at both.
 pub struct Pair {

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use holdfast_api::load::{order::fresh_run, shop::Shop};
 use tokio::task::JoinSet;
 
-use super::{counter::Counter, dice::Dice, history::History, pair::Pair, shopper::Manners};
-use crate::House;
+use super::{counter::Counter, history::History, pair::Pair, shopper::Manners};
+use crate::{House, dice::Dice};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 
 use super::{
     counter::Counter,
-    dice::Dice,
     model::{AdjustAnswer, CancelAnswer, CheckoutAnswer, Level, Operation, Seen},
 };
-use crate::wire::Call;
+use crate::{dice::Dice, wire::Call};
 
 /// How clients behave.
 #[derive(Debug, Clone, Copy)]

@@ -4,11 +4,10 @@ use serde::Serialize;
 
 use super::{
     checker::Check,
-    dice::Dice,
     history::History,
     scenario::{SHORT_HOLD_MS, Trouble, play, play_pair},
 };
-use crate::House;
+use crate::{House, dice::Dice};
 
 /// Configurations one check may look at. A check of such a small history looks at a few thousand.
 pub const CONFIGURATIONS: usize = 3_000_000;

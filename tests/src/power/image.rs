@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Context as _;
 
-use super::{
-    disk::{self, Change, Disk, Node, NodeId, ROOT},
-    random::Random,
-};
+use super::disk::{self, Change, Disk, Node, NodeId, ROOT};
+use crate::dice::Dice;
 
 /// What becomes of the changes that were not synced.
 #[derive(Debug, Clone)]
@@ -17,15 +15,15 @@ pub enum Cut {
     /// None is there.
     Everything,
     /// Each is there or not, in any combination: the disk wrote them in an order of its own.
-    Reordered(Random),
+    Reordered(Dice),
     /// Of each write any pieces of so many bytes are there, or not: the disk wrote those pieces only.
-    Torn(Random, usize),
+    Torn(Dice, usize),
 }
 
 impl Cut {
     /// The cut of a seed: every kind has its turn.
     pub fn of_seed(seed: u64) -> Self {
-        let random = Random::new(seed);
+        let random = Dice::new(seed);
         match seed % 5 {
             0 => Self::Everything,
             1 => Self::Reordered(random),

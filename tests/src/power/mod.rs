@@ -6,10 +6,8 @@
 
 pub mod disk;
 pub mod image;
-pub mod random;
 pub mod recording;
 
 pub use disk::Disk;
 pub use image::Cut;
-pub use random::Random;
 pub use recording::{Entry, Recording};

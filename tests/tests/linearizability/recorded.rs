@@ -7,9 +7,9 @@ use std::{
 
 use holdfast_tests::{
     House,
+    dice::Dice,
     linearizability::{
         Check, History, Trial,
-        dice::Dice,
         model::{AdjustAnswer, CancelAnswer, CheckoutAnswer, Operation, Seen},
         scenario::{Trouble, play, put_up, quarrel},
         shopper::Manners,

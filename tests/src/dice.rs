@@ -1,6 +1,7 @@
-//! Seeded randomness: the same seed makes the same clients (what the machine makes of their timing is its own).
+//! Seeded randomness, so that a failure can name its seed: the same seed makes the same choices (what the machine makes of
+//! their timing is its own).
 
-/// `SplitMix64` (Steele, Lea, Flood 2014): small, and good enough to choose a client's next move.
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, and good enough to choose what a client does next, or what a disk forgets.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
@@ -18,7 +19,8 @@ impl Dice {
         part
     }
 
-    fn roll(&mut self) -> u64 {
+    /// The next number, any of 64 bits.
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let bits = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -33,6 +35,11 @@ impl Dice {
     /// True in `percent` of 100 cases.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
+    }
+
+    /// Heads or tails.
+    pub fn coin(&mut self) -> bool {
+        self.below(2) == 0
     }
 
     /// One of these, if there is any.
