@@ -253,3 +253,50 @@ async fn a_capture_whose_answer_was_lost_is_given_back_when_the_order_was_cancel
     assert_eq!((books.captured, books.refunded), (PRICE.minor(), PRICE.minor()));
     assert_eq!(order.payment().unwrap().refunded, PRICE);
 }
+
+/// A gateway at which somebody captured by hand what Holdfast never asked it to.
+#[derive(Default)]
+struct CapturedByHand {
+    refunded: parking_lot::Mutex<Vec<(Money, Option<String>)>>,
+}
+
+#[async_trait]
+impl PaymentGateway for CapturedByHand {
+    async fn authorize(&self, _: &GatewayRequest) -> Result<AuthorizationOutcome, GatewayError> {
+        Ok(AuthorizationOutcome::Approved { reference: "by_hand".to_owned() })
+    }
+    async fn capture(&self, _: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
+        panic!("no capture was asked for")
+    }
+    async fn void(&self, _: &GatewayRequest) -> Result<VoidOutcome, GatewayError> {
+        Ok(VoidOutcome::Captured)
+    }
+    async fn refund(&self, request: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
+        self.refunded.lock().push((request.amount, request.reference.clone()));
+        Ok(SettlementOutcome::Done)
+    }
+}
+
+#[tokio::test]
+async fn what_was_captured_by_hand_is_given_back_when_the_order_is_canceled() {
+    for (is_answered, reference) in [(true, Some("by_hand".to_owned())), (false, None)] {
+        let gateway = Arc::new(CapturedByHand::default());
+        let driver = Arc::new(PaymentDriver::new(Arc::clone(&gateway) as Arc<dyn PaymentGateway>, &settings(1_000, 8)));
+        let mut order = Order::new(OrderId::from_u128(0xfeed_0000));
+        let placement = Placement { capture: CapturePolicy::OnShipment, ..placement("tok_approve") };
+        let cancel = OrderCommand::Cancel { reason: CancelReason::Merchant, expected_version: None };
+        if is_answered {
+            run(&driver, &mut order, [OrderCommand::Place(placement.into())]).await;
+            run(&driver, &mut order, [cancel]).await;
+        } else {
+            run(&driver, &mut order, [OrderCommand::Place(placement.into()), cancel]).await;
+        }
+        assert_eq!(order.status(), OrderStatus::Canceled);
+        assert_eq!(*gateway.refunded.lock(), [(PRICE, reference)], "all of it went back, once");
+        assert_eq!(order.payment().unwrap().refunded, PRICE);
+        assert_eq!(
+            order.decide(OrderCommand::RecordCapture(SettlementOutcome::Done), Timestamp::from_millis(11)),
+            Ok(vec![])
+        );
+    }
+}

@@ -16,7 +16,7 @@ use holdfast_core::{Currency, Money, OrderId};
 
 use super::{
     book::Book,
-    port::GatewayRequest,
+    port::{GatewayError, GatewayRequest},
     script::{Verdict, token_digest},
 };
 use crate::id_map::SharedIdMap;
@@ -146,33 +146,56 @@ impl Ledger {
     }
 
     /// Runs `decide` on the account of the request's order, opening it if need be. `None`: the ledger is full.
-    pub(super) fn open<T>(&self, request: &GatewayRequest, decide: impl FnOnce(&mut Account) -> T) -> Option<T> {
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`] when the call cannot be entered into the book: nothing happened.
+    pub(super) fn open<T>(
+        &self,
+        request: &GatewayRequest,
+        decide: impl FnOnce(&mut Account) -> T,
+    ) -> Result<Option<T>, GatewayError> {
         let mut account = match self.accounts.entry(request.key.order) {
-            Entry::Occupied(known) => known.into_ref(),
+            Entry::Occupied(known) => {
+                self.enter(request)?;
+                known.into_ref()
+            }
             Entry::Vacant(new) => {
                 // The counter is only ever compared with the limit, so no order with other memory is needed.
                 if self.opened.fetch_add(1, Ordering::Relaxed) >= self.max_orders {
                     self.opened.fetch_sub(1, Ordering::Relaxed);
-                    return None;
+                    return Ok(None);
+                }
+                if let Err(error) = self.enter(request) {
+                    self.opened.fetch_sub(1, Ordering::Relaxed);
+                    return Err(error);
                 }
                 new.insert(Account::new(request))
             }
         };
-        Some(self.decide(&mut account, request, decide))
+        account.calls = account.calls.saturating_add(1);
+        Ok(Some(decide(&mut account)))
     }
 
     /// Runs `decide` on the account of the request's order, if there is one.
-    pub(super) fn find<T>(&self, request: &GatewayRequest, decide: impl FnOnce(&mut Account) -> T) -> Option<T> {
-        let mut account = self.accounts.get_mut(&request.key.order)?;
-        Some(self.decide(&mut account, request, decide))
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`] when the call cannot be entered into the book: nothing happened.
+    pub(super) fn find<T>(
+        &self,
+        request: &GatewayRequest,
+        decide: impl FnOnce(&mut Account) -> T,
+    ) -> Result<Option<T>, GatewayError> {
+        let Some(mut account) = self.accounts.get_mut(&request.key.order) else { return Ok(None) };
+        self.enter(request)?;
+        account.calls = account.calls.saturating_add(1);
+        Ok(Some(decide(&mut account)))
     }
 
-    fn decide<T>(&self, account: &mut Account, request: &GatewayRequest, decide: impl FnOnce(&mut Account) -> T) -> T {
-        if let Some(book) = &self.book {
-            book.enter(request);
-        }
-        account.calls = account.calls.saturating_add(1);
-        decide(account)
+    fn enter(&self, request: &GatewayRequest) -> Result<(), GatewayError> {
+        let Some(book) = &self.book else { return Ok(()) };
+        book.enter(request).map_err(|error| GatewayError::Unavailable {
+            reason: format!("the sandbox gateway's book cannot be written: {error}"),
+        })
     }
 
     /// Forgets which answer belongs to which key, but no money.

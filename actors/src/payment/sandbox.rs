@@ -131,7 +131,7 @@ impl SandboxGateway {
 impl PaymentGateway for SandboxGateway {
     async fn authorize(&self, request: &GatewayRequest) -> Result<AuthorizationOutcome, GatewayError> {
         let order = request.key.order;
-        let delivery = self.ledger.open(request, |account| authorize(account, request)).ok_or_else(ledger_full)?;
+        let delivery = self.ledger.open(request, |account| authorize(account, request))?.ok_or_else(ledger_full)?;
         match delivery {
             Delivery::Now(verdict) => Ok(authorization(order, verdict)),
             Delivery::Late(verdict) => {
@@ -153,13 +153,13 @@ impl PaymentGateway for SandboxGateway {
     }
 
     async fn capture(&self, request: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
-        let settled = self.ledger.find(request, |account| capture(account, request));
+        let settled = self.ledger.find(request, |account| capture(account, request))?;
         settled.unwrap_or(Some(Err(Reason::NotAuthorized))).map(settlement).ok_or(GatewayError::TimedOut)
     }
 
     async fn void(&self, request: &GatewayRequest) -> Result<VoidOutcome, GatewayError> {
         // A full ledger opens no account for any authorization either, so this order needs no tombstone.
-        let outcome = self.ledger.open(request, void).unwrap_or(VoidOutcome::Voided);
+        let outcome = self.ledger.open(request, void)?.unwrap_or(VoidOutcome::Voided);
         if Script::of(&request.token) == Script::Never {
             self.voided.notify_waiters();
         }
@@ -167,7 +167,7 @@ impl PaymentGateway for SandboxGateway {
     }
 
     async fn refund(&self, request: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
-        let settled = self.ledger.find(request, |account| refund(account, request));
+        let settled = self.ledger.find(request, |account| refund(account, request))?;
         Ok(settlement(settled.unwrap_or(Err(Reason::AmountNotCaptured))))
     }
 }

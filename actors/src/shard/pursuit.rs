@@ -5,7 +5,7 @@
 
 use holdfast_core::{
     OrderId, SkuId, Timestamp,
-    order::{GatewayCall, GatewayKey, Order, OrderCommand, Step, StockAction},
+    order::{GatewayCall, GatewayKey, Order, OrderCommand, SettlementOutcome, Step, StockAction},
     stock::{StockCommand, StockItem},
 };
 
@@ -46,14 +46,18 @@ impl StepId {
 impl Shard {
     /// Gives an order a command that is not a client's; a refusal means it was answered before.
     pub(super) fn order_command(&mut self, order: OrderId, command: OrderCommand) {
-        if let (Some(call), Some(pursuit)) = (answered_call(&command), self.pursuits.get_mut(&order)) {
+        if let Some(pursuit) = self.pursuits.get_mut(&order) {
             // Answered: if the order should ever owe the same call again, it is asked again.
-            pursuit.asked.retain(|step| *step != StepId::Gateway(call));
+            pursuit.asked.retain(|step| !matches!(step, StepId::Gateway(call) if is_answer_to(&command, *call)));
         }
+        let takes = command == OrderCommand::RecordCapture(SettlementOutcome::Done);
         match self.decide::<Order>(&order, command) {
             Ok(events) => {
                 self.commit::<Order>(&order, events);
                 self.pursue(order);
+            }
+            Err(rejection) if takes => {
+                tracing::error!(%order, %rejection, "the gateway took money that the order cannot account for");
             }
             Err(rejection) => tracing::debug!(%order, %rejection, "an answer came too late or twice"),
         }
@@ -214,13 +218,31 @@ impl Shard {
     }
 }
 
-/// The gateway call that a command is the answer to.
-fn answered_call(command: &OrderCommand) -> Option<GatewayCall> {
+/// Whether a command may be the answer to a gateway call.
+fn is_answer_to(command: &OrderCommand, call: GatewayCall) -> bool {
     match command {
-        OrderCommand::RecordAuthorization(_) => Some(GatewayCall::Authorize),
-        OrderCommand::RecordCapture(_) => Some(GatewayCall::Capture),
-        OrderCommand::RecordVoid => Some(GatewayCall::Void),
-        OrderCommand::RecordRefund { refund, .. } => Some(GatewayCall::Refund(*refund)),
-        _ => None,
+        OrderCommand::RecordAuthorization(_) => call == GatewayCall::Authorize,
+        // To a void too: what is captured cannot be voided.
+        OrderCommand::RecordCapture(SettlementOutcome::Done) => {
+            matches!(call, GatewayCall::Capture | GatewayCall::Void)
+        }
+        OrderCommand::RecordCapture(SettlementOutcome::Failed { .. }) => call == GatewayCall::Capture,
+        OrderCommand::RecordVoid => call == GatewayCall::Void,
+        OrderCommand::RecordRefund { refund, .. } => call == GatewayCall::Refund(*refund),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_void_is_answered_by_what_was_captured_and_not_by_a_capture_that_failed() {
+        let failed = SettlementOutcome::Failed { reason: String::from("capture_declined") };
+        assert!(is_answer_to(&OrderCommand::RecordCapture(SettlementOutcome::Done), GatewayCall::Void));
+        assert!(is_answer_to(&OrderCommand::RecordCapture(SettlementOutcome::Done), GatewayCall::Capture));
+        assert!(!is_answer_to(&OrderCommand::RecordCapture(failed), GatewayCall::Void));
+        assert!(!is_answer_to(&OrderCommand::RecordVoid, GatewayCall::Capture));
     }
 }

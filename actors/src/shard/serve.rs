@@ -125,10 +125,6 @@ impl Shard {
     fn hold_line(&mut self, hold: HoldId, sku: &SkuId, quantity: Quantity, customer: Option<CustomerId>) -> Outcome {
         let unit_price = self.price_of(sku)?;
         let expires_at = self.remote_hold_expiry();
-        let known = self.tables.stock.get(sku).and_then(|stock| stock.hold(&hold));
-        if known.is_some_and(|known| known.expires_at != expires_at && known.quantity == quantity) {
-            self.stock_command(sku, StockCommand::Release { hold })?;
-        }
         self.stock_command(sku, StockCommand::Hold { hold, quantity, expires_at, customer })?;
         Ok(Reply::Held(HeldLine { unit_price, expires_at }))
     }

@@ -1,6 +1,6 @@
 //! How a fact changes an order. A fact never fails; one that does not fit the state is a bug and changes only the version.
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::mem;
 
 use super::{
@@ -105,6 +105,11 @@ impl Sale {
             return;
         }
         self.advance(|stage| match stage {
+            Stage::Ended { end, remains: Remains::Unanswered, released } => Stage::Ended {
+                end,
+                remains: Remains::Captured { reference: String::new(), refunds: Vec::new() },
+                released,
+            },
             Stage::Ended {
                 end,
                 remains: Remains::Authorized { reference, .. } | Remains::Voided { reference: Some(reference), .. },

@@ -157,20 +157,26 @@ impl Sale {
             };
         }
         match &self.stage {
-            // The capture under way when the order ended has won: what it took goes back.
+            // Money was taken for an order that ended, by the capture under way or, where none had been asked for, by hand
+            // at the gateway, which says so when it is asked to void: what was taken goes back.
             Stage::Ended {
                 remains:
-                    Remains::Authorized { capturing: true, .. } | Remains::Voided { reference: Some(_), capturing: true },
+                    Remains::Unanswered
+                    | Remains::Authorized { .. }
+                    | Remains::Voided { reference: Some(_), capturing: true },
                 ..
-            } => {
-                if !done {
-                    return NOTHING;
-                }
+            } if done => {
                 let mut events = vec![OrderEvent::CaptureRecorded(outcome)];
                 events.extend(own_refund(id, self.placement.total));
                 Ok(events)
             }
-            Stage::Ended { remains: Remains::Captured { .. }, .. } => NOTHING,
+            Stage::Ended {
+                remains:
+                    Remains::Captured { .. }
+                    | Remains::Authorized { capturing: true, .. }
+                    | Remains::Voided { reference: Some(_), capturing: true },
+                ..
+            } => NOTHING,
             _ => self.illegal("captured"),
         }
     }

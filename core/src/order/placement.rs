@@ -90,9 +90,20 @@ impl PaymentToken {
     /// [`PaymentTokenError`]: the first of charset, length and card number that is wrong.
     pub fn parse(text: &str) -> Result<Self, PaymentTokenError> {
         Self::check(text)?;
-        if looks_like_card_number(text) {
+        // In free text '.' and '_' part numbers; in a token they can only be there to part the groups of one.
+        if looks_like_card_number(&text.replace(['.', '_'], "-")) {
             return Err(PaymentTokenError::CardNumber);
         }
+        Ok(Self(CompactString::new(text)))
+    }
+
+    /// `text` as the token it once was, read back from where only [`PaymentToken::parse`] let one in: whatever is taken
+    /// for a card number today.
+    ///
+    /// # Errors
+    /// [`PaymentTokenError::Charset`] or [`PaymentTokenError::Length`]: it never was a token.
+    pub fn read_back(text: &str) -> Result<Self, PaymentTokenError> {
+        Self::check(text)?;
         Ok(Self(CompactString::new(text)))
     }
 

@@ -65,7 +65,8 @@ pub(super) enum Remains {
     Authorized { reference: String, capturing: bool },
     /// The gateway confirmed the void; the reference is known if the authorization was ever answered.
     Voided { reference: Option<String>, capturing: bool },
-    /// Captured before the end, or after it by a capture under way: all of it is to be refunded.
+    /// Captured before the end, or found captured after it: all of it is to be refunded. The reference is empty if the
+    /// authorization was never answered; the order's id is then all the gateway can find it by.
     Captured { reference: String, refunds: Vec<Refund> },
 }
 
@@ -165,7 +166,8 @@ impl Stage {
                 Some(&settlement.reference)
             }
             Self::Ended { remains, .. } => match remains {
-                Remains::Authorized { reference, .. } | Remains::Captured { reference, .. } => Some(reference),
+                Remains::Authorized { reference, .. } => Some(reference),
+                Remains::Captured { reference, .. } => Some(reference).filter(|reference| !reference.is_empty()),
                 Remains::Voided { reference, .. } => reference.as_ref(),
                 Remains::Unanswered | Remains::Declined { .. } => None,
             },

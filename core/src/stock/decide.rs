@@ -66,12 +66,22 @@ impl StockItem {
                 other_lines = other_lines.saturating_add(units(&promise.hold));
             }
         }
-        // A hold past its time whose lapse is still to be recorded counts as gone: its units are free for its successor.
-        let gone = before.filter(|promise| promise.is_past(now)).map(|promise| &promise.hold);
-        if let (Some(known), None) = (before, gone) {
-            let same = known.hold.quantity == wanted.quantity;
-            return if same { NOTHING } else { Err(StockRejection::HoldConflict) };
+        // A hold past its time whose lapse is still to be recorded counts as gone, and one wanted until another time makes
+        // way for its renewal: the units are free for the successor. Both facts are decided together or none is.
+        let mut gone = None;
+        if let Some(known) = before {
+            let is_same = known.hold.quantity == wanted.quantity;
+            gone = if known.is_past(now) {
+                Some((&known.hold, StockEvent::Lapsed { hold: id }))
+            } else if !is_same {
+                return Err(StockRejection::HoldConflict);
+            } else if known.allocated || known.hold.expires_at == wanted.expires_at {
+                return NOTHING;
+            } else {
+                Some((&known.hold, StockEvent::Released { hold: id }))
+            };
         }
+        let (gone, given_back) = gone.unzip();
         self.policy.check_open(now)?;
         self.check_order_limit(other_lines, wanted.quantity)?;
         self.check_customer_limit(&wanted, gone)?;
@@ -81,7 +91,7 @@ impl StockItem {
         }
         let Hold { quantity, expires_at, customer } = wanted;
         let held = StockEvent::Held { hold: id, quantity, expires_at, customer };
-        Ok(if gone.is_some() { vec![StockEvent::Lapsed { hold: id }, held] } else { vec![held] })
+        Ok(given_back.into_iter().chain([held]).collect())
     }
 
     fn release(&self, hold: HoldId) -> Decision {

@@ -88,7 +88,14 @@ fn a_payment_token_is_never_a_card_number() {
     assert_eq!(PaymentToken::parse("tök"), Err(PaymentTokenError::Charset));
     assert_eq!(PaymentToken::parse(""), Err(PaymentTokenError::Length));
     assert_eq!(PaymentToken::parse(&"t".repeat(129)), Err(PaymentTokenError::Length));
-    for text in ["4111-1111-1111-1111", "4111111111111111", "tok_3782-822463-10005"] {
+    for text in [
+        "4111-1111-1111-1111",
+        "4111111111111111",
+        "tok_3782-822463-10005",
+        "4111.1111.1111.1111",
+        "4111_1111_1111_1111",
+        "tok_4111.1111_1111-1111.x",
+    ] {
         assert_eq!(PaymentToken::parse(text), Err(PaymentTokenError::CardNumber), "{text}");
     }
     assert!(PaymentToken::parse("tok_approve").is_ok());

@@ -136,6 +136,22 @@ fn a_capture_under_way_when_the_order_is_canceled_is_voided_or_given_back() {
 }
 
 #[test]
+fn what_nobody_asked_to_capture_is_given_back_by_an_order_that_ended() {
+    let never_answered = order_after(OnShipment, [CANCEL]);
+    let authorized = order_after(OnShipment, [approved(), CANCEL]);
+    let confirmed = order_after(OnShipment, confirmation().into_iter().chain([CANCEL]));
+    for mut order in [never_answered, authorized, confirmed] {
+        assert!(owed(&order).contains(&"void 2500".to_owned()));
+        let taken_by_hand = captured();
+        tell(&mut order, taken_by_hand.clone(), at(6)).unwrap();
+        assert_eq!(owed(&order), ["release 0", "release 1", "refund:0 2500"]);
+        assert_eq!(order.payment().unwrap().captured, eur(2_500));
+        assert_eq!(order.decide(taken_by_hand, at(7)), Ok(Vec::new()));
+        assert_eq!(order.decide(approved(), at(7)), Ok(Vec::new()), "it asks for nothing more");
+    }
+}
+
+#[test]
 fn an_order_whose_capture_failed_can_be_canceled() {
     let mut order = order_after(OnConfirmation, confirmation());
     tell(&mut order, capture_failed(), at(5)).unwrap();
@@ -149,7 +165,7 @@ fn an_order_that_ended_neither_ships_nor_captures() {
     for command in [
         OrderCommand::Ship { expected_version: None },
         OrderCommand::Deliver { expected_version: None },
-        captured(),
+        capture_failed(),
         OrderCommand::LineFulfilled { line: 0 },
     ] {
         assert!(matches!(order.decide(command, at(5)), Err(OrderRejection::IllegalTransition { .. })));

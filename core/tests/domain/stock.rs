@@ -2,7 +2,7 @@
 
 use holdfast_core::{
     Entity, HoldId,
-    stock::{StockCommand, StockEvent, StockItem, StockLevel, StockRejection},
+    stock::{SalePolicy, StockCommand, StockEvent, StockItem, StockLevel, StockRejection},
 };
 
 use crate::given::{at, hold, hold_of, order_id, sku, stock_with, tell, units};
@@ -121,6 +121,31 @@ fn a_hold_past_its_time_is_renewed_not_taken_for_done() {
     let facts = tell(&mut stock, again, at(150)).unwrap();
     assert!(matches!(facts[..], [StockEvent::Lapsed { .. }, StockEvent::Held { .. }]), "{facts:?}");
     assert_eq!((stock.available(), stock.next_deadline()), (1, Some(at(300))));
+}
+
+#[test]
+fn a_hold_wanted_until_another_time_is_renewed_at_once() {
+    let mut stock = stock_with(3);
+    tell(&mut stock, hold(1, 3), at(1)).unwrap();
+    let until =
+        |millis| StockCommand::Hold { hold: hold_of(1), quantity: units(3), expires_at: at(millis), customer: None };
+    let facts = tell(&mut stock, until(300), at(50)).unwrap();
+    assert!(matches!(facts[..], [StockEvent::Released { .. }, StockEvent::Held { .. }]), "{facts:?}");
+    assert_eq!((stock.available(), stock.hold_count(), stock.next_deadline()), (0, 1, Some(at(300))));
+    assert_eq!(stock.decide(hold(1, 2), at(51)), Err(StockRejection::HoldConflict));
+    tell(&mut stock, allocate(1), at(60)).unwrap();
+    assert_eq!(stock.decide(until(400), at(61)), Ok(Vec::new()), "an allocation has no time to renew");
+}
+
+#[test]
+fn a_renewal_that_is_refused_leaves_the_hold_as_it_was() {
+    let mut stock = stock_with(3);
+    tell(&mut stock, hold(1, 3), at(1)).unwrap();
+    let closed = SalePolicy { closes_at: Some(at(40)), ..SalePolicy::default() };
+    tell(&mut stock, StockCommand::SetPolicy(closed), at(2)).unwrap();
+    let renewal = StockCommand::Hold { hold: hold_of(1), quantity: units(3), expires_at: at(300), customer: None };
+    assert!(stock.decide(renewal, at(50)).is_err());
+    assert_eq!(stock.hold(&hold_of(1)).unwrap().expires_at, at(100));
 }
 
 #[test]
