@@ -3,6 +3,7 @@
 
 use std::{fs, time::Duration};
 
+use anyhow::Context as _;
 use holdfast_api::load::server_process::{Launch, ServerProcess};
 use holdfast_tests::{
     House,
@@ -114,7 +115,8 @@ fn with_descriptors(launch: &Launch, descriptors: usize) -> anyhow::Result<Serve
     Ok(launch.start()?)
 }
 
-/// Whoever opens connections until the system has no more descriptors to give must not keep the journal from its files.
+/// Whoever opens connections, to either listener, until the system has no more descriptors to give must not keep the journal
+/// from its files.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_leave_the_journal_the_descriptors_it_needs() -> anyhow::Result<()> {
     const DESCRIPTORS: usize = 400;
@@ -123,14 +125,16 @@ async fn connections_leave_the_journal_the_descriptors_it_needs() -> anyhow::Res
     house.put_up("FILES", 1_000_000).await?;
     house.kill();
     let server = with_descriptors(house.launch(), DESCRIPTORS)?;
-    let address = server.target().address();
+    let operators = server.ready().admin.context("there is no operators' listener")?;
     let mut connections = Vec::new();
-    for _ in 0..CLIENTS {
-        connections.push(unread::connect(address).await?);
+    for address in [server.target().address(), operators] {
+        for _ in 0..CLIENTS {
+            connections.push(unread::connect(address).await?);
+        }
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     let open = fs::read_dir(format!("/proc/{}/fd", server.pid()))?.count();
-    println!("{open} of {DESCRIPTORS} descriptors are open while {CLIENTS} clients are connected");
+    println!("{open} of {DESCRIPTORS} descriptors are open while {CLIENTS} clients are connected to each listener");
     assert!(
         open + 100 < DESCRIPTORS,
         "{open} of {DESCRIPTORS} descriptors are open: clients took those of the journal"
@@ -138,5 +142,15 @@ async fn connections_leave_the_journal_the_descriptors_it_needs() -> anyhow::Res
     drop(connections);
     tokio::time::sleep(Duration::from_millis(300)).await;
     buy(house.shop(), &[("FILES", 1)], "tok_approve").await?;
+    Ok(())
+}
+
+/// A server that could not even leave the journal its descriptors must not begin to sell.
+#[test]
+fn a_server_with_too_few_descriptors_says_so_instead_of_starting() -> anyhow::Result<()> {
+    let mut house = House::open()?;
+    house.kill();
+    let said = with_descriptors(house.launch(), 200).err().context("it started")?.to_string();
+    assert!(said.contains("allows this process 200 file descriptors, and it needs at least 336"), "{said}");
     Ok(())
 }
