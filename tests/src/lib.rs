@@ -3,8 +3,8 @@
 //! Read in this order: [`binary`] builds and finds the program, [`house`] is a running server with its folder,
 //! [`purchase`] is a single buyer's order, [`wire`] a request written by hand, [`books`] is what must add up. Then what goes
 //! wrong: [`fault`] underneath the server, [`power`] is what a power cut leaves, [`campaign`] kills it at every step, [`strain`]
-//! wears it down. [`linearizability`] checks recorded histories. What they choose by chance, [`dice`] says. Load comes from the project's own generator,
-//! `holdfast_api::load`.
+//! wears it down. [`linearizability`] checks recorded histories. [`dice`] is the chance in all of it. Load comes from the
+//! project's own generator, `holdfast_api::load`.
 #![forbid(unsafe_code)]
 
 pub mod binary;
