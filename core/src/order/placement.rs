@@ -90,7 +90,7 @@ impl PaymentToken {
     /// [`PaymentTokenError`]: the first of charset, length and card number that is wrong.
     pub fn parse(text: &str) -> Result<Self, PaymentTokenError> {
         Self::check(text)?;
-        // In free text '.' and '_' part numbers; in a token they can only be there to part the groups of one.
+        // In free text '.' and '_' part several numbers; in a token, which has no spaces, also the groups of one.
         if looks_like_card_number(&text.replace(['.', '_'], "-")) {
             return Err(PaymentTokenError::CardNumber);
         }

@@ -33,7 +33,8 @@ pub enum StockCommand {
     },
     /// Replace the sale policy.
     SetPolicy(SalePolicy),
-    /// Take units out of what is available until `expires_at`.
+    /// Take units out of what is available until `expires_at`. The same hold until another time is renewed, and decided as
+    /// if it were new.
     Hold {
         /// Deterministic: the same hold twice is one hold.
         hold: HoldId,
