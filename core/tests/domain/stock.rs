@@ -199,6 +199,8 @@ fn a_count_of_what_somebody_else_changed_is_refused() {
     assert_eq!(stock.decide(receive, at(1)), stale);
     let adjust = StockCommand::Adjust { delta: 1, reason: String::new(), expected_version: Some(0) };
     assert_eq!(stock.decide(adjust, at(1)), stale);
+    let seen = StockCommand::Adjust { delta: 1, reason: String::new(), expected_version: Some(1) };
+    assert!(stock.decide(seen, at(1)).is_ok(), "nobody changed it");
 }
 
 #[test]
