@@ -71,6 +71,9 @@ fn other_numbers_are_not_card_numbers() {
     ] {
         assert!(!looks_like_card_number(text), "{text}");
     }
+    // A letter is no dash in any script, and the sign after a script's nine is no digit.
+    assert!(!looks_like_card_number("4111\u{e9}1111\u{e9}1111\u{e9}1111"));
+    assert!(!looks_like_card_number("4000000000000\u{66a}02"));
 }
 
 #[test]
