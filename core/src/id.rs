@@ -92,6 +92,9 @@ macro_rules! id128 {
                 self.0
             }
 
+            /// The length of its text, in bytes.
+            pub const TEXT_BYTES: usize = $prefix.len() + "_".len() + HexDigits::COUNT;
+
             /// The partition: the low 16 bits.
             #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are what a slot is")]
             pub const fn slot(self) -> Slot {
@@ -125,13 +128,32 @@ macro_rules! id128 {
 
 /// Writes `prefix` and 32 digits in one piece: ids are on every answer, and the formatting machinery costs ten times this.
 fn write_id(f: &mut fmt::Formatter<'_>, prefix: &str, bits: u128) -> fmt::Result {
-    let mut digits = [0_u8; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 0xf)];
-    }
     f.write_str(prefix)?;
-    f.write_str(core::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+    f.write_str(HexDigits::of(bits).as_str())
+}
+
+/// 128 bits as 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HexDigits([u8; Self::COUNT]);
+
+impl HexDigits {
+    const COUNT: usize = 32;
+
+    /// The digits of `bits`.
+    pub fn of(bits: u128) -> Self {
+        let mut digits = [0_u8; Self::COUNT];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 0xf)];
+        }
+        Self(digits)
+    }
+
+    /// The digits as a text.
+    pub fn as_str(&self) -> &str {
+        // They are digits, so this is their text and never the empty one.
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";

@@ -24,7 +24,7 @@ use std::{io, time::Duration};
 
 use async_trait::async_trait;
 use holdfast_core::{
-    OrderId,
+    HexDigits, OrderId,
     order::{AuthorizationOutcome, GatewayCall, OrderCommand, SettlementOutcome},
 };
 use tokio::sync::Notify;
@@ -292,7 +292,7 @@ fn fits(request: &GatewayRequest, limit: i64, account: &Account) -> bool {
 
 /// The gateway's name for an order's authorization.
 fn reference(order: OrderId) -> String {
-    format!("sbx_{:032x}", order.as_u128())
+    ["sbx_", HexDigits::of(order.as_u128()).as_str()].concat()
 }
 
 fn authorization(order: OrderId, verdict: Verdict) -> AuthorizationOutcome {
