@@ -1,12 +1,14 @@
 //! Placing an order: one round trip, one durable write. The hot path of a sale.
 
+use std::fmt::Write as _;
+
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, StatusCode},
 };
 use holdfast_actors::{CheckoutError, CheckoutRequest, CheckoutSource, CommandError, Rejection};
 use holdfast_core::{
-    SkuId,
+    OrderId, SkuId,
     card::looks_like_card_number,
     order::{PaymentToken, PaymentTokenError},
     product::ProductRejection,
@@ -59,9 +61,19 @@ pub(super) async fn place(State(app): State<App>, request: Request) -> Answer {
     let outcome = app.commerce()?.checkout(request).await.map_err(|error| refused(error, &wanted))?;
     let placement = outcome.order.placement().ok_or_else(|| Problem::new(Kind::Internal))?;
     let id = outcome.order.id();
-    let answer = reply::json(StatusCode::CREATED, &PlacedOrder::new(id, placement, buyer.reveal()))?;
-    let answer = located(answer, &format!("/api/v1/orders/{id}"));
+    let answer = reply::written(StatusCode::CREATED, PlacedOrder::new(id, placement, buyer.reveal()).to_json());
+    let answer = located(answer, address(id));
     Ok(if outcome.replayed { reply::with(answer, REPLAYED, TRUE) } else { answer })
+}
+
+/// Where the order is read.
+fn address(id: OrderId) -> String {
+    const ORDERS: &str = "/api/v1/orders/";
+    let mut path = String::with_capacity(ORDERS.len() + OrderId::TEXT_BYTES);
+    path.push_str(ORDERS);
+    // Nothing can fail that writes to a text.
+    let _ = write!(path, "{id}");
+    path
 }
 
 /// Where the lines come from: exactly one of the two.
