@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use axum::{
+    body::{Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderMap, StatusCode},
 };
@@ -40,16 +41,24 @@ use crate::edge::{
     responses((status = 201, description = "The order, with its `Location`. `Idempotency-Replayed: true` on a retry.", body = PlacedOrder)))]
 pub(super) async fn place(State(app): State<App>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    let key = idempotency::key(&parts.headers, &app.settings.idempotency)?;
-    let bytes = body::read(&parts.headers, body, &app).await?;
+    place_order(&app, &parts.headers, body).await
+}
+
+/// The same without the router around it.
+pub(in crate::edge) async fn place_order<B>(app: &App, headers: &HeaderMap, body: B) -> Answer
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let key = idempotency::key(headers, &app.settings.idempotency)?;
+    let bytes = body::read(headers, body, app).await?;
     let NewOrder { lines, cart, customer, payment } = body::parse(&bytes, &app.settings.limits)?;
     if customer.as_ref().is_some_and(|customer| looks_like_card_number(customer.as_str())) {
         return Err(card_number("/customer"));
     }
     let payment_token = payment_token(&payment)?;
-    let source = source(&app, &parts.headers, lines, cart)?;
+    let source = source(app, headers, lines, cart)?;
     let key_digest = token::order_key_digest(customer.as_ref(), key);
-    let buyer = match Caller::of(&parts.headers, &app) {
+    let buyer = match Caller::of(headers, app) {
         Caller::Buyer(token) => token,
         Caller::Anonymous | Caller::Admin => BuyerToken::derived(app.secret()?, key_digest),
         Caller::Unknown => return Err(unauthorized()),
