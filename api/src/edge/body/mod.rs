@@ -132,9 +132,21 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 /// `bytes` as `T`, strictly.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], limits: &LimitSettings) -> Result<T, Problem> {
     shape::check(bytes, limits.json_depth, limits.json_items).map_err(|error| refuse_shape(bytes, error, limits))?;
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let parsed = T::deserialize(Strict(&mut deserializer)).and_then(|value| deserializer.end().map(|()| value));
+    // Checked for UTF-8 once, and not string by string. What is not UTF-8 is refused with the parser's own words.
+    let parsed = match str::from_utf8(bytes) {
+        Ok(text) => parse_whole(serde_json::Deserializer::from_str(text)),
+        Err(_) => parse_whole(serde_json::Deserializer::from_slice(bytes)),
+    };
     parsed.map_err(|error| refuse::<T>(bytes, &error))
+}
+
+/// All that `deserializer` reads, as one value.
+fn parse_whole<'de, T: DeserializeOwned, R: serde_json::de::Read<'de>>(
+    mut deserializer: serde_json::Deserializer<R>,
+) -> Result<T, serde_json::Error> {
+    let value = T::deserialize(Strict(&mut deserializer))?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 fn refuse_shape(bytes: &[u8], error: ShapeError, limits: &LimitSettings) -> Problem {
