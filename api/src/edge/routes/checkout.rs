@@ -1,7 +1,5 @@
 //! Placing an order: one round trip, one durable write. The hot path of a sale.
 
-use std::fmt::Write as _;
-
 use axum::{
     body::{Bytes, HttpBody},
     extract::{Request, State},
@@ -80,8 +78,7 @@ fn address(id: OrderId) -> String {
     const ORDERS: &str = "/api/v1/orders/";
     let mut path = String::with_capacity(ORDERS.len() + OrderId::TEXT_BYTES);
     path.push_str(ORDERS);
-    // Nothing can fail that writes to a text.
-    let _ = write!(path, "{id}");
+    id.append_to(&mut path);
     path
 }
 

@@ -121,8 +121,11 @@ impl<'a> PlacedOrder<'a> {
     /// that are made of letters and digits.
     pub(crate) fn to_json(&self) -> String {
         let mut json = String::with_capacity(TYPICAL_BYTES);
-        // Nothing can fail that writes to a text.
-        let _ = write!(json, "{{\"id\":\"{}\",\"status\":\"{}\",\"placed_at\":\"", self.id, self.status);
+        json.push_str("{\"id\":\"");
+        self.id.append_to(&mut json);
+        json.push_str("\",\"status\":\"");
+        json.push_str(self.status);
+        json.push_str("\",\"placed_at\":\"");
         instant::append(&mut json, self.placed_at);
         json.push_str("\",\"expires_at\":\"");
         instant::append(&mut json, self.expires_at);
@@ -135,7 +138,10 @@ impl<'a> PlacedOrder<'a> {
             json.push_str(if number == 0 { "" } else { "," });
             json.push_str("{\"sku\":\"");
             json.push_str(line.sku.as_str());
-            let _ = write!(json, "\",\"quantity\":{},\"unit_price\":", line.quantity.get());
+            json.push_str("\",\"quantity\":");
+            // Nothing can fail that writes to a text.
+            let _ = write!(json, "{}", line.quantity.get());
+            json.push_str(",\"unit_price\":");
             line.unit_price.append_json(&mut json);
             json.push('}');
         }

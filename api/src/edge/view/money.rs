@@ -23,9 +23,12 @@ pub(crate) struct MoneyBody {
 impl MoneyBody {
     /// Appends what serde would write: a number and three letters, nothing to escape.
     pub(crate) fn append_json(&self, json: &mut String) {
-        let code = self.currency.code();
+        json.push_str("{\"amount_minor\":");
         // Nothing can fail that writes to a text.
-        let _ = write!(json, "{{\"amount_minor\":{},\"currency\":\"{code}\"}}", self.amount_minor);
+        let _ = write!(json, "{}", self.amount_minor);
+        json.push_str(",\"currency\":\"");
+        json.push_str(self.currency.code());
+        json.push_str("\"}");
     }
 }
 
