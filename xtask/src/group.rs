@@ -31,6 +31,10 @@ pub(crate) enum Group {
     Fuzz,
     /// The running server against its `OpenAPI` document (schemathesis, installed on the way).
     Schemathesis,
+    /// Every criterion suite, once through and small, so that none of them rots.
+    Benches,
+    /// What the hot paths cost in instructions and allocations, against a baseline (valgrind, installed on the way).
+    Instructions,
     /// Every example in the documentation runs.
     Doc,
     /// The documentation builds without a warning.
@@ -50,7 +54,7 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
@@ -61,6 +65,8 @@ impl Group {
         Self::Fuzz,
         Self::Crash,
         Self::Schemathesis,
+        Self::Benches,
+        Self::Instructions,
         Self::Doc,
         Self::Docs,
         Self::Deny,
@@ -79,13 +85,15 @@ impl Group {
             Self::Fuzz => "fuzz",
             Self::Crash => "crash",
             Self::Schemathesis => "schemathesis",
+            Self::Benches => "benches",
+            Self::Instructions => "instructions",
             Self::Doc => "doc",
             Self::Docs => "docs",
             Self::Deny => "deny",
         }
     }
 
-    /// The cargo command it is, in the repository at `root`. `None` for the one group that is not one, schemathesis.
+    /// The cargo command it is, in the repository at `root`. `None` for a group that is a chore of its own.
     pub(crate) fn step(self, root: &Path) -> anyhow::Result<Option<Step>> {
         let step = match self {
             Self::Fmt => Step::cargo("fmt --all --check"),
@@ -102,7 +110,9 @@ impl Group {
             }
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
-            Self::Schemathesis => return Ok(None),
+            Self::Schemathesis | Self::Instructions => return Ok(None),
+            // Without --bench on its own command line a suite runs in criterion's test mode: each measurement once.
+            Self::Benches => Step::selecting("--bench", target_names(root, &["benches"], "benches")?),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
             Self::Docs => {
                 let environment = vec![("RUSTDOCFLAGS", "-D warnings")];
@@ -120,8 +130,12 @@ impl Step {
     }
 
     fn tests(names: impl IntoIterator<Item = String>) -> Self {
+        Self::selecting("--test", names)
+    }
+
+    fn selecting(target: &str, names: impl IntoIterator<Item = String>) -> Self {
         let mut step = Self::cargo("test --workspace --locked --no-fail-fast");
-        step.arguments.extend(names.into_iter().flat_map(|name| ["--test".to_owned(), name]));
+        step.arguments.extend(names.into_iter().flat_map(|name| [target.to_owned(), name]));
         step
     }
 
@@ -133,14 +147,19 @@ impl Step {
 
 /// The integration tests of the crates in these folders, by name.
 fn test_names(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeSet<String>> {
+    target_names(root, folders, "tests")
+}
+
+/// The targets that cargo makes of what lies in `kind` (`tests`, `benches`) of the crates in these folders.
+fn target_names(root: &Path, folders: &[&str], kind: &str) -> anyhow::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
-    for folder in folders.iter().map(|folder| root.join(folder).join("tests")).filter(|folder| folder.is_dir()) {
+    for folder in folders.iter().map(|folder| root.join(folder).join(kind)).filter(|folder| folder.is_dir()) {
         let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
         for entry in entries {
             names.extend(test_name(&entry?.path()));
         }
     }
-    anyhow::ensure!(!names.is_empty(), "there are no tests in {}", folders.join(", "));
+    anyhow::ensure!(!names.is_empty(), "there are no {kind} in {}", folders.join(", "));
     Ok(names)
 }
 
@@ -155,11 +174,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_group_but_schemathesis_is_a_cargo_command() {
+    fn every_group_that_is_no_chore_is_a_cargo_command() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         for group in Group::ALL {
             let step = group.step(root).unwrap();
-            assert_eq!(step.is_none(), group == Group::Schemathesis, "{}", group.name());
+            let is_chore = matches!(group, Group::Schemathesis | Group::Instructions);
+            assert_eq!(step.is_none(), is_chore, "{}", group.name());
             assert!(step.is_none_or(|step| step.arguments.len() > 1), "{}", group.name());
         }
     }
