@@ -23,6 +23,6 @@ pub use journal::{
     ReplaySummary, Unwritable,
 };
 pub use record::Record;
-pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotStore, decode_snapshot, encode_snapshot};
+pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, decode_snapshot, encode_snapshot};
 pub use state::{EntityState, EntityStateRef};
 pub use store::{Recovery, Store, StoreError, StoreOptions};

@@ -79,8 +79,8 @@ impl SnapshotError {
     }
 }
 
-/// Where snapshots live. Reads may come from any thread; there is one writer at a time.
-pub trait SnapshotStore: Send + Sync + 'static {
+/// Where snapshots can be read. From any thread.
+pub trait SnapshotSource: Send + Sync {
     /// The snapshot of one entity with its version, if there is one.
     ///
     /// # Errors
@@ -93,6 +93,15 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// A damaged entry, or a fault of the store.
     fn scan(&self, shard: ShardId, sink: &mut dyn FnMut(EntityId, u64, EntityState)) -> Result<(), SnapshotError>;
 
+    /// The shard's watermark; 0 when there is none.
+    ///
+    /// # Errors
+    /// A damaged entry, or a fault of the store.
+    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError>;
+}
+
+/// Where snapshots live. There is one writer at a time.
+pub trait SnapshotStore: SnapshotSource + 'static {
     /// Puts these snapshots in place of older ones. Blocking; durable when it returns.
     ///
     /// # Errors
@@ -105,10 +114,4 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// # Errors
     /// A fault of the store: then the old watermark stands.
     fn set_watermark(&self, shard: ShardId, seq: u64) -> Result<(), SnapshotError>;
-
-    /// The shard's watermark; 0 when there is none.
-    ///
-    /// # Errors
-    /// A damaged entry, or a fault of the store.
-    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError>;
 }
