@@ -25,4 +25,4 @@ pub use journal::{
 pub use record::Record;
 pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, decode_snapshot, encode_snapshot};
 pub use state::{EntityState, EntityStateRef};
-pub use store::{Recovery, Store, StoreError, StoreOptions};
+pub use store::{Held, Recovery, Replica, ReplicaError, Store, StoreError, StoreOptions};

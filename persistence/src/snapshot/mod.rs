@@ -62,6 +62,9 @@ pub enum SnapshotError {
         /// The store's directory.
         path: PathBuf,
     },
+    /// The database elsewhere refused or failed.
+    #[error("the snapshots elsewhere cannot be read")]
+    Elsewhere(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// An entry is intact but cannot be understood or made.
     #[error("a snapshot cannot be read or made")]
     Codec(#[from] CodecError),
@@ -74,7 +77,7 @@ impl SnapshotError {
         match self {
             Self::Panicked { .. } | Self::Damaged { .. } | Self::NoIdentity { .. } => true,
             Self::Io { source, .. } => matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
-            Self::Foreign { .. } | Self::Codec(_) => false,
+            Self::Foreign { .. } | Self::Elsewhere(_) | Self::Codec(_) => false,
         }
     }
 }
