@@ -24,6 +24,9 @@ use crate::{
 
 const SHARD: ShardId = ShardId(2);
 
+/// Does something bad to a directory.
+type Harm = fn(&Path);
+
 /// A copy of a store, kept in another data directory.
 struct Elsewhere {
     copy: Store,
@@ -181,7 +184,7 @@ fn an_empty_directory_goes_on_behind_the_last_record_of_the_copy() {
 
 #[test]
 fn a_restoration_that_is_interrupted_anywhere_is_simply_repeated() {
-    let interrupt: [(&str, fn(&Path)); 4] = [
+    let interrupt: [(&str, Harm); 4] = [
         ("once the secret is there", |data| {
             fs::remove_dir_all(data.join("journal")).unwrap();
             fs::remove_dir_all(data.join("snapshots")).unwrap();
@@ -290,7 +293,7 @@ fn a_journal_that_is_still_there_is_read_on_from_the_copy() {
 fn snapshots_lost_beside_a_purged_journal_come_from_the_copy() {
     let mut scene = Scene::set();
     scene.purge_up_to(1_600);
-    let losses: [(&str, fn(&Path)); 2] =
+    let losses: [(&str, Harm); 2] =
         [("wiped", |dir| fs::remove_dir_all(dir).unwrap()), ("damaged", |dir| damage_files(&dir.join("slabs"), flip))];
     for (how, lose) in losses {
         lose(&scene.data.join("snapshots"));

@@ -10,6 +10,9 @@ use crate::{read, root};
 const LINE: [&str; 5] =
     ["holdfast-core", "holdfast-persistence", "holdfast-actors", "holdfast-cluster", "holdfast-api"];
 
+/// Servers that tests start: every crate's tests may use it, and it uses none of them.
+const SERVERS: &str = "holdfast-servers";
+
 /// What pure core may use: values only, nothing that does anything.
 const CORE_MAY_USE: [&str; 3] = ["compact_str", "serde", "thiserror"];
 
@@ -32,7 +35,8 @@ fn crates_use_only_crates_to_their_left() {
         for used in uses(package, &[DependencyKind::Normal, DependencyKind::Build, DependencyKind::Development]) {
             if used.starts_with("holdfast-") {
                 let left = LINE.iter().position(|other| **other == *used).is_some_and(|other| other < place);
-                assert!(left, "{name} uses {used}, which is not to its left in {LINE:?}");
+                let is_test_server = used == SERVERS && !uses(package, &[DependencyKind::Normal]).contains(&used);
+                assert!(left || is_test_server, "{name} uses {used}, which is not to its left in {LINE:?}");
             }
         }
     }
@@ -46,6 +50,15 @@ fn nothing_uses_the_tests_the_benches_or_the_chores() {
             let is_end = ends.contains(&used.as_str());
             assert!(!is_end, "{} uses {used}", package.name);
         }
+    }
+}
+
+#[test]
+fn the_test_servers_use_no_crate_of_ours() {
+    let packages = metadata().packages;
+    let servers = packages.iter().find(|package| package.name.as_str() == SERVERS).expect(SERVERS);
+    for used in uses(servers, &[DependencyKind::Normal, DependencyKind::Build, DependencyKind::Development]) {
+        assert!(!used.starts_with("holdfast-"), "{SERVERS} uses {used}: then not every crate's tests could use it");
     }
 }
 

@@ -1,0 +1,19 @@
+//! Real servers for tests, started by the tests themselves, so that nothing has to be running beforehand and no two tests
+//! share anything.
+//!
+//! Read in this order: [`postgres`] is a PostgreSQL server, [`certificate`] what it proves itself with over TLS;
+//! `programs` finds what is installed, `account` is who it runs as, `port` where it listens, `processes` how it is stopped.
+//!
+//! Invariant: a server listens on 127.0.0.1 only, keeps all it writes in a temporary folder of its own, and is gone, with
+//! the folder, when its value is dropped or the test process ends, however that happens.
+#![forbid(unsafe_code)]
+
+mod account;
+pub mod certificate;
+mod port;
+pub mod postgres;
+mod processes;
+mod programs;
+
+pub use certificate::TestAuthority;
+pub use postgres::{Postgres, PostgresOptions};
