@@ -157,7 +157,11 @@ pub enum StoreError {
         next_seq: u64,
     },
     /// The copy elsewhere is of another store.
-    #[error("{replica} has another store than {}: each store needs a database, or a schema, of its own", path.display())]
+    #[error(
+        "{replica} has another store than {}: each store needs a database, or a schema, of its own. If the store was restored \
+         on another disk since, this directory is out of date",
+        path.display()
+    )]
     ReplicaForeign {
         /// The data directory.
         path: PathBuf,

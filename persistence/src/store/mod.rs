@@ -57,6 +57,8 @@ pub struct Store {
     pub journal: Arc<dyn Journal>,
     /// The snapshots: what shortens recovery.
     pub snapshots: Arc<dyn SnapshotStore>,
+    /// Whose directory it is: random, made with it, and anew when it is restored without a journal.
+    pub id: [u8; 16],
     /// The number of shards the directory was made with.
     pub shards: ShardCount,
     /// What bearer tokens are derived from.
@@ -120,7 +122,14 @@ impl Store {
         for recovery in &recoveries {
             tracing::warn!(%recovery, "put right while opening the data directory");
         }
-        Ok(Self { journal: Arc::new(journal), snapshots: Arc::new(snapshots), shards: meta.shards, secret, recoveries })
+        Ok(Self {
+            journal: Arc::new(journal),
+            snapshots: Arc::new(snapshots),
+            id: meta.store,
+            shards: meta.shards,
+            secret,
+            recoveries,
+        })
     }
 
     /// The journal's directory within the data directory `dir`, for [`JournalReader`](crate::JournalReader).
@@ -153,7 +162,7 @@ fn identify(dir: &Path, options: &StoreOptions, witness: Option<&mut Witness<'_>
         if let Some(source) = witness.take_silence() {
             return Err(StoreError::ReplicaUnknown { path: dir.to_path_buf(), source });
         }
-        if let Some(meta) = restore::adopt(dir, options, witness)? {
+        if let Some(meta) = restore::adopt(dir, options, witness, SegmentJournal::is_in(&dir.join(JOURNAL_DIR)))? {
             let secret = secret::keep_or_create(dir, options.secret_file.as_deref())?;
             return Ok(Identity { meta, restored: Some(secret) });
         }

@@ -25,12 +25,13 @@ pub trait Replica: Send + Sync {
     /// [`ReplicaError`], when it cannot be asked.
     fn held(&self) -> Result<Option<Held>, ReplicaError>;
 
-    /// Makes whoever asks the only one who may still write to the copy of `store`. Waits for a previous owner that is
-    /// silent to be taken for gone.
+    /// Makes whoever asks the only one who may write to the copy of `store`, which is called `successor` from then on (it may
+    /// be the same): a directory that still has the old name, on a disk that turns up again, is another store then. Waits a
+    /// little for a writer that just died.
     ///
     /// # Errors
-    /// [`ReplicaError::InUse`] while another owner is alive.
-    fn take_over(&self, store: [u8; 16]) -> Result<(), ReplicaError>;
+    /// [`ReplicaError::InUse`] while somebody else writes to it.
+    fn take_over(&self, store: [u8; 16], successor: [u8; 16]) -> Result<(), ReplicaError>;
 
     /// Its snapshots.
     fn snapshots(&self) -> &dyn SnapshotSource;
@@ -62,15 +63,10 @@ pub enum ReplicaError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// Another process writes to it.
-    #[error(
-        "{replica} is in use: another process wrote to it {seen_ms} ms ago. Stop that one first, or name another database \
-         or schema"
-    )]
+    #[error("{replica} is in use by another server: stop that one first, or name another database or schema")]
     InUse {
         /// What it is called.
         replica: String,
-        /// How long ago the other one was last heard of, in milliseconds.
-        seen_ms: u64,
     },
     /// What it holds contradicts itself.
     #[error("{replica} does not fit together: {what}")]

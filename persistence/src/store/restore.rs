@@ -12,7 +12,7 @@ use std::{
 
 use holdfast_core::ShardId;
 
-use super::{Meta, ReplicaError, StoreError, StoreOptions, Witness, atomic_file, io_error};
+use super::{Held, Meta, ReplicaError, StoreError, StoreOptions, Witness, atomic_file, io_error, meta, secret};
 use crate::{
     journal::SurveyedJournal,
     snapshot::{EncodedSnapshot, SledSnapshots, SnapshotError, SnapshotSource, SnapshotStore as _, encode_snapshot},
@@ -51,27 +51,32 @@ pub(super) fn finish(dir: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// The identity of an empty directory, from a replica that now is this process's own.
-pub(super) fn adopt(dir: &Path, options: &StoreOptions, witness: &mut Witness<'_>) -> Result<Option<Meta>, StoreError> {
-    let Some(store) = witness.held().map(|held| held.store) else { return Ok(None) };
-    let explain = |source| StoreError::Replica { path: dir.to_path_buf(), source };
-    let replica = witness.replica;
-    let refuse_others = |shards: u16| {
-        let (replica, configured) = (replica.name(), options.shards);
-        (shards == configured).then_some(()).ok_or(StoreError::ReplicaShardCount { replica, found: shards, configured })
-    };
+/// The identity of an empty directory, from a replica that now is this process's own. With a journal (`has_journal`) it is
+/// the journal's; without one the store gets a new name, so that the disk that was lost is refused if it turns up again.
+pub(super) fn adopt(
+    dir: &Path,
+    options: &StoreOptions,
+    witness: &mut Witness<'_>,
+    has_journal: bool,
+) -> Result<Option<Meta>, StoreError> {
+    let Some(Held { store, shards, .. }) = witness.held() else { return Ok(None) };
+    let (store, shards, replica) = (*store, *shards, witness.replica);
     // Refused before it is taken from anybody.
-    witness.held().map_or(Ok(()), |held| refuse_others(held.shards.get()))?;
-    replica.take_over(store).map_err(explain)?;
+    if shards.get() != options.shards {
+        let (replica, found, configured) = (replica.name(), shards.get(), options.shards);
+        return Err(StoreError::ReplicaShardCount { replica, found, configured });
+    }
+    let successor = if has_journal { store } else { secret::random(&meta::path(dir))? };
+    let explain = |source| StoreError::Replica { path: dir.to_path_buf(), source };
+    replica.take_over(store, successor).map_err(explain)?;
     // What the owner before wrote up to its last moment counts as well.
     let held = replica.held().map_err(explain)?;
-    let Some(held) = held.filter(|held| held.store == store) else {
+    let Some(held) = held.filter(|held| held.store == successor) else {
         let (replica, what) = (replica.name(), "the store it had is gone".to_owned());
         return Err(explain(ReplicaError::Inconsistent { replica, what }));
     };
-    let meta = Meta { store, shards: held.shards };
     witness.answer = Ok(Some(held));
-    Ok(Some(meta))
+    Ok(Some(Meta { store: successor, shards }))
 }
 
 /// Begins the journal of a restored directory behind what the replica contains, unless there is one.

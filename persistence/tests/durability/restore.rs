@@ -5,7 +5,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -30,7 +30,7 @@ type Harm = fn(&Path);
 /// A copy of a store, kept in another data directory.
 struct Elsewhere {
     copy: Store,
-    store: [u8; 16],
+    store: Mutex<[u8; 16]>,
     watermark: u64,
     /// Why it does not answer.
     silent: bool,
@@ -55,15 +55,17 @@ impl Replica for Elsewhere {
 
     fn held(&self) -> Result<Option<Held>, ReplicaError> {
         let shards = ShardCount::new(4).unwrap();
-        let held = Held { store: self.store, shards, watermarks: vec![0, 0, self.watermark, 0] };
+        let held = Held { store: *self.store.lock().unwrap(), shards, watermarks: vec![0, 0, self.watermark, 0] };
         if self.silent { Err(Self::fault()) } else { Ok(Some(held)) }
     }
 
-    fn take_over(&self, store: [u8; 16]) -> Result<(), ReplicaError> {
-        assert_eq!(store, self.store);
+    fn take_over(&self, store: [u8; 16], successor: [u8; 16]) -> Result<(), ReplicaError> {
         self.taken_over.fetch_add(1, Ordering::Relaxed);
-        let in_use = ReplicaError::InUse { replica: self.name(), seen_ms: 40 };
-        if self.in_use { Err(in_use) } else { Ok(()) }
+        if self.in_use {
+            return Err(ReplicaError::InUse { replica: self.name() });
+        }
+        assert_eq!(std::mem::replace(&mut *self.store.lock().unwrap(), successor), store);
+        Ok(())
     }
 
     fn snapshots(&self) -> &dyn SnapshotSource {
@@ -104,7 +106,7 @@ impl Scene {
         let copy = Store::open(&copy, &options()).unwrap();
         let elsewhere = Elsewhere {
             copy,
-            store: store_id(&data),
+            store: Mutex::new(store_id(&data)),
             watermark: 5,
             silent: false,
             in_use: false,
@@ -183,6 +185,22 @@ fn an_empty_directory_goes_on_behind_the_last_record_of_the_copy() {
 }
 
 #[test]
+fn the_disk_that_was_lost_is_refused_when_it_turns_up_again() {
+    let scene = Scene::set();
+    let (lost, old) = (scene.data.with_file_name("lost"), store_id(&scene.data));
+    // It has acknowledged what the copy never heard of, and the restored one will sell less than that.
+    append(&*Store::open(&scene.data, &options()).unwrap().journal, SHARD.0, vec![received(6), received(7)]).unwrap();
+    fs::rename(&scene.data, &lost).unwrap();
+    let store = scene.open().unwrap();
+    append(&*store.journal, SHARD.0, vec![received(6)]).unwrap();
+    assert_ne!(store.id, old);
+    assert_eq!(store.id, *scene.elsewhere.store.lock().unwrap());
+    let error = Store::open_beside(&lost, &options(), Some(&scene.elsewhere)).unwrap_err();
+    assert!(matches!(error, StoreError::ReplicaForeign { .. }), "{error}");
+    assert!(error.to_string().contains("restored on another disk"), "{error}");
+}
+
+#[test]
 fn a_restoration_that_is_interrupted_anywhere_is_simply_repeated() {
     let interrupt: [(&str, Harm); 4] = [
         ("once the secret is there", |data| {
@@ -234,15 +252,15 @@ fn an_empty_directory_is_not_begun_anew_while_the_copy_cannot_be_asked() {
     scene.elsewhere.in_use = true;
     let error = scene.open().unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(cause.contains("in use") && cause.contains("40 ms ago"), "{cause}");
+    assert!(cause.contains("in use by another server"), "{cause}");
     assert!(!scene.data.join("meta").exists());
 }
 
 #[test]
 fn a_copy_of_another_store_or_another_number_of_shards_is_refused() {
-    let mut scene = Scene::set();
+    let scene = Scene::set();
     let eight = StoreOptions { shards: 8, ..options() };
-    scene.elsewhere.store[0] ^= 1;
+    scene.elsewhere.store.lock().unwrap()[0] ^= 1;
     let error = scene.open().unwrap_err();
     assert!(matches!(error, StoreError::ReplicaForeign { .. }), "{error}");
     scene.lose();
@@ -284,7 +302,7 @@ fn a_journal_that_is_still_there_is_read_on_from_the_copy() {
     let [Recovery::Restored(found)] = &store.recoveries[..] else { panic!("{:?}", store.recoveries) };
     assert_eq!((found.shards[2], found.entities), (Reach { replica: 5, journal: 9 }, 0), "{found}");
     assert!(found.to_string().contains("9 of shard 2 (4 from the journal)"), "{found}");
-    assert_eq!(store.journal.next_seq(SHARD), 10);
+    assert_eq!((store.journal.next_seq(SHARD), store.id), (10, *scene.elsewhere.store.lock().unwrap()));
     drop(store);
     assert_eq!(journal_files(&scene.data), whole);
 }
@@ -377,7 +395,7 @@ fn a_copy_that_has_nothing_changes_nothing() {
         fn held(&self) -> Result<Option<Held>, ReplicaError> {
             Ok(None)
         }
-        fn take_over(&self, _: [u8; 16]) -> Result<(), ReplicaError> {
+        fn take_over(&self, _: [u8; 16], _: [u8; 16]) -> Result<(), ReplicaError> {
             panic!("there is nothing to take over")
         }
         fn snapshots(&self) -> &dyn SnapshotSource {
