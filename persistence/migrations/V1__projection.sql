@@ -161,9 +161,9 @@ COMMENT ON COLUMN product_variants.sku IS 'The variant''s own SKU.';
 COMMENT ON COLUMN product_variants.name IS 'What sets it apart, such as M / black.';
 COMMENT ON COLUMN product_variants.options IS 'Option to value, such as size to M.';
 COMMENT ON COLUMN product_variants.position IS 'Its place in the list, from 0.';
-COMMENT ON COLUMN product_variants.version IS 'The product''s version that this row is of.';
-COMMENT ON COLUMN product_variants.created_at IS 'When the product first listed a variant at this place.';
-COMMENT ON COLUMN product_variants.updated_at IS 'When the product last changed.';
+COMMENT ON COLUMN product_variants.version IS 'The product''s version when it was given these details.';
+COMMENT ON COLUMN product_variants.created_at IS 'When the product was given the details it is part of.';
+COMMENT ON COLUMN product_variants.updated_at IS 'The same: details are replaced as a whole.';
 
 -- What there is ---------------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,8 @@ mod wire;
 
 pub use codec::CodecError;
 pub use journal::{
-    AppendError, Batch, Completion, Journal, JournalError, JournalReader, JournalStats, PurgeSummary, ReplayProgress,
-    ReplaySummary, Unwritable,
+    AppendError, Batch, Completion, FollowLimit, Followed, Follower, Journal, JournalError, JournalReader,
+    JournalStats, PurgeSummary, ReplayProgress, ReplaySummary, Unwritable,
 };
 pub use record::Record;
 pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotStore, decode_snapshot, encode_snapshot};

@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`settings`] is what an operator can set; `url` is the address with a password nobody sees; `tls`
 //! and [`connect`] make connections; [`pool`] lends them out; [`migrate`] makes the schema and refuses a strange one;
-//! [`database`] puts it together and gets a database ready in the background.
+//! [`database`] puts it together and gets a database ready in the background; [`projection`] follows the journal into it.
 //!
 //! Invariants: all SQL of the product is in this module and in `persistence/migrations`. Every wait has an end: to connect,
 //! to be lent a connection, and for a statement, each a named setting. The checkout path calls nothing here.
@@ -13,6 +13,7 @@ pub mod database;
 pub mod error;
 pub mod migrate;
 pub mod pool;
+pub mod projection;
 pub mod settings;
 mod tls;
 mod url;

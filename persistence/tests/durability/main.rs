@@ -3,6 +3,7 @@
 
 mod append;
 mod damage;
+mod follow;
 mod golden;
 mod inspect;
 mod memory_disk;
