@@ -38,7 +38,8 @@ pub struct PostgresSettings {
     pub connect_timeout_ms: u64,
     /// How long one statement may take, in milliseconds. The server cancels it then.
     pub statement_timeout_ms: u64,
-    /// How long a migration may wait for a lock, or for another node's migration, in milliseconds.
+    /// How long a statement may wait for a lock, and a migration for another node's to end, in milliseconds: a migration that
+    /// waits longer behind a long report would make everybody else wait behind it.
     pub lock_timeout_ms: u64,
     /// How long a server with an empty data folder waits for another that still writes to the schema to be gone, in
     /// milliseconds: PostgreSQL takes about 25 s to notice that a machine is dead. Then it refuses to start.
