@@ -2,7 +2,8 @@
 //!
 //! Read in this order: `table` and [`row`](self) say what is written and how; `value` and [`key`] are what the columns hold;
 //! `fold` takes records in, `derive` makes rows of states; `transaction` is one batch, `session` one connection's worth of
-//! them, `projector` the thread that never gives up, `pace` what it leaves to the sale.
+//! them, `projector` the thread that never gives up, `trail` what it must find
+//! when it comes back, `pace` what it leaves to the sale.
 //!
 //! Invariants: PostgreSQL is an exact copy as of its watermarks, because rows, snapshots and watermarks of a batch are
 //! one transaction; a record is contained exactly once, because the watermark only moves from where it was read; doing a batch
@@ -19,6 +20,7 @@ mod row;
 mod session;
 mod settings;
 mod table;
+mod trail;
 mod transaction;
 mod value;
 
