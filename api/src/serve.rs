@@ -13,7 +13,10 @@ use std::{
 
 use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
 use holdfast_cluster::LocalRouter;
-use holdfast_persistence::{Store, StoreError};
+use holdfast_persistence::{
+    Store, StoreError,
+    postgres::{Database, PostgresError, StoreIdentity},
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -77,6 +80,9 @@ pub enum ServeError {
     /// The data folder cannot be opened.
     #[error("the data folder cannot be opened")]
     Store(#[from] StoreError),
+    /// The database's settings cannot be used. That it is down is no reason: it is waited for in the background.
+    #[error("PostgreSQL cannot be used")]
+    Postgres(#[from] PostgresError),
     /// The node cannot start.
     #[error("the shards cannot start")]
     Node(#[from] NodeError),
@@ -134,7 +140,11 @@ impl Server {
         other_tasks.spawn(admin_acceptor.run(admin_stage));
         other_tasks.spawn(telemetry.upkeep());
         tracing::info!(%public_addr, %admin_addr, "listening");
-        let node = open_node(&app).await?;
+        let store = open_store(&app).await?;
+        if let Some(database) = open_database(&app, &store)? {
+            other_tasks.spawn(async move { database.prepare().await });
+        }
+        let node = open_node(&app, store).await?;
         Ok(Self { public_addr, admin_addr, app, node, public, admin, public_tasks, other_tasks })
     }
 
@@ -203,16 +213,32 @@ fn random_seed() -> Result<u64, ServeError> {
     getrandom::u64().map_err(|error| ServeError::System { what: "randomness", source: io::Error::other(error) })
 }
 
-/// Opens the store and brings the shards back, saying how far it is.
-async fn open_node(app: &App) -> Result<Arc<Node>, ServeError> {
-    let settings = &app.settings;
-    let (path, options) = (settings.store.path.clone(), settings.store.options());
+async fn open_store(app: &App) -> Result<Store, ServeError> {
+    let (path, options) = (app.settings.store.path.clone(), app.settings.store.options());
     let opening = tokio::task::spawn_blocking(move || Store::open(&path, &options));
     let store =
         opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
     for recovery in &store.recoveries {
         tracing::warn!(?recovery, "the data folder was put right while opening");
     }
+    Ok(store)
+}
+
+/// The database of the settings, if they name one. It is not waited for: selling does not need it.
+fn open_database(app: &App, store: &Store) -> Result<Option<Database>, ServeError> {
+    let settings = &app.settings.postgres;
+    if settings.url.is_none() {
+        return Ok(None);
+    }
+    let identity = StoreIdentity { store: store.id, shards: store.shards.get() };
+    let database = Database::new(settings, identity)?;
+    app.use_database(database.clone());
+    Ok(Some(database))
+}
+
+/// Brings the shards back, saying how far it is.
+async fn open_node(app: &App, store: Store) -> Result<Arc<Node>, ServeError> {
+    let settings = &app.settings;
     let secret = store.secret;
     // A gateway may answer on its own, as a real one does by webhook: the answer goes to the order like any other.
     let commerce: Arc<OnceLock<Commerce>> = Arc::default();

@@ -47,7 +47,7 @@ pub struct PostgresSettings {
     /// How long after a failure PostgreSQL is tried again, in milliseconds.
     pub retry_ms: u64,
     /// How long a search of orders waits until PostgreSQL has what was durable when it was asked, in milliseconds; then the
-    /// local index answers.
+    /// local index answers. The projection alone gathers for `projection.gather_ms`.
     pub search_wait_ms: u64,
 }
 
@@ -78,7 +78,7 @@ impl Default for PostgresSettings {
             lock_timeout_ms: 10_000,
             take_over_wait_ms: 30_000,
             retry_ms: 1_000,
-            search_wait_ms: 200,
+            search_wait_ms: 500,
         }
     }
 }
