@@ -16,18 +16,11 @@ use super::{
     transaction::{Moves, Statements},
     value::int2,
 };
-use crate::{
-    codec,
-    journal::Followed,
-    postgres::PostgresError,
-    snapshot::decode_snapshot,
-    state::EntityState,
-};
+use crate::{codec, journal::Followed, postgres::PostgresError, snapshot::decode_snapshot, state::EntityState};
 
 const READ_WATERMARKS: &str = "SELECT shard, seq FROM projection_watermarks";
 
-const ENTER_WATERMARKS: &str =
-    "INSERT INTO projection_watermarks (shard, seq) SELECT u.shard, 0 FROM UNNEST($1::int2[]) AS u (shard) ON CONFLICT DO NOTHING";
+const ENTER_WATERMARKS: &str = "INSERT INTO projection_watermarks (shard, seq) SELECT u.shard, 0 FROM UNNEST($1::int2[]) AS u (shard) ON CONFLICT DO NOTHING";
 
 const LOAD: &str = "SELECT t.shard, t.state, u.place FROM UNNEST($1::int2[], $2::int2[], $3::bytea[]) \
      WITH ORDINALITY AS u (shard, kind, entity, place) JOIN entity_snapshots AS t USING (shard, kind, entity)";

@@ -70,7 +70,8 @@ impl Table {
             let _ = write!(sql, "{comma}${}::{sent}[]", index + 1);
         }
         let _ = write!(sql, ") AS u ({}) ON CONFLICT ({}) DO ", names.join(", "), self.key);
-        let derived = |column: &&Column| guard == Guard::Older || !matches!(column.name, "version" | "created_at" | "updated_at");
+        let derived =
+            |column: &&Column| guard == Guard::Older || !matches!(column.name, "version" | "created_at" | "updated_at");
         let mut set = self.columns.iter().filter(derived).filter_map(Column::set);
         match set.next() {
             None => sql.push_str("NOTHING"),
