@@ -24,6 +24,6 @@ pub use journal::{
     JournalStats, PurgeSummary, ReplayProgress, ReplaySummary, Unwritable,
 };
 pub use record::Record;
-pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotStore, decode_snapshot, encode_snapshot};
+pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, decode_snapshot, encode_snapshot};
 pub use state::{EntityState, EntityStateRef};
-pub use store::{Recovery, Store, StoreError, StoreOptions};
+pub use store::{Held, Recovery, Replica, ReplicaError, Store, StoreError, StoreOptions};

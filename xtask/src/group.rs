@@ -29,6 +29,8 @@ pub(crate) enum Group {
     Crash,
     /// Every fuzz target, shortly: its corpus, then mutations from a fixed seed.
     Fuzz,
+    /// What needs a PostgreSQL, which the tests start themselves (installed on the way, where apt-get may).
+    Postgres,
     /// The running server against its `OpenAPI` document (schemathesis, installed on the way).
     Schemathesis,
     /// Every example in the documentation runs.
@@ -50,7 +52,7 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
@@ -60,6 +62,7 @@ impl Group {
         Self::Planted,
         Self::Fuzz,
         Self::Crash,
+        Self::Postgres,
         Self::Schemathesis,
         Self::Doc,
         Self::Docs,
@@ -78,6 +81,7 @@ impl Group {
             Self::Planted => "planted",
             Self::Fuzz => "fuzz",
             Self::Crash => "crash",
+            Self::Postgres => "postgres",
             Self::Schemathesis => "schemathesis",
             Self::Doc => "doc",
             Self::Docs => "docs",
@@ -93,14 +97,21 @@ impl Group {
             Self::Tidy => Step::tests(["tidy".to_owned()]),
             Self::Unit => {
                 let names = test_names(root, &["core", "persistence", "actors", "cluster"])?;
-                Step::tests(names).and(["--lib", "--bins"])
+                Step::tests(names.into_iter().filter(|name| !needs_postgres(name))).and(["--lib", "--bins"])
             }
-            Self::Api => Step::tests(test_names(root, &["api"])?),
+            Self::Api => Step::tests(test_names(root, &["api"])?.into_iter().filter(|name| !needs_postgres(name))),
             Self::Simulate => Step::tests(test_names(root, &["tests/simulation"])?),
             Self::Planted => {
                 Step::cargo("test --workspace --locked --features holdfast-simulation/planted --test planted")
             }
-            Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
+            Self::Crash => {
+                let names = test_names(root, &["tests"])?;
+                Step::tests(names.into_iter().filter(|name| name != "tidy" && !needs_postgres(name)))
+            }
+            Self::Postgres => {
+                let names = test_names(root, &["persistence", "actors", "cluster", "api", "tests", "tests/servers"])?;
+                Step::tests(names.into_iter().filter(|name| needs_postgres(name)))
+            }
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
             Self::Schemathesis => return Ok(None),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
@@ -129,6 +140,11 @@ impl Step {
         self.arguments.extend(more.map(str::to_owned));
         self
     }
+}
+
+/// Whether a test starts a PostgreSQL: its name begins so.
+fn needs_postgres(name: &str) -> bool {
+    name.starts_with("postgres")
 }
 
 /// The integration tests of the crates in these folders, by name.
@@ -161,6 +177,16 @@ mod tests {
             let step = group.step(root).unwrap();
             assert_eq!(step.is_none(), group == Group::Schemathesis, "{}", group.name());
             assert!(step.is_none_or(|step| step.arguments.len() > 1), "{}", group.name());
+        }
+    }
+
+    #[test]
+    fn tests_that_start_a_postgresql_are_in_their_own_group_only() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for group in Group::ALL {
+            let names = group.step(root).unwrap().map(|step| step.arguments).unwrap_or_default();
+            let some = names.iter().any(|name| needs_postgres(name));
+            assert_eq!(some, group == Group::Postgres, "{}: {names:?}", group.name());
         }
     }
 

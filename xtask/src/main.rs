@@ -10,6 +10,7 @@ mod crash;
 mod fuzz;
 mod group;
 mod mutants;
+mod postgres;
 mod run;
 mod schemathesis;
 mod simulate;

@@ -5,8 +5,10 @@
 //!
 //! The files, in the order a byte meets them: [`record`](self) encodes a record, `frame` wraps what one sync makes
 //! durable, `segment` is the file a frame goes into, `prepare` makes segments ahead of time, `writer` groups and syncs;
-//! `surveyed` finds the end after a crash and `recovery` puts it right, `replay` and `inspect` read it all back, `follow` reads behind the writer, `purge` lets old segments go.
+//! `surveyed` finds the end after a crash and `recovery` puts it right, `replay` and `inspect` read it all back, `follow`
+//! reads behind the writer, `purge` lets old segments go, and `begin` goes on where a journal was lost.
 
+mod begin;
 mod catalog;
 pub mod disk;
 mod error;

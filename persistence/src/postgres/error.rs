@@ -118,6 +118,14 @@ pub enum PostgresError {
         /// Its shards.
         own_shards: u16,
     },
+    /// Another server writes to the schema.
+    #[error(
+        "another server writes to the schema {schema}: only one may. Stop it, or choose another schema (postgres.schema)"
+    )]
+    InUse {
+        /// The schema.
+        schema: String,
+    },
     /// A row is not what this version writes.
     #[error("a row of {table} cannot be read: {problem}")]
     Row {

@@ -38,8 +38,12 @@ pub struct PostgresSettings {
     pub connect_timeout_ms: u64,
     /// How long one statement may take, in milliseconds. The server cancels it then.
     pub statement_timeout_ms: u64,
-    /// How long a migration may wait for a lock, or for another node's migration, in milliseconds.
+    /// How long a statement may wait for a lock, and a migration for another node's to end, in milliseconds: a migration that
+    /// waits longer behind a long report would make everybody else wait behind it.
     pub lock_timeout_ms: u64,
+    /// How long a server with an empty data folder waits for another that still writes to the schema to be gone, in
+    /// milliseconds: PostgreSQL takes about 25 s to notice that a machine is dead. Then it refuses to start.
+    pub take_over_wait_ms: u64,
     /// How long after a failure PostgreSQL is tried again, in milliseconds.
     pub retry_ms: u64,
     /// How long a search of orders waits until PostgreSQL has what was durable when it was asked, in milliseconds; then the
@@ -72,6 +76,7 @@ impl Default for PostgresSettings {
             connect_timeout_ms: 5_000,
             statement_timeout_ms: 30_000,
             lock_timeout_ms: 10_000,
+            take_over_wait_ms: 30_000,
             retry_ms: 1_000,
             search_wait_ms: 200,
         }
@@ -89,6 +94,7 @@ impl PostgresSettings {
         within("connect_timeout_ms", self.connect_timeout_ms, 1, LONGEST_MS)?;
         within("statement_timeout_ms", self.statement_timeout_ms, 1, LONGEST_MS)?;
         within("lock_timeout_ms", self.lock_timeout_ms, 1, LONGEST_MS)?;
+        within("take_over_wait_ms", self.take_over_wait_ms, 0, LONGEST_MS)?;
         within("retry_ms", self.retry_ms, 1, LONGEST_MS)?;
         within("search_wait_ms", self.search_wait_ms, 0, LONGEST_MS)?;
         if !is_schema_name(&self.schema) {

@@ -10,6 +10,7 @@ mod memory_disk;
 mod power_cut;
 mod purge;
 mod recovery;
+mod restore;
 mod samples;
 mod snapshots;
 mod space;
