@@ -13,10 +13,7 @@ use std::{
 
 use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
 use holdfast_cluster::LocalRouter;
-use holdfast_persistence::{
-    Store, StoreError,
-    postgres::{Database, PostgresError, StoreIdentity},
-};
+use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -26,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    beside::Beside,
     descriptors::{self, TooFewDescriptors},
     edge::{
         self, App,
@@ -48,6 +46,7 @@ pub struct Server {
     admin_addr: SocketAddr,
     app: App,
     node: Arc<Node>,
+    beside: Option<Beside>,
     public: watch::Sender<Stage>,
     admin: watch::Sender<Stage>,
     public_tasks: JoinSet<()>,
@@ -82,7 +81,7 @@ pub enum ServeError {
     Store(#[from] StoreError),
     /// The database's settings cannot be used. That it is down is no reason: it is waited for in the background.
     #[error("PostgreSQL cannot be used")]
-    Postgres(#[from] PostgresError),
+    Beside(#[from] ProjectionError),
     /// The node cannot start.
     #[error("the shards cannot start")]
     Node(#[from] NodeError),
@@ -141,11 +140,13 @@ impl Server {
         other_tasks.spawn(telemetry.upkeep());
         tracing::info!(%public_addr, %admin_addr, "listening");
         let store = open_store(&app).await?;
-        if let Some(database) = open_database(&app, &store)? {
-            other_tasks.spawn(async move { database.prepare().await });
+        let beside = Beside::of(&app.settings.postgres, &store)?;
+        if let Some(beside) = &beside {
+            app.use_database(beside.database().clone());
+            other_tasks.spawn(beside.prepare());
         }
         let node = open_node(&app, store).await?;
-        Ok(Self { public_addr, admin_addr, app, node, public, admin, public_tasks, other_tasks })
+        Ok(Self { public_addr, admin_addr, app, node, beside, public, admin, public_tasks, other_tasks })
     }
 
     /// The address buyers reach.
@@ -193,6 +194,10 @@ impl Server {
         self.public.send_replace(Stage::Closed);
         let left = (began + all).saturating_duration_since(Instant::now());
         let flushed = self.node.shutdown(left.mul_f32(0.9)).await;
+        if let Some(beside) = self.beside.take() {
+            let left = (began + all).saturating_duration_since(Instant::now());
+            beside.stop(left).await;
+        }
         self.admin.send_replace(Stage::Closed);
         self.public_tasks.shutdown().await;
         self.other_tasks.shutdown().await;
@@ -222,18 +227,6 @@ async fn open_store(app: &App) -> Result<Store, ServeError> {
         tracing::warn!(?recovery, "the data folder was put right while opening");
     }
     Ok(store)
-}
-
-/// The database of the settings, if they name one. It is not waited for: selling does not need it.
-fn open_database(app: &App, store: &Store) -> Result<Option<Database>, ServeError> {
-    let settings = &app.settings.postgres;
-    if settings.url.is_none() {
-        return Ok(None);
-    }
-    let identity = StoreIdentity { store: store.id, shards: store.shards.get() };
-    let database = Database::new(settings, identity)?;
-    app.use_database(database.clone());
-    Ok(Some(database))
 }
 
 /// Brings the shards back, saying how far it is.
