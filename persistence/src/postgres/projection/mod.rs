@@ -22,7 +22,7 @@ mod settings;
 mod table;
 mod trail;
 mod transaction;
-mod value;
+pub(super) mod value;
 
 pub use error::ProjectionError;
 pub use fold::FoldError;
