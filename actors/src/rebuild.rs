@@ -136,7 +136,8 @@ mod tests {
 
     use holdfast_core::{Quantity, SkuId, Timestamp, stock::StockEvent};
     use holdfast_persistence::{
-        Batch, EncodedSnapshot, Store, StoreOptions, encode_snapshot, journal::JournalOptions, state::EntityStateRef,
+        Batch, EncodedSnapshot, SnapshotSource, Store, StoreOptions, encode_snapshot, journal::JournalOptions,
+        state::EntityStateRef,
     };
 
     use super::*;
@@ -183,7 +184,7 @@ mod tests {
         asked: AtomicU64,
     }
 
-    impl SnapshotStore for JustBefore {
+    impl SnapshotSource for JustBefore {
         fn load(&self, shard: ShardId, entity: &EntityId) -> Result<Option<(u64, EntityState)>, SnapshotError> {
             self.store.load(shard, entity)
         }
@@ -192,16 +193,18 @@ mod tests {
             self.store.scan(shard, sink)
         }
 
+        fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError> {
+            if self.asked.fetch_add(1, Ordering::Relaxed) == 0 { Ok(0) } else { self.store.watermark(shard) }
+        }
+    }
+
+    impl SnapshotStore for JustBefore {
         fn write(&self, shard: ShardId, snapshots: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
             self.store.write(shard, snapshots)
         }
 
         fn set_watermark(&self, shard: ShardId, seq: u64) -> Result<(), SnapshotError> {
             self.store.set_watermark(shard, seq)
-        }
-
-        fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError> {
-            if self.asked.fetch_add(1, Ordering::Relaxed) == 0 { Ok(0) } else { self.store.watermark(shard) }
         }
     }
 

@@ -2,7 +2,7 @@
 //! anyone hears of it. Snapshots only shorten recovery and can always be rebuilt from it.
 //!
 //! Read in this order: [`record`] and [`state`] are what is stored; [`journal`] is the segment-file journal; [`snapshot`]
-//! is the snapshot store; [`store`] is the data directory that holds both.
+//! is the snapshot store; [`store`] is the data directory that holds both. [`postgres`] follows behind, for people.
 //!
 //! Invariant: no business rules here. This crate stores what core decided and gives back exactly that, or an error that
 //! names the file, the offset and what to do.
@@ -11,6 +11,7 @@
 mod codec;
 mod event_type;
 pub mod journal;
+pub mod postgres;
 pub mod record;
 pub mod snapshot;
 pub mod state;
@@ -19,10 +20,10 @@ mod wire;
 
 pub use codec::CodecError;
 pub use journal::{
-    AppendError, Batch, Completion, Journal, JournalError, JournalReader, JournalStats, PurgeSummary, ReplayProgress,
-    ReplaySummary, Unwritable,
+    AppendError, Batch, Completion, FollowLimit, Followed, Follower, Journal, JournalError, JournalReader,
+    JournalStats, PurgeSummary, ReplayProgress, ReplaySummary, Unwritable,
 };
 pub use record::Record;
-pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotStore, decode_snapshot, encode_snapshot};
+pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, decode_snapshot, encode_snapshot};
 pub use state::{EntityState, EntityStateRef};
-pub use store::{Recovery, Store, StoreError, StoreOptions};
+pub use store::{Held, Recovery, Replica, ReplicaError, Store, StoreError, StoreOptions};

@@ -3,7 +3,11 @@
 //! Everything is selected by target and never by package: cargo unifies features over the packages it is given, so a
 //! selection by package would build the dependencies anew with other features, and test another program.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -29,6 +33,8 @@ pub(crate) enum Group {
     Crash,
     /// Every fuzz target, shortly: its corpus, then mutations from a fixed seed.
     Fuzz,
+    /// What needs a PostgreSQL, which the tests start themselves (installed on the way, where apt-get may).
+    Postgres,
     /// The running server against its `OpenAPI` document (schemathesis, installed on the way).
     Schemathesis,
     /// Every criterion suite, once through and small, so that none of them rots.
@@ -54,7 +60,7 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
@@ -64,6 +70,7 @@ impl Group {
         Self::Planted,
         Self::Fuzz,
         Self::Crash,
+        Self::Postgres,
         Self::Schemathesis,
         Self::Benches,
         Self::Instructions,
@@ -84,6 +91,7 @@ impl Group {
             Self::Planted => "planted",
             Self::Fuzz => "fuzz",
             Self::Crash => "crash",
+            Self::Postgres => "postgres",
             Self::Schemathesis => "schemathesis",
             Self::Benches => "benches",
             Self::Instructions => "instructions",
@@ -109,10 +117,11 @@ impl Group {
                 Step::cargo("test --workspace --locked --features holdfast-simulation/planted --test planted")
             }
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
+            Self::Postgres => Step::tests(postgres_tests(root)?),
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
             Self::Schemathesis | Self::Instructions => return Ok(None),
             // Without --bench on its own command line a suite runs in criterion's test mode: each measurement once.
-            Self::Benches => Step::selecting("--bench", target_names(root, &["benches"], "benches")?),
+            Self::Benches => Step::selecting("--bench", bench_names(root, &["benches"])?),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
             Self::Docs => {
                 let environment = vec![("RUSTDOCFLAGS", "-D warnings")];
@@ -145,22 +154,65 @@ impl Step {
     }
 }
 
-/// The integration tests of the crates in these folders, by name.
+/// The integration tests of the crates in these folders, by name, but for those that start a PostgreSQL.
 fn test_names(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeSet<String>> {
-    target_names(root, folders, "tests")
+    let mut names = tests(root, folders)?;
+    names.retain(|_, starts_postgres| !*starts_postgres);
+    Ok(names.into_keys().collect())
 }
 
-/// The targets that cargo makes of what lies in `kind` (`tests`, `benches`) of the crates in these folders.
-fn target_names(root: &Path, folders: &[&str], kind: &str) -> anyhow::Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
+/// The integration tests that start a PostgreSQL, whosever they are, by name.
+fn postgres_tests(root: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let folders = ["persistence", "actors", "cluster", "api", "tests", "tests/servers"];
+    let mut names = tests(root, &folders)?;
+    names.retain(|_, starts_postgres| *starts_postgres);
+    Ok(names.into_keys().collect())
+}
+
+/// The integration tests of the crates in these folders, and whether they start a PostgreSQL.
+fn tests(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeMap<String, bool>> {
+    let mut names = BTreeMap::new();
+    for (name, path) in targets(root, folders, "tests")? {
+        let starts_postgres = names.entry(name).or_insert(false);
+        *starts_postgres |= mentions_postgres(&path)?;
+    }
+    Ok(names)
+}
+
+/// The criterion suites of the crates in these folders, by name.
+fn bench_names(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeSet<String>> {
+    Ok(targets(root, folders, "benches")?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The targets that cargo makes of what lies in `kind` (`tests`, `benches`) of the crates in these folders: names and paths.
+fn targets(root: &Path, folders: &[&str], kind: &str) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let mut names = Vec::new();
     for folder in folders.iter().map(|folder| root.join(folder).join(kind)).filter(|folder| folder.is_dir()) {
         let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
         for entry in entries {
-            names.extend(test_name(&entry?.path()));
+            let path = entry?.path();
+            names.extend(test_name(&path).map(|name| (name, path)));
         }
     }
     anyhow::ensure!(!names.is_empty(), "there are no {kind} in {}", folders.join(", "));
     Ok(names)
+}
+
+/// Whether a test, a file or a folder of them, uses the server that tests start.
+fn mentions_postgres(path: &Path) -> anyhow::Result<bool> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))? {
+            if mentions_postgres(&entry?.path())? {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
+    }
+    if path.extension().is_none_or(|ending| ending != "rs") {
+        return Ok(false);
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.contains("holdfast_servers") && text.contains("Postgres"))
 }
 
 /// The name of the test that cargo makes of a file or folder, if it makes one.
@@ -181,6 +233,19 @@ mod tests {
             let is_chore = matches!(group, Group::Schemathesis | Group::Instructions);
             assert_eq!(step.is_none(), is_chore, "{}", group.name());
             assert!(step.is_none_or(|step| step.arguments.len() > 1), "{}", group.name());
+        }
+    }
+
+    #[test]
+    fn tests_that_start_a_postgresql_are_in_their_own_group_only() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let theirs = postgres_tests(root).unwrap();
+        assert!(theirs.contains("postgres") && theirs.contains("postgres_server"), "{theirs:?}");
+        assert!(!theirs.contains("durability") && !theirs.contains("tidy"), "{theirs:?}");
+        for group in Group::ALL {
+            let words = group.step(root).unwrap().map(|step| step.arguments).unwrap_or_default();
+            let some = words.iter().any(|word| theirs.contains(word));
+            assert_eq!(some, group == Group::Postgres, "{}: {words:?}", group.name());
         }
     }
 

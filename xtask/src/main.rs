@@ -13,6 +13,7 @@ mod group;
 mod hotpaths;
 mod mutants;
 mod peers;
+mod postgres;
 mod run;
 mod schemathesis;
 mod simulate;

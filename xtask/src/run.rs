@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{group::Group, hotpaths, schemathesis};
+use crate::{group::Group, hotpaths, postgres, schemathesis};
 
 /// How a group ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,12 @@ fn run_group(group: Group, root: &Path) -> anyhow::Result<(Outcome, Duration)> {
     }
     let Some(step) = group.step(root)? else { return Ok(run_chore(group, root)) };
     println!("== {}: cargo {}", group.name(), step.arguments.join(" "));
+    if group == Group::Postgres
+        && let Err(error) = postgres::ensure_installed()
+    {
+        println!("postgres: {error:#}");
+        return Ok((Outcome::Failed, Duration::ZERO));
+    }
     #[expect(clippy::disallowed_methods, reason = "tells how long a group took; nothing is decided by it")]
     let begun = Instant::now();
     let status = Command::new(env!("CARGO"))

@@ -12,6 +12,7 @@ mod section;
 mod source;
 
 use holdfast_actors::{RuntimeSettings, payment::PaymentSettings};
+use holdfast_persistence::postgres::{PostgresError, PostgresSettings};
 use serde::{Deserialize, Serialize};
 
 pub use deadline::DeadlineSettings;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub runtime: RuntimeSettings,
     /// The payment gateway.
     pub payments: PaymentSettings,
+    /// The database beside it, for people; and for a node whose disk is empty.
+    pub postgres: PostgresSettings,
     /// The keys that make a retry safe.
     pub idempotency: IdempotencySettings,
     /// What is logged and how.
@@ -72,6 +75,9 @@ pub enum SettingsError {
     /// A setting of the shards makes no sense.
     #[error(transparent)]
     Runtime(#[from] holdfast_actors::settings::SettingError),
+    /// A setting of the database makes no sense.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// The settings cannot be shown.
     #[error("cannot write the settings down")]
     Show(#[from] toml::ser::Error),
@@ -107,6 +113,7 @@ impl Settings {
         self.log.check()?;
         self.store.check()?;
         self.runtime.check()?;
+        self.postgres.validate()?;
         self.check_sizes()?;
         if self.limits.stream_keep_alive_ms >= self.deadlines.idle_ms {
             return Err(bad(
@@ -234,6 +241,22 @@ mod tests {
         assert!(!shown.contains("very-secret"), "{shown}");
         let error = load(&[], &[("HOLDFAST__ADMIN__TOKEN_FILE", "/nowhere/token")], &[]).expect_err("refused");
         assert!(error.contains("/nowhere/token") && error.contains("TOKEN_FILE"), "{error}");
+    }
+
+    #[test]
+    fn the_password_of_the_database_is_never_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("url");
+        std::fs::write(&path, "postgresql://shop:hush@db.example.com/shop\n").expect("written");
+        let path = path.to_string_lossy().into_owned();
+        let settings = load(&[], &[("HOLDFAST__POSTGRES__URL_FILE", &path)], &[]).expect("loads");
+        let shown = settings.to_redacted_toml().expect("shown") + &format!("{settings:?}");
+        assert!(shown.contains("db.example.com") && !shown.contains("hush"), "{shown}");
+        let error = load(&["[postgres]\nurl = \"mysql://shop:hush@db\""], &[], &[]).expect_err("refused");
+        assert!(error.contains("postgresql://") && !error.contains("hush"), "{error}");
+        let error = load(&[], &[("HOLDFAST__POSTGRES__URL", "postgresql://shop:hush@db:x/shop")], &[]);
+        let error = error.expect_err("refused");
+        assert!(error.contains("postgres.url") && !error.contains("hush"), "{error}");
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub struct StoreSettings {
     pub path: PathBuf,
     /// Number of shards, 1 to 1,024. Fixed when the folder is first opened.
     pub shards: u16,
+    /// A copy of the `secret` of an earlier data folder, for one that is made anew or restored. None: a random secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
     /// The journal: `[store.journal]`.
     pub journal: JournalOptions,
     /// The snapshots: `[store.snapshots]`.
@@ -90,8 +93,8 @@ impl Default for AdminSettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        let StoreOptions { shards, journal, snapshots } = StoreOptions::default();
-        Self { path: PathBuf::from("data"), shards, journal, snapshots }
+        let StoreOptions { shards, journal, snapshots, secret_file } = StoreOptions::default();
+        Self { path: PathBuf::from("data"), shards, journal, snapshots, secret_file }
     }
 }
 
@@ -146,7 +149,12 @@ impl StoreSettings {
 
     /// The settings as the store takes them.
     pub fn options(&self) -> StoreOptions {
-        StoreOptions { shards: self.shards, journal: self.journal.clone(), snapshots: self.snapshots }
+        StoreOptions {
+            shards: self.shards,
+            journal: self.journal.clone(),
+            snapshots: self.snapshots,
+            secret_file: self.secret_file.clone(),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub const DEFAULT_FILE: &str = "config/holdfast.toml";
 const PREFIX: &str = "HOLDFAST__";
 
 /// The settings that may be given as the content of a file: `HOLDFAST__ADMIN__TOKEN_FILE`.
-const SECRETS: [&str; 1] = ["admin.token"];
+const SECRETS: [&str; 2] = ["admin.token", "postgres.url"];
 
 /// Everything settings are read from.
 #[derive(Debug, Clone, Default)]

@@ -1,11 +1,14 @@
 //! Which segments there are, and how far they are durable: shared by the writer, who adds, and the readers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::segment::Header;
 
@@ -15,11 +18,24 @@ pub(super) struct Catalog {
     begun: Mutex<Vec<Arc<Header>>>,
     /// The number of the first record that is not durable.
     next_lsn: AtomicU64,
+    /// Readers of segments share it while they open them; a purge has it alone.
+    pub(super) retention: RwLock<()>,
+    /// Whether a follower waits for the durable end to move. The writer looks at nothing else of it.
+    awaited: AtomicBool,
+    waiting: Mutex<()>,
+    moved: Condvar,
 }
 
 impl Catalog {
     pub(super) fn new(begun: Vec<Header>, next_lsn: u64) -> Self {
-        Self { begun: Mutex::new(begun.into_iter().map(Arc::new).collect()), next_lsn: AtomicU64::new(next_lsn) }
+        Self {
+            begun: Mutex::new(begun.into_iter().map(Arc::new).collect()),
+            next_lsn: AtomicU64::new(next_lsn),
+            retention: RwLock::new(()),
+            awaited: AtomicBool::new(false),
+            waiting: Mutex::new(()),
+            moved: Condvar::new(),
+        }
     }
 
     pub(super) fn begin(&self, header: Header) {
@@ -27,7 +43,21 @@ impl Catalog {
     }
 
     pub(super) fn set_durable(&self, next_lsn: u64) {
-        self.next_lsn.store(next_lsn, Ordering::Release);
+        self.next_lsn.store(next_lsn, Ordering::SeqCst);
+        if self.awaited.swap(false, Ordering::SeqCst) {
+            let _waiting = self.waiting.lock();
+            self.moved.notify_all();
+        }
+    }
+
+    /// Waits until a record numbered `next_lsn` is durable, at most for `wait`.
+    pub(super) fn wait_beyond(&self, next_lsn: u64, wait: Duration) {
+        let mut waiting = self.waiting.lock();
+        // Said before it looks: the writer moves the end before it asks, so one of the two sees the other.
+        self.awaited.store(true, Ordering::SeqCst);
+        if self.next_lsn.load(Ordering::SeqCst) <= next_lsn {
+            self.moved.wait_for(&mut waiting, wait);
+        }
     }
 
     pub(super) fn durable(&self) -> u64 {

@@ -5,8 +5,10 @@
 //! may end in a write that is not finished yet.
 
 use std::{
+    collections::BTreeMap,
     ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use holdfast_core::{ShardCount, ShardId};
@@ -14,6 +16,7 @@ use holdfast_core::{ShardCount, ShardId};
 use super::{
     Damage, JournalError, TornTail, VerifyOnOpen,
     disk::{Access, FsDisk},
+    follow::{FolderFollower, SegmentFollower, Segments},
     record::{self, RawRecord},
     scan::{Chunk, FrameSpan, Scan, Step},
     survey::{Listed, list, survey},
@@ -108,6 +111,38 @@ impl JournalReader {
             source,
         })?;
         Ok(Self { disk })
+    }
+
+    /// A reader that gives records from `from[shard]` on (1 when the shard is not named), in journal order, as far as its
+    /// caller allows: see [`FolderFollower::allow`]. Refuses a folder that is not `store`'s.
+    ///
+    /// # Errors
+    /// [`JournalError::Foreign`]; [`JournalError::Purged`] when `from` lies in history that was purged; a file that cannot
+    /// be read.
+    pub fn follow(
+        &self,
+        store: [u8; 16],
+        shards: ShardCount,
+        from: &BTreeMap<ShardId, u64>,
+    ) -> Result<FolderFollower, JournalError> {
+        for Listed { segment, header, .. } in list(&self.disk)? {
+            if header.is_ok_and(|header| header.store != store || header.next_seqs.len() != usize::from(shards.get())) {
+                return Err(JournalError::Foreign { path: segment.path });
+            }
+        }
+        let segments = Segments::Folder { until_lsn: 0 };
+        let follower = SegmentFollower::begin(Arc::new(self.disk.clone()), segments, shards.get(), from)?;
+        Ok(FolderFollower(follower))
+    }
+
+    /// Per shard, the first sequence number there is: above 1 where history was purged. Empty before anything was written.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn first_seqs(&self) -> Result<Vec<u64>, JournalError> {
+        let begun = list(&self.disk)?.into_iter().filter_map(|listed| listed.header.ok());
+        let first = begun.filter(|header| !header.is_spare()).map(|header| header.next_seqs).next();
+        Ok(first.unwrap_or_default())
     }
 
     /// Every segment file, oldest first.

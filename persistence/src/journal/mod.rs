@@ -5,11 +5,14 @@
 //!
 //! The files, in the order a byte meets them: [`record`](self) encodes a record, `frame` wraps what one sync makes
 //! durable, `segment` is the file a frame goes into, `prepare` makes segments ahead of time, `writer` groups and syncs;
-//! `surveyed` finds the end after a crash and `recovery` puts it right, `replay` and `inspect` read it all back, `purge` lets old segments go.
+//! `surveyed` finds the end after a crash and `recovery` puts it right, `replay` and `inspect` read it all back, `follow`
+//! reads behind the writer, `purge` lets old segments go, and `begin` goes on where a journal was lost.
 
+mod begin;
 mod catalog;
 pub mod disk;
 mod error;
+mod follow;
 mod frame;
 #[cfg(test)]
 mod hostile_bytes;
@@ -37,6 +40,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use holdfast_core::ShardId;
 
 pub use error::{Damage, JournalError};
+pub use follow::{FolderFollower, FollowLimit, Followed, Follower};
 pub use inspect::{FrameInfo, JournalReader, RecordInfo, SegmentInfo, VerifySummary};
 pub use options::{JournalOptions, VerifyOnOpen};
 pub use segment_journal::SegmentJournal;
@@ -210,6 +214,12 @@ pub trait Journal: Send + Sync + 'static {
         sink: &(dyn Fn(ShardId, u64, Record) + Sync),
         progress: &(dyn Fn(ReplayProgress) + Sync),
     ) -> Result<ReplaySummary, JournalError>;
+
+    /// A reader behind the writer that begins at `from[shard]` (1 when the shard is not named) and never delays an append.
+    ///
+    /// # Errors
+    /// [`JournalError::Purged`] when `from` lies in history that was purged; a file that cannot be opened.
+    fn follow(&self, from: &BTreeMap<ShardId, u64>) -> Result<Box<dyn Follower>, JournalError>;
 
     /// The sequence number the shard's next batch begins with.
     fn next_seq(&self, shard: ShardId) -> u64;

@@ -12,13 +12,13 @@ use std::{
 };
 
 use holdfast_core::{ShardCount, ShardId, planted};
-use parking_lot::RwLock;
 
 use super::{
     AppendError, Batch, BatchRefusal, Completion, Journal, JournalError, JournalOptions, JournalStats, PurgeSummary,
     ReplayProgress, ReplaySummary, SurveyedJournal, TornTail, Unwritable,
     catalog::Catalog,
     disk::{Access, Disk, FsDisk},
+    follow::{Follower, SegmentFollower, Segments},
     frame::HEADER_BYTES,
     prepare::{Identity, Preparer, SpareSlot},
     purge,
@@ -45,8 +45,6 @@ pub struct SegmentJournal {
     shared: Arc<Shared>,
     identity: Identity,
     options: JournalOptions,
-    /// Readers of segments share it; a purge has it alone.
-    retention: RwLock<()>,
     writer: Option<JoinHandle<()>>,
     preparer: Option<JoinHandle<()>>,
 }
@@ -135,8 +133,7 @@ impl SegmentJournal {
             meters: Meters::new(),
         };
         let preparer = Preparer::new(Arc::clone(&disk), Arc::clone(&shared), identity, options.segment_bytes);
-        let retention = RwLock::new(());
-        (Self { disk, shared, identity, options, retention, writer: None, preparer: None }, writer, preparer)
+        (Self { disk, shared, identity, options, writer: None, preparer: None }, writer, preparer)
     }
 
     /// Whether the journal reaches back to the first record ever.
@@ -235,11 +232,17 @@ impl Journal for SegmentJournal {
         sink: &(dyn Fn(ShardId, u64, Record) + Sync),
         progress: &(dyn Fn(ReplayProgress) + Sync),
     ) -> Result<ReplaySummary, JournalError> {
-        let _segments_stay = self.retention.read();
+        let _segments_stay = self.shared.catalog.retention.read();
         let begun = self.shared.catalog.begun();
         let until_lsn = self.shared.catalog.durable();
         let threads = replay::threads(self.options.replay_threads, self.identity.shards);
         Replay { disk: &*self.disk, begun: &begun, until_lsn, from, threads }.run(sink, progress)
+    }
+
+    fn follow(&self, from: &BTreeMap<ShardId, u64>) -> Result<Box<dyn Follower>, JournalError> {
+        let segments = Segments::Catalog(Arc::clone(&self.shared.catalog));
+        let shards = self.identity.shards.get();
+        Ok(Box::new(SegmentFollower::begin(Arc::clone(&self.disk), segments, shards, from)?))
     }
 
     fn next_seq(&self, shard: ShardId) -> u64 {
@@ -251,7 +254,7 @@ impl Journal for SegmentJournal {
     }
 
     fn purge_below(&self, floor: &BTreeMap<ShardId, u64>, keep_bytes: u64) -> Result<PurgeSummary, JournalError> {
-        let _alone = self.retention.write();
+        let _alone = self.shared.catalog.retention.write();
         let purged = purge::purge_below(&*self.disk, &self.shared.catalog, floor, keep_bytes)?;
         self.shared.stats.count_purge(purged);
         Ok(purged)

@@ -16,7 +16,7 @@ pub(super) struct Shared {
     pub(super) wake: Condvar,
     /// The first fault. Once set, the journal is poisoned for good.
     pub(super) failure: OnceLock<Arc<JournalError>>,
-    pub(super) catalog: Catalog,
+    pub(super) catalog: Arc<Catalog>,
     pub(super) spares: SpareSlot,
     /// Bytes left in the segment being written.
     room: AtomicU64,
@@ -31,7 +31,7 @@ impl Shared {
             queue: Mutex::new(queue),
             wake: Condvar::new(),
             failure: OnceLock::new(),
-            catalog,
+            catalog: Arc::new(catalog),
             spares,
             room: AtomicU64::new(room),
             stats: Counts::default(),

@@ -10,7 +10,7 @@ use std::{path::Path, sync::Arc};
 use holdfast_core::{ShardCount, ShardId};
 
 use super::{
-    JournalError, JournalOptions, JournalSteps, SegmentJournal, TornTail,
+    JournalError, JournalOptions, JournalSteps, SegmentJournal, TornTail, begin,
     disk::{Access, Disk, FsDisk},
     prepare::{self, Identity},
     recovery::{Recovered, recover},
@@ -66,6 +66,27 @@ impl SurveyedJournal {
     /// Whether any record was ever journaled.
     pub(crate) fn has_records(&self) -> bool {
         self.found.next_lsn > 1
+    }
+
+    /// Whether no segment was ever begun: there is nothing of a journal yet.
+    pub(crate) fn is_unbegun(&self) -> bool {
+        self.found.begun.is_empty()
+    }
+
+    /// Begins it so that its shards go on at `next_seqs`, and looks it over again.
+    ///
+    /// # Errors
+    /// [`JournalError`], when the segment cannot be made.
+    pub(crate) fn begin_at(self, next_seqs: Vec<u64>) -> Result<Self, JournalError> {
+        let Self { disk, identity, options, .. } = self;
+        begin::begin_at(&*disk, identity, next_seqs, options.segment_bytes)?;
+        Self::look_over_on(disk, identity.store, identity.shards, options)
+    }
+
+    /// The sequence number of the shard's oldest record, or of its next one if there is none.
+    pub(crate) fn first_seq(&self, shard: ShardId) -> u64 {
+        let oldest = self.found.begun.first().and_then(|first| first.header.next_seqs.get(usize::from(shard.0)));
+        oldest.copied().unwrap_or(1)
     }
 
     /// The sequence number the shard's next batch would begin with, a torn tail not counted.

@@ -62,6 +62,9 @@ pub enum SnapshotError {
         /// The store's directory.
         path: PathBuf,
     },
+    /// The database elsewhere refused or failed.
+    #[error("the snapshots elsewhere cannot be read")]
+    Elsewhere(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// An entry is intact but cannot be understood or made.
     #[error("a snapshot cannot be read or made")]
     Codec(#[from] CodecError),
@@ -74,13 +77,13 @@ impl SnapshotError {
         match self {
             Self::Panicked { .. } | Self::Damaged { .. } | Self::NoIdentity { .. } => true,
             Self::Io { source, .. } => matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
-            Self::Foreign { .. } | Self::Codec(_) => false,
+            Self::Foreign { .. } | Self::Elsewhere(_) | Self::Codec(_) => false,
         }
     }
 }
 
-/// Where snapshots live. Reads may come from any thread; there is one writer at a time.
-pub trait SnapshotStore: Send + Sync + 'static {
+/// Where snapshots can be read. From any thread.
+pub trait SnapshotSource: Send + Sync {
     /// The snapshot of one entity with its version, if there is one.
     ///
     /// # Errors
@@ -93,6 +96,15 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// A damaged entry, or a fault of the store.
     fn scan(&self, shard: ShardId, sink: &mut dyn FnMut(EntityId, u64, EntityState)) -> Result<(), SnapshotError>;
 
+    /// The shard's watermark; 0 when there is none.
+    ///
+    /// # Errors
+    /// A damaged entry, or a fault of the store.
+    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError>;
+}
+
+/// Where snapshots live. There is one writer at a time.
+pub trait SnapshotStore: SnapshotSource + 'static {
     /// Puts these snapshots in place of older ones. Blocking; durable when it returns.
     ///
     /// # Errors
@@ -105,10 +117,4 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// # Errors
     /// A fault of the store: then the old watermark stands.
     fn set_watermark(&self, shard: ShardId, seq: u64) -> Result<(), SnapshotError>;
-
-    /// The shard's watermark; 0 when there is none.
-    ///
-    /// # Errors
-    /// A damaged entry, or a fault of the store.
-    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError>;
 }

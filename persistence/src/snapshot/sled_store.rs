@@ -18,7 +18,7 @@ use holdfast_core::{EntityId, ShardId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{EncodedSnapshot, SnapshotError, SnapshotStore, decode_snapshot, entry};
+use super::{EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, decode_snapshot, entry};
 use crate::{
     codec,
     codec::CodecError,
@@ -172,7 +172,7 @@ impl SledSnapshots {
     }
 }
 
-impl SnapshotStore for SledSnapshots {
+impl SnapshotSource for SledSnapshots {
     fn load(&self, shard: ShardId, entity: &EntityId) -> Result<Option<(u64, EntityState)>, SnapshotError> {
         let Some(bytes) = self.read("read", |db| db.get(key(shard, entity)))? else {
             return Ok(None);
@@ -190,6 +190,15 @@ impl SnapshotStore for SledSnapshots {
         })
     }
 
+    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError> {
+        match self.read("read the watermark", |db| db.get(watermark_key(shard)))? {
+            Some(value) => parse_watermark(shard, &value),
+            None => Ok(0),
+        }
+    }
+}
+
+impl SnapshotStore for SledSnapshots {
     fn write(&self, shard: ShardId, snapshots: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
         self.put("write", snapshots.iter().map(|snapshot| (key(shard, &snapshot.entity), snapshot.bytes.clone())))
     }
@@ -198,13 +207,6 @@ impl SnapshotStore for SledSnapshots {
         let mut value = seq.to_le_bytes().to_vec();
         value.extend_from_slice(&watermark_crc(shard, seq).to_le_bytes());
         self.put("move the watermark", std::iter::once((watermark_key(shard), value)))
-    }
-
-    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError> {
-        match self.read("read the watermark", |db| db.get(watermark_key(shard)))? {
-            Some(value) => parse_watermark(shard, &value),
-            None => Ok(0),
-        }
     }
 }
 

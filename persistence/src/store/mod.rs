@@ -7,36 +7,49 @@
 //!   secret               32 random bytes, mode 0600
 //!   journal/             segment files: the truth
 //!   snapshots/           sled: rebuilt from the journal when damaged
+//!   snapshots.fetching   a mark: they are on their way here from a copy elsewhere, and not whole yet
 //! ```
 //!
 //! Invariant: what opens fits together. Journal and snapshots carry the store id of the meta file, the number of shards
-//! is the one the directory was made with, and no snapshot is ahead of the journal.
+//! is the one the directory was made with, and no snapshot is ahead of the journal, here or elsewhere.
+//!
+//! With a copy elsewhere (`replica`) a directory that is empty, or lost its snapshots, is restored from it (`restore`).
 
 pub(crate) mod atomic_file;
+mod error;
 mod lock;
 mod meta;
 mod options;
+mod recovery;
+mod replica;
+mod restore;
 mod secret;
 mod snapshots;
 mod stepped;
 
 use std::{
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use holdfast_core::{ShardCount, ShardId};
+use holdfast_core::ShardCount;
 
+pub use error::StoreError;
 pub use options::{OptionError, StoreOptions};
+pub use recovery::{Reach, Recovery, Restored, SecretOrigin};
+pub use replica::{Held, Replica, ReplicaError};
 pub use stepped::StoreParts;
 
 use crate::{
-    journal::{Journal, JournalError, SegmentJournal, SurveyedJournal, TornTail},
-    snapshot::{SnapshotError, SnapshotStore},
+    journal::{Journal, SegmentJournal, SurveyedJournal},
+    snapshot::SnapshotStore,
 };
+use error::io_error;
 use lock::DirectoryLock;
 use meta::Meta;
+use replica::Witness;
+use snapshots::Beside;
 
 /// An open data directory. It stays locked for as long as its journal or its snapshots are in use.
 pub struct Store {
@@ -44,135 +57,14 @@ pub struct Store {
     pub journal: Arc<dyn Journal>,
     /// The snapshots: what shortens recovery.
     pub snapshots: Arc<dyn SnapshotStore>,
+    /// Whose directory it is: random, made with it, and anew when it is restored without a journal.
+    pub id: [u8; 16],
     /// The number of shards the directory was made with.
     pub shards: ShardCount,
     /// What bearer tokens are derived from.
     pub secret: [u8; 32],
     /// What had to be put right while opening.
     pub recoveries: Vec<Recovery>,
-}
-
-/// Something that was put right while the directory was opened. Nothing acknowledged was lost by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recovery {
-    /// The last write had not been finished when the process ended: it was never acknowledged and was cut off.
-    TornTail(TornTail),
-    /// The snapshots were missing or damaged. They start empty, and a replay of the whole journal rebuilds them.
-    SnapshotsRebuilt {
-        /// What was wrong with them.
-        reason: String,
-        /// Where the damaged ones were moved to.
-        moved_to: Option<PathBuf>,
-    },
-}
-
-/// Why a data directory cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// A setting is out of range.
-    #[error("a storage setting is out of range")]
-    Options(#[from] OptionError),
-    /// The operating system refused a file operation.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Another process has the directory open.
-    #[error(
-        "{} is locked{}: stop that process first, or choose another data directory",
-        path.display(),
-        holder.map_or_else(|| " by another process".to_owned(), |pid| format!(" by process {pid}"))
-    )]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
-        /// The process that holds it, if it could be read.
-        holder: Option<u32>,
-    },
-    /// The directory holds something else.
-    #[error("{} is not empty and has no meta file: it is not a Holdfast data directory", path.display())]
-    NotAStore {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The meta file is not intact.
-    #[error("{} is damaged: restore it from a copy of this data directory", path.display())]
-    BadMeta {
-        /// The meta file.
-        path: PathBuf,
-    },
-    /// The directory was made by a version with another format.
-    #[error("{} says directory format {format}, this version reads {known}: use the version that made it", path.display())]
-    UnknownFormat {
-        /// The meta file.
-        path: PathBuf,
-        /// Its format.
-        format: u32,
-        /// The format known here.
-        known: u32,
-    },
-    /// The secret is missing or not 32 bytes.
-    #[error("{} is missing or damaged: restore it from a copy, bearer tokens hang on it", path.display())]
-    BadSecret {
-        /// The secret's file.
-        path: PathBuf,
-    },
-    /// The directory was made with another number of shards.
-    #[error("{} says {found} shards, the settings say {configured}: the number is fixed for the life of the data", path.display())]
-    ShardCount {
-        /// The meta file.
-        path: PathBuf,
-        /// What the directory was made with.
-        found: u16,
-        /// What the settings say.
-        configured: u16,
-    },
-    /// The journal's segments are gone.
-    #[error("{} has no segments although snapshots were made of it: restore it from a copy", path.display())]
-    JournalLost {
-        /// The journal's directory.
-        path: PathBuf,
-    },
-    /// The journal cannot be opened.
-    #[error("the journal cannot be opened")]
-    Journal(#[from] JournalError),
-    /// The snapshots cannot be opened.
-    #[error("the snapshots cannot be opened")]
-    Snapshots(#[from] SnapshotError),
-    /// The snapshots are gone and the journal does not reach back to the beginning.
-    #[error(
-        "{} is missing or damaged ({reason}), and the journal's oldest segments were purged: restore the snapshots from a copy",
-        path.display()
-    )]
-    SnapshotsLost {
-        /// The snapshots' directory.
-        path: PathBuf,
-        /// What is wrong with them.
-        reason: String,
-    },
-    /// The snapshots contain records the journal does not have.
-    #[error(
-        "{} contains shard {} up to record {watermark}, but the journal ends before record {next_seq}: the journal is an \
-         older copy or lost its end; restore both from the same copy",
-        path.display(),
-        shard.0
-    )]
-    SnapshotsAhead {
-        /// The snapshots' directory.
-        path: PathBuf,
-        /// The shard.
-        shard: ShardId,
-        /// What its snapshots contain.
-        watermark: u64,
-        /// Where the journal would go on.
-        next_seq: u64,
-    },
 }
 
 impl Store {
@@ -182,38 +74,62 @@ impl Store {
     /// [`StoreError`], naming the file and what to do. The journal's files are as they were then, unless the operating
     /// system failed while they were put right.
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        Self::open_beside(dir, options, None)
+    }
+
+    /// As [`Store::open`], with a copy of the store elsewhere: an empty directory is restored from it, snapshots that the
+    /// journal cannot rebuild come from it, and a journal that lacks what it contains is refused. A directory that is whole
+    /// opens without it as well, so that it may be down.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; and for an empty directory while the copy cannot be asked.
+    pub fn open_beside(dir: &Path, options: &StoreOptions, replica: Option<&dyn Replica>) -> Result<Self, StoreError> {
         options.validate()?;
         atomic_file::create_directory(dir).map_err(io_error("create", dir))?;
-        refuse_foreign(dir)?;
+        refuse_foreign(dir, replica.is_some())?;
         let lock = Arc::new(DirectoryLock::take(dir)?);
-        let meta = match Meta::read(dir)? {
-            Some(meta) => meta,
-            None => create(dir, options)?,
-        };
-        if meta.shards.get() != options.shards {
-            let (found, configured) = (meta.shards.get(), options.shards);
-            return Err(StoreError::ShardCount { path: meta::path(dir), found, configured });
-        }
+        let mut witness = replica.map(Witness::ask);
+        let Identity { meta, restored } = identify(dir, options, witness.as_mut())?;
         let secret = secret::read(dir)?;
         let (journal_dir, snapshot_dir) = (dir.join(JOURNAL_DIR), dir.join(SNAPSHOT_DIR));
         // The journal's first segment is made before the snapshots' directory, so it was there once.
-        if snapshot_dir.exists() && !SegmentJournal::is_in(&journal_dir) {
+        let had_records = snapshot_dir.exists() || witness.as_ref().is_some_and(Witness::has_records);
+        if restored.is_none() && had_records && !SegmentJournal::is_in(&journal_dir) {
             return Err(StoreError::JournalLost { path: journal_dir });
         }
         // All that can be refused is refused before the journal's torn tail is cut: a last frame gone bad looks torn,
-        // and only the snapshots' watermarks tell that it was acknowledged and is to be repaired.
-        let surveyed = SurveyedJournal::look_over(&journal_dir, meta.store, meta.shards, options.journal.clone())?;
-        let checked = snapshots::check(&snapshot_dir, meta, &surveyed, options)?;
+        // and only watermarks, of the snapshots or of the copy elsewhere, tell that it was acknowledged.
+        let mut surveyed = SurveyedJournal::look_over(&journal_dir, meta.store, meta.shards, options.journal.clone())?;
+        if let Some(witness) = &witness {
+            if restored.is_some() {
+                surveyed = restore::begin(surveyed, witness)?;
+            }
+            witness.refuse_journal_behind(&journal_dir, &surveyed)?;
+        }
+        let mut beside = Beside { dir: &snapshot_dir, meta, options, witness };
+        let checked = beside.check(&surveyed)?;
         let (journal, torn) = surveyed.open()?;
         let mut recoveries: Vec<_> = torn.into_iter().map(Recovery::TornTail).collect();
-        let (snapshots, rebuilt) = checked.open(&snapshot_dir, meta, options)?;
-        recoveries.extend(rebuilt);
+        let (snapshots, rebuilt) = beside.open(checked)?;
+        if let Some(secret) = restored {
+            recoveries.push(beside.restored(&journal, rebuilt.as_ref(), secret));
+            meta.write(dir)?;
+        } else {
+            recoveries.extend(rebuilt);
+        }
         journal.keep(lock.clone());
         snapshots.keep(lock);
         for recovery in &recoveries {
             tracing::warn!(%recovery, "put right while opening the data directory");
         }
-        Ok(Self { journal: Arc::new(journal), snapshots: Arc::new(snapshots), shards: meta.shards, secret, recoveries })
+        Ok(Self {
+            journal: Arc::new(journal),
+            snapshots: Arc::new(snapshots),
+            id: meta.store,
+            shards: meta.shards,
+            secret,
+            recoveries,
+        })
     }
 
     /// The journal's directory within the data directory `dir`, for [`JournalReader`](crate::JournalReader).
@@ -225,53 +141,66 @@ impl Store {
 const JOURNAL_DIR: &str = "journal";
 const SNAPSHOT_DIR: &str = "snapshots";
 
+/// Whose directory this is.
+struct Identity {
+    meta: Meta,
+    /// Where the secret of a directory comes from that is being restored; its meta file is still to be written.
+    restored: Option<SecretOrigin>,
+}
+
+/// Reads whose directory this is, or makes a new one; or takes the identity of the store that `witness` has a copy of.
+fn identify(dir: &Path, options: &StoreOptions, witness: Option<&mut Witness<'_>>) -> Result<Identity, StoreError> {
+    if let Some(meta) = Meta::read(dir)? {
+        if meta.shards.get() != options.shards {
+            let (found, configured) = (meta.shards.get(), options.shards);
+            return Err(StoreError::ShardCount { path: meta::path(dir), found, configured });
+        }
+        witness.map_or(Ok(()), |witness| witness.refuse_foreign(dir, meta.store))?;
+        return Ok(Identity { meta, restored: None });
+    }
+    if let Some(witness) = witness {
+        if let Some(source) = witness.take_silence() {
+            return Err(StoreError::ReplicaUnknown { path: dir.to_path_buf(), source });
+        }
+        if let Some(meta) = restore::adopt(dir, options, witness, SegmentJournal::is_in(&dir.join(JOURNAL_DIR)))? {
+            let secret = secret::keep_or_create(dir, options.secret_file.as_deref())?;
+            return Ok(Identity { meta, restored: Some(secret) });
+        }
+        // What only a restoration may find there is foreign to a new directory.
+        refuse_foreign(dir, false)?;
+    }
+    Ok(Identity { meta: create(dir, options)?, restored: None })
+}
+
 /// Makes a new directory. The meta file comes last: an interrupted attempt is simply repeated.
 fn create(dir: &Path, options: &StoreOptions) -> Result<Meta, StoreError> {
     let range =
         |_| OptionError { setting: "shards", given: options.shards.into(), min: 1, max: ShardCount::MAX.into() };
     let shards = ShardCount::new(options.shards).map_err(range)?;
     let meta = Meta { store: secret::random(&meta::path(dir))?, shards };
-    secret::create(dir)?;
+    secret::create(dir, options.secret_file.as_deref())?;
     meta.write(dir)?;
     Ok(meta)
 }
 
-/// Refuses a directory that is not empty and not ours, before anything is put into it.
-fn refuse_foreign(dir: &Path) -> Result<(), StoreError> {
+/// Refuses a directory that is not empty and not ours, before anything is put into it. One that may be restored may have a
+/// journal, and snapshots beside it.
+fn refuse_foreign(dir: &Path, may_be_restored: bool) -> Result<(), StoreError> {
     if meta::path(dir).exists() {
         return Ok(());
     }
+    let has_journal = may_be_restored && SegmentJournal::is_in(&dir.join(JOURNAL_DIR));
     for entry in std::fs::read_dir(dir).map_err(io_error("read", dir))? {
         let name = entry.map_err(io_error("read", dir))?.file_name();
         let leftovers = [lock::FILE, secret::FILE, "secret.new", "meta.new", meta::FILE];
-        if !leftovers.iter().any(|leftover| name == *leftover) {
+        let is_ours = leftovers.iter().any(|leftover| name == *leftover)
+            || may_be_restored && name == JOURNAL_DIR
+            || has_journal && name.as_encoded_bytes().starts_with(SNAPSHOT_DIR.as_bytes());
+        if !is_ours {
             return Err(StoreError::NotAStore { path: dir.to_path_buf() });
         }
     }
     Ok(())
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_path_buf();
-    move |source| StoreError::Io { action, path, source }
-}
-
-impl fmt::Display for Recovery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TornTail(torn) => torn.fmt(f),
-            Self::SnapshotsRebuilt { reason, moved_to: None } => {
-                write!(f, "the snapshots are rebuilt from the journal ({reason})")
-            }
-            Self::SnapshotsRebuilt { reason, moved_to: Some(path) } => {
-                write!(
-                    f,
-                    "the snapshots are rebuilt from the journal ({reason}); the old ones are in {}",
-                    path.display()
-                )
-            }
-        }
-    }
 }
 
 impl fmt::Debug for Store {

@@ -1,5 +1,7 @@
 //! The settings of a data directory. Units are in the names; unknown names are refused.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{journal::JournalOptions, snapshot::SnapshotOptions};
@@ -14,6 +16,8 @@ pub struct StoreOptions {
     pub journal: JournalOptions,
     /// The snapshot store's settings.
     pub snapshots: SnapshotOptions,
+    /// A copy of the secret of an earlier directory, for one that is made anew; without it the secret is random.
+    pub secret_file: Option<PathBuf>,
 }
 
 /// A setting is outside its range.
@@ -32,7 +36,12 @@ pub struct OptionError {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { shards: 16, journal: JournalOptions::default(), snapshots: SnapshotOptions::default() }
+        Self {
+            shards: 16,
+            journal: JournalOptions::default(),
+            snapshots: SnapshotOptions::default(),
+            secret_file: None,
+        }
     }
 }
 

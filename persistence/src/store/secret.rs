@@ -1,17 +1,34 @@
 //! The directory's secret: 32 random bytes from which bearer tokens are derived. Readable by its owner only, and never
-//! made anew once the directory exists: tokens already given out hang on it.
+//! made anew once the directory exists: what is derived from it would change.
 
 use std::{io, path::Path};
 
-use super::{StoreError, atomic_file};
+use super::{SecretOrigin, StoreError, atomic_file};
 
 /// The secret's file name.
 pub(super) const FILE: &str = "secret";
 
-/// Makes the secret of a new directory.
-pub(super) fn create(dir: &Path) -> Result<(), StoreError> {
-    let secret: [u8; 32] = random(&dir.join(FILE))?;
-    atomic_file::write(dir, FILE, &secret, 0o600)
+/// Makes the secret of a new directory: a copy of `given`, or a random one.
+pub(super) fn create(dir: &Path, given: Option<&Path>) -> Result<SecretOrigin, StoreError> {
+    let (secret, origin): ([u8; 32], _) = match given {
+        Some(file) => {
+            let bytes = std::fs::read(file).map_err(super::io_error("read", file))?;
+            let bad = |_| StoreError::BadSecretFile { path: file.to_path_buf() };
+            (bytes.try_into().map_err(bad)?, SecretOrigin::File)
+        }
+        None => (random(&dir.join(FILE))?, SecretOrigin::New),
+    };
+    atomic_file::write(dir, FILE, &secret, 0o600)?;
+    Ok(origin)
+}
+
+/// The secret of a directory that is restored: the one that is there, or as for a new one.
+pub(super) fn keep_or_create(dir: &Path, given: Option<&Path>) -> Result<SecretOrigin, StoreError> {
+    match read(dir) {
+        Ok(_) => Ok(SecretOrigin::Found),
+        Err(StoreError::BadSecret { .. }) => create(dir, given),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the secret of an existing directory.

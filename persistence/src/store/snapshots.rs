@@ -1,75 +1,154 @@
 //! Opening the snapshots beside the journal: they must fit it, and if they are missing or damaged they start over, as long
-//! as the journal still reaches back to the beginning.
+//! as the journal still reaches back to the beginning; or come from a copy elsewhere that reaches the journal's first record.
 //!
 //! Invariant: whatever is refused is refused while the journal is only surveyed, before its torn tail is cut.
 
 use std::path::{Path, PathBuf};
 
-use holdfast_core::ShardCount;
+use holdfast_core::{ShardCount, ShardId};
 
-use super::{Recovery, StoreError, StoreOptions, atomic_file, io_error, meta::Meta};
+use super::{
+    Meta, Reach, Recovery, Restored, SecretOrigin, StoreError, StoreOptions, Witness, atomic_file, io_error, restore,
+};
 use crate::{
-    journal::{SurveyedJournal, VerifyOnOpen},
+    journal::{Journal, SurveyedJournal, VerifyOnOpen},
     snapshot::{Contents, SledSnapshots, SnapshotError, SnapshotStore},
 };
 
 const MISSING: &str = "there are none although the journal has records";
+const UNFINISHED: &str = "they were being fetched when the process ended";
 
 /// Snapshots that may be opened beside the journal, before anything is put right.
 pub(super) enum Checked {
     /// They fit the journal.
     Fitting(Box<SledSnapshots>),
-    /// There are none. `rebuild` is whether the journal has records they are to be rebuilt from.
-    Empty { rebuild: bool },
-    /// They are unusable and the journal can rebuild them.
-    Damaged { reason: String },
+    /// There are none, and the journal has no record: nothing is missing.
+    New,
+    /// They are missing or unusable.
+    Unusable {
+        /// What is wrong with them.
+        reason: String,
+        /// What becomes of the files there are.
+        old: Old,
+        /// Whether they come from the copy elsewhere; otherwise the journal rebuilds them.
+        fetched: bool,
+    },
 }
 
-/// Compares the snapshots in `dir` with what the journal was found to hold. Refuses what does not fit.
-pub(super) fn check(
-    dir: &Path,
-    meta: Meta,
-    journal: &SurveyedJournal,
-    options: &StoreOptions,
-) -> Result<Checked, StoreError> {
-    // The journal's first segment is made before the snapshots' directory: here nothing is made.
-    let contents = if dir.exists() { open_checked(dir, meta, options) } else { Ok(None) };
-    let (checked, reason) = match contents {
-        Ok(Some(snapshots)) => {
-            refuse_snapshots_ahead(dir, meta.shards, journal, &snapshots)?;
-            return Ok(Checked::Fitting(Box::new(snapshots)));
-        }
-        Ok(None) => (Checked::Empty { rebuild: journal.has_records() }, MISSING.to_owned()),
-        Err(error) if error.is_damage() => {
-            let reason = describe(&error);
-            (Checked::Damaged { reason: reason.clone() }, reason)
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if !journal.history_is_complete() {
-        return Err(StoreError::SnapshotsLost { path: dir.to_path_buf(), reason });
-    }
-    Ok(checked)
+/// What becomes of the files of unusable snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Old {
+    /// There are none, or an empty database.
+    None,
+    /// They are moved aside: somebody may want to look at them.
+    Aside,
+    /// They are removed: a copy that was not finished.
+    Removed,
 }
 
-impl Checked {
-    /// Opens the snapshots in `dir`, starting over where that is needed. To be called once the journal is open.
-    pub(super) fn open(
-        self,
-        dir: &Path,
-        meta: Meta,
-        options: &StoreOptions,
-    ) -> Result<(SledSnapshots, Option<Recovery>), StoreError> {
-        let rebuilt = match self {
-            Self::Fitting(snapshots) => return Ok((*snapshots, None)),
-            Self::Empty { rebuild } => {
-                rebuild.then(|| Recovery::SnapshotsRebuilt { reason: MISSING.to_owned(), moved_to: None })
+/// What snapshots are opened with.
+pub(super) struct Beside<'a> {
+    /// Their directory.
+    pub(super) dir: &'a Path,
+    pub(super) meta: Meta,
+    pub(super) options: &'a StoreOptions,
+    /// The copy elsewhere, if there is to be one.
+    pub(super) witness: Option<Witness<'a>>,
+}
+
+impl Beside<'_> {
+    /// Compares the snapshots with what the journal was found to hold. Refuses what does not fit.
+    pub(super) fn check(&mut self, journal: &SurveyedJournal) -> Result<Checked, StoreError> {
+        let Self { dir, meta, options, .. } = *self;
+        // The journal's first segment is made before the snapshots' directory: here nothing is made.
+        let unfinished = restore::is_unfinished(dir);
+        let contents = if dir.exists() && !unfinished { open_checked(dir, meta, options) } else { Ok(None) };
+        let (reason, old) = match contents {
+            _ if unfinished => (UNFINISHED.to_owned(), Old::Removed),
+            Ok(Some(snapshots)) => {
+                refuse_snapshots_ahead(dir, meta.shards, journal, &snapshots)?;
+                return Ok(Checked::Fitting(Box::new(snapshots)));
             }
-            Self::Damaged { reason } => Some(Recovery::SnapshotsRebuilt { reason, moved_to: Some(move_aside(dir)?) }),
+            Ok(None) if !journal.has_records() => return Ok(Checked::New),
+            Ok(None) => (MISSING.to_owned(), Old::None),
+            Err(error) if error.is_damage() => (describe(&error), Old::Aside),
+            Err(error) => return Err(error.into()),
         };
-        let snapshots = SledSnapshots::open(dir, options.snapshots)?;
-        snapshots.claim(meta.store)?;
-        Ok((snapshots, rebuilt))
+        let fetched = !journal.history_is_complete();
+        if fetched {
+            self.refuse_unfetchable(journal, &reason)?;
+        }
+        Ok(Checked::Unusable { reason, old, fetched })
+    }
+
+    /// Refuses snapshots that neither the journal nor the copy elsewhere can replace.
+    fn refuse_unfetchable(&mut self, journal: &SurveyedJournal, reason: &str) -> Result<(), StoreError> {
+        let (path, reason) = (self.dir.to_path_buf(), reason.to_owned());
+        let Some(witness) = self.witness.as_mut().filter(|witness| !matches!(witness.answer, Ok(None))) else {
+            return Err(StoreError::SnapshotsLost { path, reason, replica: None });
+        };
+        if let Some(replica) = witness.take_silence() {
+            return Err(StoreError::SnapshotsLost { path, reason, replica: Some(replica) });
+        }
+        match witness.gap_before(journal) {
+            None => Ok(()),
+            Some((shard, watermark, first)) => {
+                let replica = witness.replica.name();
+                Err(StoreError::ReplicaTooOld { path, reason, replica, shard, watermark, first })
+            }
+        }
+    }
+
+    /// Opens the snapshots, starting over where that is needed. To be called once the journal is open.
+    pub(super) fn open(&self, checked: Checked) -> Result<(SledSnapshots, Option<Recovery>), StoreError> {
+        let Self { dir, meta, options, witness } = self;
+        let (reason, old, fetched) = match checked {
+            Checked::Fitting(snapshots) => return Ok((*snapshots, None)),
+            Checked::New => return Ok((self.begin_empty()?, None)),
+            Checked::Unusable { reason, old, fetched } => (reason, old, fetched),
+        };
+        let moved_to = match old {
+            Old::None => None,
+            Old::Aside => Some(move_aside(dir)?),
+            Old::Removed => {
+                restore::discard(dir)?;
+                None
+            }
+        };
+        let Some(witness) = witness.as_ref().filter(|_| fetched) else {
+            restore::finish(dir)?;
+            return Ok((self.begin_empty()?, Some(Recovery::SnapshotsRebuilt { reason, moved_to })));
+        };
+        let (snapshots, entities) = restore::fetch(dir, *meta, options, witness.replica.snapshots())?;
+        let replica = witness.replica.name();
+        Ok((snapshots, Some(Recovery::SnapshotsFetched { reason, moved_to, replica, entities })))
+    }
+
+    fn begin_empty(&self) -> Result<SledSnapshots, StoreError> {
+        let snapshots = SledSnapshots::open(self.dir, self.options.snapshots)?;
+        snapshots.claim(self.meta.store)?;
+        Ok(snapshots)
+    }
+
+    /// What to say of a directory that was empty.
+    pub(super) fn restored(
+        &self,
+        journal: &dyn Journal,
+        snapshots: Option<&Recovery>,
+        secret: SecretOrigin,
+    ) -> Recovery {
+        let entities = match snapshots {
+            Some(Recovery::SnapshotsFetched { entities, .. }) => *entities,
+            _ => 0,
+        };
+        let watermarks = self.witness.as_ref().and_then(Witness::held).map(|held| held.watermarks.as_slice());
+        let reach = |shard: ShardId| Reach {
+            replica: watermarks.and_then(|all| all.get(usize::from(shard.0))).copied().unwrap_or(0),
+            journal: journal.next_seq(shard).saturating_sub(1),
+        };
+        let shards = self.meta.shards.iter().map(reach).collect();
+        let replica = self.witness.as_ref().map(|witness| witness.replica.name()).unwrap_or_default();
+        Recovery::Restored(Restored { replica, entities, shards, secret })
     }
 }
 

@@ -38,6 +38,6 @@ impl Store {
         refuse_snapshots_ahead(Path::new("snapshots"), shards, &surveyed, snapshots.as_ref())?;
         let (journal, steps, torn) = surveyed.open_stepped()?;
         let recoveries = torn.into_iter().map(Recovery::TornTail).collect();
-        Ok((Self { journal: Arc::new(journal), snapshots, shards, secret: [0; 32], recoveries }, steps))
+        Ok((Self { journal: Arc::new(journal), snapshots, id: store, shards, secret: [0; 32], recoveries }, steps))
     }
 }

@@ -3,12 +3,14 @@
 
 mod append;
 mod damage;
+mod follow;
 mod golden;
 mod inspect;
 mod memory_disk;
 mod power_cut;
 mod purge;
 mod recovery;
+mod restore;
 mod samples;
 mod snapshots;
 mod space;

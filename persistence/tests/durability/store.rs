@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// Does something bad to a file.
-type Damage = fn(&Path);
+pub(crate) type Damage = fn(&Path);
 
-fn options() -> StoreOptions {
+pub(crate) fn options() -> StoreOptions {
     StoreOptions { shards: 4, journal: small(), ..StoreOptions::default() }
 }
 
 /// A store with five records in shard 2, snapshots and a watermark at 5.
-fn used(dir: &Path) {
+pub(crate) fn used(dir: &Path) {
     let store = Store::open(dir, &options()).unwrap();
     for seq in 1..=5 {
         append(&*store.journal, 2, vec![received(seq)]).unwrap();
@@ -30,7 +30,7 @@ fn used(dir: &Path) {
     store.snapshots.set_watermark(ShardId(2), 5).unwrap();
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -169,7 +169,7 @@ fn whatever_is_damaged_the_snapshots_are_whole_or_rebuilt() {
 }
 
 /// Damages every file of a directory.
-fn damage_files(dir: &Path, damage: Damage) {
+pub(crate) fn damage_files(dir: &Path, damage: Damage) {
     for entry in fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_file() {
@@ -179,7 +179,7 @@ fn damage_files(dir: &Path, damage: Damage) {
 }
 
 /// Flips bytes all over a file.
-fn flip(path: &Path) {
+pub(crate) fn flip(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     for byte in bytes.iter_mut().filter(|byte| **byte != 0).step_by(3) {
         *byte ^= 0x55;
@@ -218,7 +218,7 @@ fn snapshots_newer_than_the_journal_are_refused() {
 }
 
 /// The files of the journal, by name.
-fn journal_files(data: &Path) -> BTreeMap<OsString, Vec<u8>> {
+pub(crate) fn journal_files(data: &Path) -> BTreeMap<OsString, Vec<u8>> {
     let entries = fs::read_dir(Store::journal_dir(data)).unwrap().map(Result::unwrap);
     entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect()
 }

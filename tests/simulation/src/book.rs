@@ -426,6 +426,10 @@ impl Journal for WatchedJournal {
         self.journal.replay(from, sink, progress)
     }
 
+    fn follow(&self, from: &BTreeMap<ShardId, u64>) -> Result<Box<dyn holdfast_persistence::Follower>, JournalError> {
+        self.journal.follow(from)
+    }
+
     fn next_seq(&self, shard: ShardId) -> u64 {
         self.journal.next_seq(shard)
     }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use holdfast_persistence::{SnapshotStore, Store};
+use holdfast_persistence::{SnapshotSource, Store};
 use parking_lot::Mutex;
 
 use crate::{

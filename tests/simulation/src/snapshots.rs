@@ -6,7 +6,9 @@
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use holdfast_core::{EntityId, ShardId};
-use holdfast_persistence::{CodecError, EncodedSnapshot, EntityState, SnapshotError, SnapshotStore, decode_snapshot};
+use holdfast_persistence::{
+    CodecError, EncodedSnapshot, EntityState, SnapshotError, SnapshotSource, SnapshotStore, decode_snapshot,
+};
 use parking_lot::Mutex;
 
 use crate::{dice::Dice, trace::Trace};
@@ -119,7 +121,7 @@ fn decode(shard: ShardId, snapshot: &EncodedSnapshot) -> Result<(u64, EntityStat
     })
 }
 
-impl SnapshotStore for SimSnapshots {
+impl SnapshotSource for SimSnapshots {
     fn load(&self, shard: ShardId, entity: &EntityId) -> Result<Option<(u64, EntityState)>, SnapshotError> {
         let mut state = self.state.lock();
         Self::begin(&mut state)?;
@@ -140,6 +142,14 @@ impl SnapshotStore for SimSnapshots {
         Ok(())
     }
 
+    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError> {
+        let mut state = self.state.lock();
+        Self::begin(&mut state)?;
+        Ok(state.now.watermarks.get(&shard).copied().unwrap_or(0))
+    }
+}
+
+impl SnapshotStore for SimSnapshots {
     fn write(&self, shard: ShardId, snapshots: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
         let mut state = self.state.lock();
         if state.dead {
@@ -167,11 +177,5 @@ impl SnapshotStore for SimSnapshots {
         state.now.watermarks.insert(shard, seq);
         self.trace.note("snapshots: watermark", u64::from(shard.0), seq);
         Ok(())
-    }
-
-    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError> {
-        let mut state = self.state.lock();
-        Self::begin(&mut state)?;
-        Ok(state.now.watermarks.get(&shard).copied().unwrap_or(0))
     }
 }

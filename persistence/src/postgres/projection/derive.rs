@@ -1,0 +1,320 @@
+//! Rows from states.
+
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
+use holdfast_core::{
+    Entity as _, HoldId, Money, Quantity, ShardId, SkuId, Timestamp,
+    cart::{Cart, CartState},
+    order::{CancelReason, Order, OrderStatus, PaymentStatus, Placement, RefundState},
+    product::{Product, ProductDetails},
+    stock::StockItem,
+};
+use uuid::Uuid;
+
+use super::{
+    fold::{FoldError, OrderTouch},
+    key,
+    row::{
+        CartRow, CategoryRow, Changes, EntitySnapshotRow, InventoryRow, OrderItemRow, OrderRow, PaymentRow, ProductRow,
+        ProductVariantRow, RefundRow, ShipmentRow, StockMovementRow, UserRow,
+    },
+    value::{Amount, Instant, Shown, int2, int8, text},
+};
+use crate::{codec, snapshot::encode_snapshot, state::EntityState};
+
+/// Rows that any number of entities share, and the batch has already.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashSet<Uuid, RandomState>);
+
+pub(super) fn snapshot(changes: &mut Changes, shard: ShardId, state: &EntityState) -> Result<(), FoldError> {
+    let encoded = encode_snapshot(&state.as_ref())?;
+    let mut entity = Vec::with_capacity(16);
+    codec::encode_id(&encoded.entity, &mut entity);
+    changes.entity_snapshots.push(EntitySnapshotRow {
+        shard: int2(shard.0.into()),
+        kind: encoded.entity.kind() as i16,
+        entity,
+        version: int8(encoded.version),
+        state: encoded.bytes,
+    });
+    Ok(())
+}
+
+pub(super) fn inventory(changes: &mut Changes, stock: &StockItem, first: Timestamp, last: Timestamp) {
+    let (level, policy) = (stock.level(), stock.policy());
+    let limit = |quantity: Option<Quantity>| quantity.map(|quantity| i64::from(quantity.get()));
+    changes.inventory.push(InventoryRow {
+        product_id: key::product(stock.sku()),
+        sku: Shown(stock.sku().clone()),
+        on_hand: int8(level.on_hand),
+        held: int8(level.held),
+        allocated: int8(level.allocated),
+        fulfilled: int8(level.fulfilled),
+        opens_at: policy.opens_at.map(Instant),
+        closes_at: policy.closes_at.map(Instant),
+        per_order_limit: limit(policy.per_order_limit),
+        per_customer_limit: limit(policy.per_customer_limit),
+        version: int8(stock.version()),
+        created_at: Instant(first),
+        updated_at: Instant(last),
+    });
+}
+
+impl StockMovementRow {
+    /// What one record did to units for good.
+    pub(super) fn new(
+        (shard, seq): (ShardId, u64),
+        sku: &SkuId,
+        kind: &'static str,
+        quantity: i64,
+        hold: Option<HoldId>,
+        reason: Option<&String>,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id: key::movement(shard, seq),
+            product_id: key::product(sku),
+            kind,
+            quantity,
+            order_id: hold.map(|hold| key::order(hold.order)),
+            line: hold.map(|hold| int2(hold.line.into())),
+            reason: reason.map(|reason| text(reason)),
+            created_at: Instant(at),
+        }
+    }
+}
+
+pub(super) fn cart(changes: &mut Changes, cart: &Cart, first: Timestamp, last: Timestamp) {
+    let (status, order, merged) = match cart.state() {
+        CartState::Open => ("open", None, None),
+        CartState::CheckingOut { order, .. } => ("checking_out", Some(order), None),
+        CartState::Converted { order } => ("converted", Some(order), None),
+        CartState::Merged { into } => ("merged", None, Some(into)),
+        CartState::Expired => ("expired", None, None),
+    };
+    changes.carts.push(CartRow {
+        id: key::cart(cart.id()),
+        status,
+        currency: Shown(cart.currency()),
+        lines: int2(cart.lines().len()),
+        units: cart.lines().iter().map(|line| i64::from(line.quantity.get())).sum(),
+        order_id: order.map(key::order),
+        merged_id: merged.map(key::cart),
+        expires_at: Instant(cart.expires_at()),
+        version: int8(cart.version()),
+        created_at: Instant(first),
+        updated_at: Instant(last),
+    });
+}
+
+pub(super) fn product(
+    changes: &mut Changes,
+    product: &Product,
+    details: Option<&(Box<ProductDetails>, u64, Timestamp)>,
+    first: Timestamp,
+    last: Timestamp,
+) {
+    let (id, version) = (key::product(product.sku()), int8(product.version()));
+    let Some((details, details_version, details_at)) = details else {
+        changes.delisted.id.push(id);
+        changes.delisted.version.push(version);
+        changes.delisted.updated_at.push(Instant(last));
+        return;
+    };
+    changes.products.push(ProductRow {
+        id,
+        sku: Shown(product.sku().clone()),
+        name: text(&details.name),
+        description: text(&details.description),
+        price: Amount(details.price),
+        currency: Shown(details.price.currency()),
+        category_id: category(&details.category),
+        images: document(&details.images),
+        metadata: document(&details.metadata),
+        listed: product.details().is_some(),
+        version,
+        created_at: Instant(first),
+        updated_at: Instant(last),
+    });
+    for (position, variant) in details.variants.iter().enumerate() {
+        let position = int2(position);
+        changes.product_variants.push(ProductVariantRow {
+            id: key::variant(product.sku(), position),
+            product_id: id,
+            sku: Shown(variant.sku.clone()),
+            name: text(&variant.name),
+            options: document(&variant.options),
+            position,
+            version: int8(*details_version),
+            created_at: Instant(*details_at),
+            updated_at: Instant(*details_at),
+        });
+    }
+    changes.variant_counts.product_id.push(id);
+    changes.variant_counts.count.push(int2(details.variants.len()));
+    changes.variant_counts.version.push(int8(*details_version));
+}
+
+/// The id of a path's category; none for a product without one.
+fn category(path: &str) -> Option<Uuid> {
+    (!path.is_empty()).then(|| key::category(&text(path)))
+}
+
+/// The category of a path and all above it.
+pub(super) fn categories(changes: &mut Changes, known: &mut Known, path: &str, at: Timestamp) {
+    let path = text(path);
+    let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+    let mut parent = None;
+    for end in ends.filter(|end| *end > 0) {
+        let part = &path[..end];
+        let id = key::category(part);
+        if known.0.insert(id) {
+            changes.categories.push(CategoryRow {
+                id,
+                path: part.to_owned(),
+                name: part.rsplit('/').next().unwrap_or(part).to_owned(),
+                parent_id: parent,
+                created_at: Instant(at),
+                updated_at: Instant(at),
+            });
+        }
+        parent = Some(id);
+    }
+}
+
+/// As JSON. PostgreSQL's has no NUL character either.
+fn document(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default().replace("\\u0000", "\\ufffd")
+}
+
+pub(super) fn order(changes: &mut Changes, known: &mut Known, order: &Order, touch: &OrderTouch, last: Timestamp) {
+    let Some(placement) = order.placement() else { return };
+    let id = key::order(order.id());
+    let placed_at = Instant(placement.placed_at);
+    if touch.placed {
+        items(changes, id, placement);
+    }
+    let user_id = placement.customer.as_ref().map(|customer| {
+        let user_id = key::user(customer);
+        if touch.placed && known.0.insert(user_id) {
+            let customer_id = Shown(customer.clone());
+            changes.users.push(UserRow { id: user_id, customer_id, created_at: placed_at, updated_at: placed_at });
+        }
+        user_id
+    });
+    changes.orders.push(OrderRow {
+        id,
+        order_number: Shown(order.id()),
+        user_id,
+        buyer_id: key::buyer(placement.buyer),
+        status: Shown(order.status()),
+        total: Amount(placement.total),
+        currency: Shown(placement.total.currency()),
+        lines: int2(placement.lines.len()),
+        units: placement.lines.iter().map(|line| i64::from(line.quantity.get())).sum(),
+        cancel_reason: order.cancel_reason().map(reason),
+        placed_at,
+        expires_at: Instant(placement.expires_at),
+        confirmed_at: touch.confirmed_at.map(Instant),
+        ended_at: touch.ended_at.map(Instant),
+        version: int8(order.version()),
+        created_at: placed_at,
+        updated_at: Instant(last),
+    });
+    payment(changes, order, placement, touch);
+    refunds(changes, order, touch);
+    shipment(changes, order, touch);
+}
+
+fn items(changes: &mut Changes, order_id: Uuid, placement: &Placement) {
+    for (line, sold) in placement.lines.iter().enumerate() {
+        let zero = Money::zero(sold.unit_price.currency());
+        changes.order_items.push(OrderItemRow {
+            order_id,
+            line: int2(line),
+            product_id: key::product(&sold.sku),
+            sku: Shown(sold.sku.clone()),
+            quantity: sold.quantity.get().into(),
+            unit_price: Amount(sold.unit_price),
+            // Placing the order added these up: they fit.
+            line_total: Amount(sold.unit_price.checked_mul(sold.quantity).unwrap_or(zero)),
+            currency: Shown(sold.unit_price.currency()),
+            created_at: Instant(placement.placed_at),
+        });
+    }
+}
+
+fn payment(changes: &mut Changes, order: &Order, placement: &Placement, touch: &OrderTouch) {
+    let (Some((version, at)), Some(payment)) = (touch.payment, order.payment()) else { return };
+    changes.payments.push(PaymentRow {
+        order_id: key::order(order.id()),
+        status: match payment.status {
+            PaymentStatus::Pending => "pending",
+            PaymentStatus::Authorized => "authorized",
+            PaymentStatus::Declined => "declined",
+            PaymentStatus::Captured => "captured",
+            PaymentStatus::Voided => "voided",
+            PaymentStatus::Failed => "failed",
+        },
+        reference: payment.reference.map(text),
+        reason: payment.reason.map(text),
+        amount: Amount(placement.total),
+        captured: Amount(payment.captured),
+        refunded: Amount(payment.refunded),
+        currency: Shown(placement.total.currency()),
+        authorized_at: touch.authorized_at.map(Instant),
+        captured_at: touch.captured_at.map(Instant),
+        version: int8(version),
+        created_at: Instant(placement.placed_at),
+        updated_at: Instant(at),
+    });
+}
+
+fn refunds(changes: &mut Changes, order: &Order, touch: &OrderTouch) {
+    for (number, version, first, last) in &touch.refunds {
+        let Some(refund) = order.refunds().get(usize::from(*number)) else { continue };
+        let (status, reason) = match &refund.state {
+            RefundState::Pending => ("pending", None),
+            RefundState::Done => ("done", None),
+            RefundState::Failed { reason } => ("failed", Some(text(reason))),
+        };
+        let number = int2((*number).into());
+        changes.refunds.push(RefundRow {
+            id: key::refund(order.id(), number),
+            order_id: key::order(order.id()),
+            number,
+            status,
+            reason,
+            amount: Amount(refund.amount),
+            currency: Shown(refund.amount.currency()),
+            version: int8(*version),
+            created_at: Instant(*first),
+            updated_at: Instant(*last),
+        });
+    }
+}
+
+fn shipment(changes: &mut Changes, order: &Order, touch: &OrderTouch) {
+    let Some((version, at)) = touch.shipment else { return };
+    let delivered = touch.delivered_at.is_some() || order.status() == OrderStatus::Delivered;
+    let shipped_at = Instant(touch.shipped_at.unwrap_or(at));
+    changes.shipments.push(ShipmentRow {
+        order_id: key::order(order.id()),
+        status: if delivered { "delivered" } else { "shipped" },
+        shipped_at,
+        delivered_at: touch.delivered_at.map(Instant),
+        version: int8(version),
+        created_at: shipped_at,
+        updated_at: Instant(at),
+    });
+}
+
+fn reason(reason: CancelReason) -> &'static str {
+    match reason {
+        CancelReason::Buyer => "buyer",
+        CancelReason::Merchant => "merchant",
+        CancelReason::PaymentDeclined => "payment_declined",
+        CancelReason::StockLost => "stock_lost",
+    }
+}

@@ -1,0 +1,46 @@
+//! Why the projection does not go on. None of it stops the sale: the journal keeps what is not projected yet.
+
+use holdfast_core::ShardId;
+
+use super::fold::FoldError;
+use crate::{journal::JournalError, postgres::PostgresError};
+
+/// Why the projection does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    /// PostgreSQL did not do what was asked.
+    #[error("PostgreSQL did not take the projection")]
+    Postgres(#[from] PostgresError),
+    /// The journal cannot be read, or what comes next was purged.
+    #[error("the journal cannot be followed")]
+    Journal(#[from] JournalError),
+    /// The records do not fit the tables.
+    #[error("the journal does not continue what the tables contain")]
+    Fold(#[from] FoldError),
+    /// The watermarks were moved by somebody else.
+    #[error("somebody else moved the projection's watermarks: is another server projecting into this schema?")]
+    Rival,
+    /// The tables contain records the journal does not have.
+    #[error(
+        "the tables contain shard {} up to record {watermark}, but the journal ends before record {next_seq}: the journal is an \
+         older copy; restore the right one, or choose an empty schema (postgres.schema)",
+        shard.0
+    )]
+    Ahead {
+        /// The shard.
+        shard: ShardId,
+        /// What the tables contain.
+        watermark: u64,
+        /// Where the journal goes on.
+        next_seq: u64,
+    },
+    /// The projection's thread could not be started.
+    #[error("the projection cannot start")]
+    Thread(#[from] std::io::Error),
+}
+
+impl From<tokio_postgres::Error> for ProjectionError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error.into())
+    }
+}

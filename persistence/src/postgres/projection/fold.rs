@@ -1,0 +1,328 @@
+//! Takes records in and knows what rows they make: the state of entities by core's own `apply`, and what a batch touched.
+//!
+//! Invariants: an entity's records are applied without a gap or not at all; rows follow from states and from the records
+//! alone, never from where one batch ends and the next begins, so that every replay gives the same rows; a batch has one row
+//! per id, however often the entity changed in it.
+//!
+//! Memory: entities of the present batch, and as many of earlier ones as the settings allow. What was forgotten is loaded
+//! from `entity_snapshots`, which is the state as of the watermark by construction.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use holdfast_core::{
+    Entity as _, EntityId, Event, ShardId, Timestamp,
+    cart::Cart,
+    order::{AuthorizationOutcome, Order, OrderEvent, OrderStatus, SettlementOutcome},
+    product::{Product, ProductDetails, ProductEvent},
+    stock::{StockEvent, StockItem},
+};
+
+use super::{
+    derive,
+    row::{Changes, StockMovementRow},
+};
+use crate::{codec::CodecError, journal::Followed, record::Record, state::EntityState};
+
+/// Records that do not fit what the tables contain.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// An entity's records have a gap.
+    #[error(
+        "{entity} is at version {known} in the projection, and its next record is of version {found}: rebuild it with \
+         `holdfast projection rebuild`"
+    )]
+    Gap {
+        /// Whose record it is.
+        entity: EntityId,
+        /// The version known.
+        known: u64,
+        /// The record's.
+        found: u64,
+    },
+    /// A state cannot be encoded.
+    #[error("a snapshot cannot be made")]
+    Codec(#[from] CodecError),
+}
+
+/// The states of entities, and what the present batch did to them.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    entities: HashMap<EntityId, Entry, RandomState>,
+    touched: Vec<Touched>,
+    changes: Changes,
+    known: derive::Known,
+    batch: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    shard: ShardId,
+    state: EntityState,
+    /// The last batch that had a record of it.
+    used: u64,
+    /// Its place among what the batch touched.
+    touched: Option<usize>,
+}
+
+/// An entity that the batch has records of.
+#[derive(Debug)]
+struct Touched {
+    entity: EntityId,
+    first_at: Timestamp,
+    last_at: Timestamp,
+    /// The last details a product was given, with its version then and the instant.
+    details: Option<(Box<ProductDetails>, u64, Timestamp)>,
+    order: OrderTouch,
+}
+
+/// What a batch knows of an order beyond its state: when things happened.
+#[derive(Debug, Default)]
+pub(super) struct OrderTouch {
+    pub(super) placed: bool,
+    pub(super) confirmed_at: Option<Timestamp>,
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) authorized_at: Option<Timestamp>,
+    pub(super) captured_at: Option<Timestamp>,
+    /// The last change of the payment: version and instant.
+    pub(super) payment: Option<(u64, Timestamp)>,
+    pub(super) shipped_at: Option<Timestamp>,
+    pub(super) delivered_at: Option<Timestamp>,
+    /// The last change of the shipment.
+    pub(super) shipment: Option<(u64, Timestamp)>,
+    /// Refunds that changed: number, version, first and last instant.
+    pub(super) refunds: Vec<(u16, u64, Timestamp, Timestamp)>,
+}
+
+impl Fold {
+    /// The entities whose state must be admitted before these records can be taken in.
+    pub(super) fn missing(&self, records: &[Followed]) -> Vec<(ShardId, EntityId)> {
+        let mut asked = HashMap::<&EntityId, (), RandomState>::default();
+        let unknown = records.iter().filter(|one| !self.entities.contains_key(&one.record.entity));
+        let first = unknown.filter(|one| asked.insert(&one.record.entity, ()).is_none());
+        // An entity whose first record is here begins here.
+        first.filter(|one| one.record.version > 1).map(|one| (one.shard, one.record.entity.clone())).collect()
+    }
+
+    /// Takes in a state as of the watermark.
+    pub(super) fn admit(&mut self, shard: ShardId, state: EntityState) {
+        self.entities.insert(state.id(), Entry { shard, state, used: self.batch, touched: None });
+    }
+
+    /// Takes in a state whose rows are to be derived again. `at` stands for instants that no state knows.
+    pub(super) fn admit_anew(&mut self, shard: ShardId, state: EntityState, at: Timestamp) {
+        let entity = state.id();
+        let version = state.version();
+        let mut touched = Touched::new(entity.clone(), at);
+        match &state {
+            EntityState::Product(product) => {
+                touched.details = product.details().map(|details| (Box::new(details.clone()), version, at));
+                if let Some(details) = product.details() {
+                    derive::categories(&mut self.changes, &mut self.known, &details.category, at);
+                }
+            }
+            EntityState::Order(order) => touched.order = OrderTouch::of_state(order, version, at),
+            EntityState::Stock(_) | EntityState::Cart(_) => {}
+        }
+        let place = Some(self.touched.len());
+        self.touched.push(touched);
+        self.entities.insert(entity, Entry { shard, state, used: self.batch, touched: place });
+    }
+
+    /// Takes in one record. One that the state contains already changes nothing.
+    pub(super) fn take(&mut self, followed: Followed) -> Result<(), FoldError> {
+        let Followed { shard, seq, record } = followed;
+        let Self { entities, touched, changes, known: shared, batch } = self;
+        let entry = match entities.entry(record.entity.clone()) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(place) if record.version == 1 => {
+                let state = empty(&record.entity);
+                place.insert(Entry { shard, state, used: *batch, touched: None })
+            }
+            std::collections::hash_map::Entry::Vacant(_) => {
+                return Err(FoldError::Gap { entity: record.entity, known: 0, found: record.version });
+            }
+        };
+        let known = entry.state.version();
+        if record.version <= known {
+            return Ok(());
+        }
+        if record.version != known + 1 {
+            return Err(FoldError::Gap { entity: record.entity, known, found: record.version });
+        }
+        entry.used = *batch;
+        let place = *entry.touched.get_or_insert_with(|| {
+            touched.push(Touched::new(record.entity.clone(), record.at));
+            touched.len() - 1
+        });
+        touched[place].last_at = record.at;
+        if let Event::Product(ProductEvent::Created(details) | ProductEvent::Updated(details)) = &record.event {
+            // At once: a category that the batch's end no longer knows was there all the same.
+            derive::categories(changes, shared, &details.category, record.at);
+        }
+        apply(&mut entry.state, &record, &mut touched[place], (shard, seq), changes);
+        Ok(())
+    }
+
+    /// Ends the batch: its rows.
+    pub(super) fn finish(&mut self) -> Result<Changes, FoldError> {
+        let mut changes = std::mem::take(&mut self.changes);
+        let mut known = std::mem::take(&mut self.known);
+        for touched in self.touched.drain(..) {
+            let Some(entry) = self.entities.get_mut(&touched.entity) else { continue };
+            entry.touched = None;
+            let (first, last) = (touched.first_at, touched.last_at);
+            derive::snapshot(&mut changes, entry.shard, &entry.state)?;
+            match &entry.state {
+                EntityState::Stock(stock) => derive::inventory(&mut changes, stock, first, last),
+                EntityState::Cart(cart) => derive::cart(&mut changes, cart, first, last),
+                EntityState::Product(product) => {
+                    derive::product(&mut changes, product, touched.details.as_ref(), first, last);
+                }
+                EntityState::Order(order) => derive::order(&mut changes, &mut known, order, &touched.order, last),
+            }
+        }
+        self.batch += 1;
+        Ok(changes)
+    }
+
+    /// Forgets entities that no recent batch had, until at most `limit` are left. Only between batches.
+    pub(super) fn forget_above(&mut self, limit: usize) {
+        if self.entities.len() <= limit {
+            return;
+        }
+        let mut used: Vec<u64> = self.entities.values().map(|entry| entry.used).collect();
+        // A quarter more than needed goes, so that this is rare.
+        let goes = used.len() - limit / 4 * 3;
+        let (_, newest_gone, _) = used.select_nth_unstable(goes.saturating_sub(1));
+        let newest_gone = *newest_gone;
+        self.entities.retain(|_, entry| entry.used > newest_gone);
+    }
+}
+
+fn empty(entity: &EntityId) -> EntityState {
+    match entity {
+        EntityId::Stock(sku) => EntityState::Stock(StockItem::new(sku.clone())),
+        EntityId::Product(sku) => EntityState::Product(Product::new(sku.clone())),
+        EntityId::Cart(cart) => EntityState::Cart(Cart::new(*cart)),
+        EntityId::Order(order) => EntityState::Order(Order::new(*order)),
+    }
+}
+
+/// Applies a record and notes what its row needs beyond the state. The record's kind is its entity's: the journal checks that.
+fn apply(
+    state: &mut EntityState,
+    record: &Record,
+    touched: &mut Touched,
+    place: (ShardId, u64),
+    changes: &mut Changes,
+) {
+    match (state, &record.event) {
+        (EntityState::Stock(stock), Event::Stock(event)) => {
+            let before = stock.level();
+            stock.apply(event);
+            let after = stock.level();
+            let bound = after.allocated.abs_diff(before.allocated);
+            let moved = |kind, quantity, hold, reason| {
+                StockMovementRow::new(place, stock.sku(), kind, quantity, hold, reason, record.at)
+            };
+            changes.stock_movements.push(match event {
+                StockEvent::Received { quantity } => moved("received", quantity.get().into(), None, None),
+                StockEvent::Adjusted { delta, reason } => moved("adjusted", *delta, None, Some(reason)),
+                StockEvent::Allocated { hold } => moved("allocated", super::value::int8(bound), Some(*hold), None),
+                StockEvent::Deallocated { hold } => moved("deallocated", super::value::int8(bound), Some(*hold), None),
+                StockEvent::Fulfilled { hold } => moved("fulfilled", super::value::int8(bound), Some(*hold), None),
+                // Holds come and go: they are in the journal.
+                StockEvent::PolicySet(_)
+                | StockEvent::Held { .. }
+                | StockEvent::Released { .. }
+                | StockEvent::Lapsed { .. } => return,
+            });
+        }
+        (EntityState::Product(product), Event::Product(event)) => {
+            product.apply(event);
+            if let ProductEvent::Created(details) | ProductEvent::Updated(details) = event {
+                touched.details = Some((Box::new(details.clone()), record.version, record.at));
+            }
+        }
+        (EntityState::Cart(cart), Event::Cart(event)) => cart.apply(event),
+        (EntityState::Order(order), Event::Order(event)) => {
+            let open = !has_ended(order);
+            order.apply(event);
+            touched.order.note(order, event, record.version, record.at);
+            if open && has_ended(order) {
+                touched.order.ended_at = Some(record.at);
+            }
+        }
+        _ => debug_assert!(false, "a record of another kind than its entity"),
+    }
+}
+
+fn has_ended(order: &Order) -> bool {
+    matches!(order.status(), OrderStatus::Canceled | OrderStatus::Expired)
+}
+
+impl Touched {
+    fn new(entity: EntityId, at: Timestamp) -> Self {
+        Self { entity, first_at: at, last_at: at, details: None, order: OrderTouch::default() }
+    }
+}
+
+impl OrderTouch {
+    fn note(&mut self, order: &Order, event: &OrderEvent, version: u64, at: Timestamp) {
+        match event {
+            OrderEvent::Placed(_) => {
+                self.placed = true;
+                self.payment = Some((version, at));
+            }
+            OrderEvent::AuthorizationRecorded(outcome) => {
+                if matches!(outcome, AuthorizationOutcome::Approved { .. }) {
+                    self.authorized_at.get_or_insert(at);
+                }
+                self.payment = Some((version, at));
+            }
+            OrderEvent::CaptureRecorded(outcome) => {
+                if *outcome == SettlementOutcome::Done {
+                    self.captured_at.get_or_insert(at);
+                }
+                self.payment = Some((version, at));
+            }
+            OrderEvent::Voided | OrderEvent::Canceled { .. } | OrderEvent::Expired => {
+                self.payment = Some((version, at));
+            }
+            OrderEvent::RefundRequested { .. } => {
+                let number = order.refunds().len().saturating_sub(1);
+                self.refunded(u16::try_from(number).unwrap_or(u16::MAX), version, at);
+            }
+            OrderEvent::RefundRecorded { refund, .. } => {
+                self.refunded(*refund, version, at);
+                self.payment = Some((version, at));
+            }
+            OrderEvent::Confirmed => self.confirmed_at = Some(at),
+            OrderEvent::Shipped => {
+                self.shipped_at = Some(at);
+                self.shipment = Some((version, at));
+            }
+            OrderEvent::Delivered => {
+                self.delivered_at = Some(at);
+                self.shipment = Some((version, at));
+            }
+            OrderEvent::LineAllocated { .. } | OrderEvent::LineReleased { .. } | OrderEvent::LineFulfilled { .. } => {}
+        }
+    }
+
+    fn refunded(&mut self, number: u16, version: u64, at: Timestamp) {
+        match self.refunds.iter_mut().find(|refund| refund.0 == number) {
+            Some(refund) => (refund.1, refund.3) = (version, at),
+            None => self.refunds.push((number, version, at, at)),
+        }
+    }
+
+    /// All that a state has rows for. What a row that is there knows better stays: instants, and versions of parts.
+    fn of_state(order: &Order, version: u64, at: Timestamp) -> Self {
+        let refunds = (0..).zip(order.refunds()).map(|(number, _)| (number, version, at, at)).collect();
+        let left = matches!(order.status(), OrderStatus::Shipped | OrderStatus::Delivered);
+        let shipment = left.then_some((version, at));
+        Self { placed: true, payment: Some((version, at)), shipment, refunds, ..Self::default() }
+    }
+}

@@ -1,0 +1,164 @@
+//! One connection's worth of projecting: from the watermarks in the database on, batch by batch, until something goes wrong.
+//!
+//! Invariant: everything known of the tables was read from this connection after it was made, or committed through it. When
+//! anything fails, all of it is forgotten and read again: whether a COMMIT without an answer was done shows in the watermark.
+
+use std::collections::BTreeMap;
+
+use holdfast_core::{EntityId, ShardId, Timestamp};
+use tokio_postgres::Client;
+
+use super::{
+    error::ProjectionError,
+    fold::Fold,
+    row::Changes,
+    table::Guard,
+    transaction::{Moves, Statements},
+    value::int2,
+};
+use crate::{codec, journal::Followed, postgres::PostgresError, snapshot::decode_snapshot, state::EntityState};
+
+const READ_WATERMARKS: &str = "SELECT shard, seq FROM projection_watermarks";
+
+const ENTER_WATERMARKS: &str = "INSERT INTO projection_watermarks (shard, seq) SELECT u.shard, 0 FROM UNNEST($1::int2[]) AS u (shard) ON CONFLICT DO NOTHING";
+
+const LOAD: &str = "SELECT t.shard, t.state, u.place FROM UNNEST($1::int2[], $2::int2[], $3::bytea[]) \
+     WITH ORDINALITY AS u (shard, kind, entity, place) JOIN entity_snapshots AS t USING (shard, kind, entity)";
+
+/// A connection, and what is known of the tables behind it.
+pub(super) struct Session {
+    client: Client,
+    statements: Statements,
+    fold: Fold,
+    /// Per shard, the last record the tables contain.
+    watermarks: BTreeMap<ShardId, u64>,
+    entities: usize,
+}
+
+/// What a batch did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Projected {
+    pub(super) records: u64,
+    pub(super) rows: u64,
+}
+
+impl Session {
+    /// Begins on a connection to a schema that is up to date and ours. `entities`: how many to remember.
+    pub(super) async fn begin(
+        client: Client,
+        shards: u16,
+        entities: usize,
+        guard: Guard,
+    ) -> Result<Self, ProjectionError> {
+        let all: Vec<i16> = (0..shards).map(|shard| int2(shard.into())).collect();
+        client.execute(ENTER_WATERMARKS, &[&all]).await?;
+        let watermarks = read_watermarks(&client).await?;
+        let statements = Statements::prepare(&client, guard).await?;
+        Ok(Self { client, statements, fold: Fold::default(), watermarks, entities })
+    }
+
+    pub(super) fn watermarks(&self) -> &BTreeMap<ShardId, u64> {
+        &self.watermarks
+    }
+
+    /// Which tables these are: a rebuild puts others in their place.
+    pub(super) async fn tables(&self) -> Result<u32, tokio_postgres::Error> {
+        self.client.query_one("SELECT 'projection_watermarks'::regclass::oid", &[]).await?.try_get(0)
+    }
+
+    /// Where the journal is to be followed from.
+    pub(super) fn position(&self) -> BTreeMap<ShardId, u64> {
+        self.watermarks.iter().map(|(shard, seq)| (*shard, seq + 1)).collect()
+    }
+
+    /// How many records the tables contain, over all shards: the last one's number.
+    pub(super) fn contained(&self) -> u64 {
+        self.watermarks.values().sum()
+    }
+
+    /// Projects a batch: when this returns, it is committed.
+    pub(super) async fn project(&mut self, records: Vec<Followed>) -> Result<Projected, ProjectionError> {
+        let count = records.len() as u64;
+        let missing = self.fold.missing(&records);
+        self.load(missing).await?;
+        let mut ends = BTreeMap::<ShardId, (u64, Timestamp)>::new();
+        for followed in records {
+            ends.insert(followed.shard, (followed.seq, followed.record.at));
+            self.fold.take(followed)?;
+        }
+        let changes = self.fold.finish()?;
+        self.write(&changes, &ends).await?;
+        self.fold.forget_above(self.entities);
+        Ok(Projected { records: count, rows: changes.rows() })
+    }
+
+    /// Derives the rows of states anew, without moving a watermark.
+    pub(super) async fn derive(
+        &mut self,
+        states: Vec<(ShardId, EntityState, Timestamp)>,
+    ) -> Result<Projected, ProjectionError> {
+        let count = states.len() as u64;
+        for (shard, state, at) in states {
+            self.fold.admit_anew(shard, state, at);
+        }
+        let changes = self.fold.finish()?;
+        self.write(&changes, &BTreeMap::new()).await?;
+        self.fold.forget_above(self.entities);
+        Ok(Projected { records: count, rows: changes.rows() })
+    }
+
+    async fn write(
+        &mut self,
+        changes: &Changes,
+        ends: &BTreeMap<ShardId, (u64, Timestamp)>,
+    ) -> Result<(), ProjectionError> {
+        let mut moves = Moves::default();
+        for (shard, (seq, at)) in ends {
+            moves.push(*shard, self.watermarks.get(shard).copied().unwrap_or(0), *seq, *at);
+        }
+        self.statements.commit(&mut self.client, changes, &moves).await?;
+        self.watermarks.extend(ends.iter().map(|(shard, (seq, _))| (*shard, *seq)));
+        Ok(())
+    }
+
+    /// Reads back the states of entities that are not remembered.
+    async fn load(&mut self, missing: Vec<(ShardId, EntityId)>) -> Result<(), ProjectionError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (mut shards, mut kinds, mut entities) = (Vec::new(), Vec::new(), Vec::new());
+        for (shard, entity) in &missing {
+            shards.push(int2(shard.0.into()));
+            kinds.push(entity.kind() as i16);
+            let mut bytes = Vec::with_capacity(16);
+            codec::encode_id(entity, &mut bytes);
+            entities.push(bytes);
+        }
+        for row in self.client.query(LOAD, &[&shards, &kinds, &entities]).await? {
+            let (state, place): (&[u8], i64) = (row.try_get(1)?, row.try_get(2)?);
+            let asked = usize::try_from(place - 1).ok().and_then(|place| missing.get(place));
+            let Some((shard, entity)) = asked else { continue };
+            let (_, state) = decode_snapshot(entity, state).map_err(|error| PostgresError::Row {
+                table: "entity_snapshots",
+                problem: format!("{entity}: {error}"),
+            })?;
+            self.fold.admit(*shard, state);
+        }
+        Ok(())
+    }
+
+    /// The connection, for what else is done in this schema.
+    pub(super) fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+/// How far the tables of a connection's schema are, per shard.
+pub(super) async fn read_watermarks(client: &Client) -> Result<BTreeMap<ShardId, u64>, ProjectionError> {
+    let mut watermarks = BTreeMap::new();
+    for row in client.query(READ_WATERMARKS, &[]).await? {
+        let (shard, seq): (i16, i64) = (row.try_get(0)?, row.try_get(1)?);
+        watermarks.insert(ShardId(shard.cast_unsigned()), u64::try_from(seq).unwrap_or(0));
+    }
+    Ok(watermarks)
+}

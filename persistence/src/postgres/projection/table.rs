@@ -1,0 +1,144 @@
+//! How rows of a table are written: columns of values in, one statement out.
+//!
+//! Invariant: one statement writes any number of rows (`UNNEST` of one array per column, so there is no limit of parameters),
+//! names no id twice, and leaves a row that is as new or newer alone. Doing it again changes nothing.
+
+use std::fmt::Write as _;
+
+use tokio_postgres::types::ToSql;
+
+/// When a column of a row that is there takes the new value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Never: it is fixed with the row.
+    Once,
+    /// Every time the row is newer.
+    Newest,
+    /// If it has none yet.
+    First,
+}
+
+/// One column.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    /// The type as it is sent.
+    pub(super) sent: &'static str,
+    pub(super) takes: Takes,
+}
+
+/// One table, as far as it is written.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) key: &'static str,
+    pub(super) columns: &'static [Column],
+}
+
+/// Rows for one table, column by column.
+pub(super) trait Rows {
+    fn table(&self) -> &'static Table;
+    fn len(&self) -> usize;
+    /// One array per column.
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)>;
+}
+
+/// Which rows give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// Older ones.
+    Older,
+    /// Every one, but what only the records know stays: versions of parts and instants. For deriving rows from states.
+    Any,
+}
+
+impl Table {
+    /// The statement that writes rows of this table.
+    pub(super) fn upsert(&self, guard: Guard) -> String {
+        let names: Vec<_> = self.columns.iter().map(|column| column.name).collect();
+        let mut sql = format!("INSERT INTO {} AS t ({}) SELECT ", self.name, names.join(", "));
+        for (index, column) in self.columns.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            // Documents travel as text.
+            let cast = if column.sent == "jsonb" { "::jsonb" } else { "" };
+            let _ = write!(sql, "{comma}u.{}{cast}", column.name);
+        }
+        sql.push_str(" FROM UNNEST(");
+        for (index, column) in self.columns.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            let sent = if column.sent == "jsonb" { "text" } else { column.sent };
+            let _ = write!(sql, "{comma}${}::{sent}[]", index + 1);
+        }
+        let _ = write!(sql, ") AS u ({}) ON CONFLICT ({}) DO ", names.join(", "), self.key);
+        let derived =
+            |column: &&Column| guard == Guard::Older || !matches!(column.name, "version" | "created_at" | "updated_at");
+        let mut set = self.columns.iter().filter(derived).filter_map(Column::set);
+        match set.next() {
+            None => sql.push_str("NOTHING"),
+            Some(first) => {
+                let _ = write!(sql, "UPDATE SET {first}");
+                set.for_each(|next| sql.extend([", ", &next]));
+                if guard == Guard::Older {
+                    sql.push_str(" WHERE t.version < EXCLUDED.version");
+                }
+            }
+        }
+        sql
+    }
+}
+
+impl Column {
+    fn set(&self) -> Option<String> {
+        let name = self.name;
+        match self.takes {
+            Takes::Once => None,
+            Takes::Newest => Some(format!("{name} = EXCLUDED.{name}")),
+            Takes::First => Some(format!("{name} = COALESCE(t.{name}, EXCLUDED.{name})")),
+        }
+    }
+}
+
+/// Declares a table's row and its columns of values: `name: type as "sql type" Takes`.
+macro_rules! table {
+    ($(#[$doc:meta])* $rows:ident of $row:ident in $table:literal by $key:literal {
+        $($column:ident: $type:ty as $sent:literal $takes:ident,)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub(super) struct $rows {
+            $($column: Vec<$type>,)+
+        }
+
+        #[doc = concat!("One row of `", $table, "`.")]
+        #[derive(Debug)]
+        pub(super) struct $row {
+            $(pub(super) $column: $type,)+
+        }
+
+        impl $rows {
+            pub(super) fn push(&mut self, row: $row) {
+                $(self.$column.push(row.$column);)+
+            }
+        }
+
+        impl Rows for $rows {
+            fn table(&self) -> &'static Table {
+                static TABLE: Table = Table {
+                    name: $table,
+                    key: $key,
+                    columns: &[$(Column { name: stringify!($column), sent: $sent, takes: Takes::$takes },)+],
+                };
+                &TABLE
+            }
+
+            fn len(&self) -> usize {
+                [$(self.$column.len(),)+][0]
+            }
+
+            fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+                vec![$(&self.$column,)+]
+            }
+        }
+    };
+}
+pub(super) use table;

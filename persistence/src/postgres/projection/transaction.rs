@@ -1,0 +1,99 @@
+//! One batch in one transaction: the watermarks and every row, or nothing.
+//!
+//! Invariants: a watermark moves from exactly where it was read, so of two writers (a rival, or an earlier self whose COMMIT was
+//! never answered) one finds nothing to move and writes nothing; the watermarks are moved first, so that rivals wait for each
+//! other there and nowhere else.
+
+use holdfast_core::{ShardId, Timestamp};
+use tokio_postgres::{Client, Statement, types::ToSql};
+
+use super::{
+    error::ProjectionError,
+    row::Changes,
+    table::Guard,
+    value::{Instant, int2, int8},
+};
+
+const MOVE_WATERMARKS: &str = "UPDATE projection_watermarks AS t SET seq = u.seq, at = u.at, updated_at = now() \
+     FROM UNNEST($1::int2[], $2::int8[], $3::int8[], $4::timestamptz[]) AS u (shard, known, seq, at) \
+     WHERE t.shard = u.shard AND t.seq = u.known";
+
+const DELIST: &str = "UPDATE products AS t SET listed = false, version = u.version, updated_at = u.updated_at \
+     FROM UNNEST($1::uuid[], $2::int8[], $3::timestamptz[]) AS u (id, version, updated_at) \
+     WHERE t.id = u.id AND t.version < u.version";
+
+const TRIM_VARIANTS: &str = "DELETE FROM product_variants AS t USING UNNEST($1::uuid[], $2::int2[], $3::int8[]) \
+     AS u (product_id, count, version) \
+     WHERE t.product_id = u.product_id AND t.position >= u.count AND t.version < u.version";
+
+/// The statements of a connection, prepared once.
+pub(super) struct Statements {
+    watermarks: Statement,
+    tables: Vec<Statement>,
+    delist: Statement,
+    trim_variants: Statement,
+}
+
+/// From where to where the shards' watermarks move.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Moves {
+    shard: Vec<i16>,
+    known: Vec<i64>,
+    seq: Vec<i64>,
+    at: Vec<Instant>,
+}
+
+impl Moves {
+    pub(super) fn push(&mut self, shard: ShardId, known: u64, seq: u64, at: Timestamp) {
+        self.shard.push(int2(shard.0.into()));
+        self.known.push(int8(known));
+        self.seq.push(int8(seq));
+        self.at.push(Instant(at));
+    }
+}
+
+impl Statements {
+    pub(super) async fn prepare(client: &Client, guard: Guard) -> Result<Self, ProjectionError> {
+        let mut tables = Vec::with_capacity(Changes::TABLES);
+        for rows in Changes::default().tables() {
+            tables.push(client.prepare(&rows.table().upsert(guard)).await?);
+        }
+        Ok(Self {
+            watermarks: client.prepare(MOVE_WATERMARKS).await?,
+            tables,
+            delist: client.prepare(DELIST).await?,
+            trim_variants: client.prepare(TRIM_VARIANTS).await?,
+        })
+    }
+
+    /// Writes a batch and moves the watermarks. When this fails, only the database knows whether it was done.
+    pub(super) async fn commit(
+        &self,
+        client: &mut Client,
+        changes: &Changes,
+        moves: &Moves,
+    ) -> Result<(), ProjectionError> {
+        let transaction = client.transaction().await?;
+        let parameters: [&(dyn ToSql + Sync); 4] = [&moves.shard, &moves.known, &moves.seq, &moves.at];
+        let moved = transaction.execute(&self.watermarks, &parameters).await?;
+        if moved != moves.shard.len() as u64 {
+            return Err(ProjectionError::Rival);
+        }
+        for (rows, statement) in changes.tables().into_iter().zip(&self.tables) {
+            if rows.len() > 0 {
+                transaction.execute(statement, &rows.parameters()).await?;
+            }
+        }
+        let delisted = &changes.delisted;
+        if !delisted.id.is_empty() {
+            transaction.execute(&self.delist, &[&delisted.id, &delisted.version, &delisted.updated_at]).await?;
+        }
+        let counts = &changes.variant_counts;
+        if !counts.product_id.is_empty() {
+            let parameters: [&(dyn ToSql + Sync); 3] = [&counts.product_id, &counts.count, &counts.version];
+            transaction.execute(&self.trim_variants, &parameters).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
