@@ -141,6 +141,27 @@ fn filters_find_the_orders_of_a_buyer_a_customer_a_sku_and_a_status() {
 }
 
 #[test]
+fn a_stretch_of_time_has_its_beginning_and_not_its_end() {
+    let views = Views::new();
+    let of = |id: u128, at: i64| OrderEntry { customer: (id % 2 == 1).then(|| customer("ann")), ..entry(id, at) };
+    feed(&views, [of(1, 100), of(2, 100), of(3, 200), of(4, 200), of(5, 300), of(6, 300)]);
+    let between = |from, to| OrderQuery {
+        placed_from: Some(Timestamp::from_millis(from)),
+        placed_to: Some(Timestamp::from_millis(to)),
+        ..all()
+    };
+    assert_eq!(ids(&views, &between(100, 300)), [4, 3, 2, 1]);
+    assert_eq!(ids(&views, &between(101, 301)), [6, 5, 4, 3]);
+    assert_eq!(ids(&views, &between(200, 200)), []);
+    assert_eq!(ids(&views, &between(i64::MIN, i64::MAX)), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(pages(&views, &OrderQuery { limit: 1, ..between(100, 300) }), [4, 3, 2, 1]);
+    let of_ann = OrderQuery { customer: Some(customer("ann")), ..between(200, 301) };
+    assert_eq!(ids(&views, &of_ann), [5, 3]);
+    assert_eq!(pages(&views, &OrderQuery { limit: 1, ..of_ann }), [5, 3]);
+    assert_eq!(ids(&views, &OrderQuery { buyer: Some(BuyerId::from_u128(1)), ..between(0, 200) }), [2, 1]);
+}
+
+#[test]
 fn the_order_of_a_key_is_found_whatever_its_first_line() {
     let views = Views::new();
     let digest = 0x1234_5678_9abc_def0_1122_3344_5566_0000;

@@ -6,6 +6,7 @@
 //! Invariant: nothing here decides about stock, money or orders. That is core's, reached through the actors' facade.
 #![forbid(unsafe_code)]
 
+mod beside;
 pub mod demo;
 mod descriptors;
 pub mod edge;

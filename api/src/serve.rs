@@ -13,7 +13,7 @@ use std::{
 
 use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
 use holdfast_cluster::LocalRouter;
-use holdfast_persistence::{Store, StoreError};
+use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    beside::Beside,
     descriptors::{self, TooFewDescriptors},
     edge::{
         self, App,
@@ -45,6 +46,7 @@ pub struct Server {
     admin_addr: SocketAddr,
     app: App,
     node: Arc<Node>,
+    beside: Option<Beside>,
     public: watch::Sender<Stage>,
     admin: watch::Sender<Stage>,
     public_tasks: JoinSet<()>,
@@ -77,6 +79,9 @@ pub enum ServeError {
     /// The data folder cannot be opened.
     #[error("the data folder cannot be opened")]
     Store(#[from] StoreError),
+    /// The database's settings cannot be used. That it is down is no reason: it is waited for in the background.
+    #[error("PostgreSQL cannot be used")]
+    Beside(#[from] ProjectionError),
     /// The node cannot start.
     #[error("the shards cannot start")]
     Node(#[from] NodeError),
@@ -134,8 +139,14 @@ impl Server {
         other_tasks.spawn(admin_acceptor.run(admin_stage));
         other_tasks.spawn(telemetry.upkeep());
         tracing::info!(%public_addr, %admin_addr, "listening");
-        let node = open_node(&app).await?;
-        Ok(Self { public_addr, admin_addr, app, node, public, admin, public_tasks, other_tasks })
+        let store = open_store(&app).await?;
+        let beside = Beside::of(&app.settings.postgres, &store)?;
+        if let Some(beside) = &beside {
+            app.use_database(beside.database().clone());
+            other_tasks.spawn(beside.prepare());
+        }
+        let node = open_node(&app, store).await?;
+        Ok(Self { public_addr, admin_addr, app, node, beside, public, admin, public_tasks, other_tasks })
     }
 
     /// The address buyers reach.
@@ -183,6 +194,10 @@ impl Server {
         self.public.send_replace(Stage::Closed);
         let left = (began + all).saturating_duration_since(Instant::now());
         let flushed = self.node.shutdown(left.mul_f32(0.9)).await;
+        if let Some(beside) = self.beside.take() {
+            let left = (began + all).saturating_duration_since(Instant::now());
+            beside.stop(left).await;
+        }
         self.admin.send_replace(Stage::Closed);
         self.public_tasks.shutdown().await;
         self.other_tasks.shutdown().await;
@@ -203,16 +218,20 @@ fn random_seed() -> Result<u64, ServeError> {
     getrandom::u64().map_err(|error| ServeError::System { what: "randomness", source: io::Error::other(error) })
 }
 
-/// Opens the store and brings the shards back, saying how far it is.
-async fn open_node(app: &App) -> Result<Arc<Node>, ServeError> {
-    let settings = &app.settings;
-    let (path, options) = (settings.store.path.clone(), settings.store.options());
+async fn open_store(app: &App) -> Result<Store, ServeError> {
+    let (path, options) = (app.settings.store.path.clone(), app.settings.store.options());
     let opening = tokio::task::spawn_blocking(move || Store::open(&path, &options));
     let store =
         opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
     for recovery in &store.recoveries {
         tracing::warn!(?recovery, "the data folder was put right while opening");
     }
+    Ok(store)
+}
+
+/// Brings the shards back, saying how far it is.
+async fn open_node(app: &App, store: Store) -> Result<Arc<Node>, ServeError> {
+    let settings = &app.settings;
     let secret = store.secret;
     // A gateway may answer on its own, as a real one does by webhook: the answer goes to the order like any other.
     let commerce: Arc<OnceLock<Commerce>> = Arc::default();

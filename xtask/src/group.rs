@@ -3,7 +3,11 @@
 //! Everything is selected by target and never by package: cargo unifies features over the packages it is given, so a
 //! selection by package would build the dependencies anew with other features, and test another program.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -97,21 +101,15 @@ impl Group {
             Self::Tidy => Step::tests(["tidy".to_owned()]),
             Self::Unit => {
                 let names = test_names(root, &["core", "persistence", "actors", "cluster"])?;
-                Step::tests(names.into_iter().filter(|name| !needs_postgres(name))).and(["--lib", "--bins"])
+                Step::tests(names).and(["--lib", "--bins"])
             }
-            Self::Api => Step::tests(test_names(root, &["api"])?.into_iter().filter(|name| !needs_postgres(name))),
+            Self::Api => Step::tests(test_names(root, &["api"])?),
             Self::Simulate => Step::tests(test_names(root, &["tests/simulation"])?),
             Self::Planted => {
                 Step::cargo("test --workspace --locked --features holdfast-simulation/planted --test planted")
             }
-            Self::Crash => {
-                let names = test_names(root, &["tests"])?;
-                Step::tests(names.into_iter().filter(|name| name != "tidy" && !needs_postgres(name)))
-            }
-            Self::Postgres => {
-                let names = test_names(root, &["persistence", "actors", "cluster", "api", "tests", "tests/servers"])?;
-                Step::tests(names.into_iter().filter(|name| needs_postgres(name)))
-            }
+            Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
+            Self::Postgres => Step::tests(postgres_tests(root)?),
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
             Self::Schemathesis => return Ok(None),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
@@ -142,22 +140,53 @@ impl Step {
     }
 }
 
-/// Whether a test starts a PostgreSQL: its name begins so.
-fn needs_postgres(name: &str) -> bool {
-    name.starts_with("postgres")
+/// The integration tests of the crates in these folders, by name, but for those that start a PostgreSQL.
+fn test_names(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeSet<String>> {
+    let mut names = tests(root, folders)?;
+    names.retain(|_, starts_postgres| !*starts_postgres);
+    Ok(names.into_keys().collect())
 }
 
-/// The integration tests of the crates in these folders, by name.
-fn test_names(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
+/// The integration tests that start a PostgreSQL, whosever they are, by name.
+fn postgres_tests(root: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let folders = ["persistence", "actors", "cluster", "api", "tests", "tests/servers"];
+    let mut names = tests(root, &folders)?;
+    names.retain(|_, starts_postgres| *starts_postgres);
+    Ok(names.into_keys().collect())
+}
+
+/// The integration tests of the crates in these folders, and whether they start a PostgreSQL.
+fn tests(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeMap<String, bool>> {
+    let mut names = BTreeMap::new();
     for folder in folders.iter().map(|folder| root.join(folder).join("tests")).filter(|folder| folder.is_dir()) {
         let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
         for entry in entries {
-            names.extend(test_name(&entry?.path()));
+            let path = entry?.path();
+            if let Some(name) = test_name(&path) {
+                let starts_postgres = names.entry(name).or_insert(false);
+                *starts_postgres |= mentions_postgres(&path)?;
+            }
         }
     }
     anyhow::ensure!(!names.is_empty(), "there are no tests in {}", folders.join(", "));
     Ok(names)
+}
+
+/// Whether a test, a file or a folder of them, uses the server that tests start.
+fn mentions_postgres(path: &Path) -> anyhow::Result<bool> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))? {
+            if mentions_postgres(&entry?.path())? {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
+    }
+    if path.extension().is_none_or(|ending| ending != "rs") {
+        return Ok(false);
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.contains("holdfast_servers") && text.contains("Postgres"))
 }
 
 /// The name of the test that cargo makes of a file or folder, if it makes one.
@@ -183,10 +212,13 @@ mod tests {
     #[test]
     fn tests_that_start_a_postgresql_are_in_their_own_group_only() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let theirs = postgres_tests(root).unwrap();
+        assert!(theirs.contains("postgres") && theirs.contains("postgres_server"), "{theirs:?}");
+        assert!(!theirs.contains("durability") && !theirs.contains("tidy"), "{theirs:?}");
         for group in Group::ALL {
-            let names = group.step(root).unwrap().map(|step| step.arguments).unwrap_or_default();
-            let some = names.iter().any(|name| needs_postgres(name));
-            assert_eq!(some, group == Group::Postgres, "{}: {names:?}", group.name());
+            let words = group.step(root).unwrap().map(|step| step.arguments).unwrap_or_default();
+            let some = words.iter().any(|word| theirs.contains(word));
+            assert_eq!(some, group == Group::Postgres, "{}: {words:?}", group.name());
         }
     }
 

@@ -85,6 +85,10 @@ pub struct OrderQuery {
     pub status: Option<OrderStatus>,
     /// Only with a line of this SKU.
     pub sku: Option<SkuId>,
+    /// Only placed then or later.
+    pub placed_from: Option<Timestamp>,
+    /// Only placed before then.
+    pub placed_to: Option<Timestamp>,
     /// Only orders before this one: the last of the page before.
     pub before: Option<(Timestamp, OrderId)>,
     /// How many at most.

@@ -8,6 +8,7 @@ mod config;
 mod console;
 mod demo;
 mod journal;
+mod migrate;
 mod parent;
 mod serve;
 mod settings;
@@ -40,6 +41,9 @@ enum Command {
     /// Look into a data folder's journal.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    /// Bring the schema in PostgreSQL up to date, or look at it.
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
     /// Show or check the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -74,6 +78,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments)?,
         Command::Bench(command) => return bench::run(&command),
         Command::Journal(command) => return journal::run(&command),
+        Command::Migrate(command) => return migrate::run(&command),
         Command::Config(command) => config::run(command)?,
         Command::Openapi => console::say(holdfast_api::edge::openapi_json().context("cannot write the description")?)?,
         Command::Completions { shell } => {

@@ -7,7 +7,7 @@ use clap::Args;
 use holdfast_api::settings::{Settings, Sources};
 
 /// Flags beat the environment (`HOLDFAST__SECTION__KEY`), which beats files, which beat the defaults.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct SettingsArguments {
     /// A settings file; may be given several times, a later one wins. Default: config/holdfast.toml, if it exists.
     #[arg(long, value_name = "FILE")]

@@ -27,6 +27,7 @@ mod query;
 mod reaper;
 mod reply;
 mod routes;
+mod search;
 pub(crate) mod service;
 mod stream;
 mod token;
@@ -42,6 +43,7 @@ use std::{
 };
 
 use holdfast_actors::{Commerce, Node, Unavailable};
+use holdfast_persistence::postgres::Database;
 use tokio::sync::{Semaphore, watch};
 
 use self::{
@@ -71,6 +73,7 @@ pub(crate) struct AppState {
     /// The metrics.
     pub(crate) telemetry: Telemetry,
     node: OnceLock<Running>,
+    database: OnceLock<Database>,
     is_draining: AtomicBool,
 }
 
@@ -92,8 +95,8 @@ impl App {
     /// The state of a server whose node is not there yet.
     pub(crate) fn new(settings: Settings, stage: watch::Receiver<Stage>, telemetry: Telemetry) -> Self {
         let streams = Arc::new(Semaphore::new(settings.limits.streams));
-        let (node, is_draining) = (OnceLock::new(), AtomicBool::new(false));
-        Self(Arc::new(AppState { settings, stage, streams, telemetry, node, is_draining }))
+        let (node, database, is_draining) = (OnceLock::new(), OnceLock::new(), AtomicBool::new(false));
+        Self(Arc::new(AppState { settings, stage, streams, telemetry, node, database, is_draining }))
     }
 }
 
@@ -102,6 +105,17 @@ impl AppState {
     pub(crate) fn open(&self, node: Arc<Node>, secret: [u8; 32]) {
         // Only the composition root calls this, once.
         let _ = self.node.set(Running { node, secret });
+    }
+
+    /// Hands the database in. It may not be ready; it says so itself.
+    pub(crate) fn use_database(&self, database: Database) {
+        // Only the composition root calls this, once.
+        let _ = self.database.set(database);
+    }
+
+    /// The database, if the settings name one.
+    pub(crate) fn database(&self) -> Option<&Database> {
+        self.database.get()
     }
 
     /// From now on the server is not ready, and does not become so again.

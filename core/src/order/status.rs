@@ -27,9 +27,27 @@ pub enum OrderStatus {
     Refunded,
 }
 
-impl fmt::Display for OrderStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl OrderStatus {
+    /// Every status.
+    pub const ALL: [Self; 9] = [
+        Self::Placed,
+        Self::Authorized,
+        Self::Confirmed,
+        Self::Shipped,
+        Self::Delivered,
+        Self::Canceled,
+        Self::Expired,
+        Self::PartiallyRefunded,
+        Self::Refunded,
+    ];
+
+    /// The status that prints itself as `text`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.word() == text)
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
             Self::Placed => "placed",
             Self::Authorized => "authorized",
             Self::Confirmed => "confirmed",
@@ -39,6 +57,26 @@ impl fmt::Display for OrderStatus {
             Self::Expired => "expired",
             Self::PartiallyRefunded => "partially_refunded",
             Self::Refunded => "refunded",
-        })
+        }
+    }
+}
+
+impl fmt::Display for OrderStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_is_read_as_it_is_shown() {
+        for (place, status) in OrderStatus::ALL.into_iter().enumerate() {
+            assert_eq!(OrderStatus::parse(&status.to_string()), Some(status));
+            assert!(!OrderStatus::ALL[..place].contains(&status));
+        }
+        assert_eq!(OrderStatus::parse("Placed"), None);
     }
 }

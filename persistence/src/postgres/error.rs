@@ -52,6 +52,12 @@ pub enum PostgresError {
         /// Why.
         why: Arc<str>,
     },
+    /// It does not contain yet what was durable when it was asked.
+    #[error("PostgreSQL is behind the journal, after {} ms still", waited.as_millis())]
+    Behind {
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The pool was closed: the server stops.
     #[error("the connections to PostgreSQL are closed")]
     Closed,

@@ -5,7 +5,7 @@
 //! and [`connect`] make connections; [`pool`] lends them out; [`migrate`] makes the schema and refuses a strange one;
 //! [`database`] puts it together and gets a database ready in the background; [`projection`] follows the journal
 //! into it, and [`tenure`] sees to it that only one does. `snapshots` reads what it wrote, and `replica` restores a data
-//! directory from that.
+//! directory from that. `orders` searches the orders.
 //!
 //! Invariants: all SQL of the product is in this module and in `persistence/migrations`. Every wait has an end: to connect,
 //! to be lent a connection, and for a statement, each a named setting. The checkout path calls nothing here.
@@ -14,6 +14,7 @@ pub mod connect;
 pub mod database;
 pub mod error;
 pub mod migrate;
+mod orders;
 pub mod pool;
 pub mod projection;
 mod replica;
@@ -27,6 +28,7 @@ pub use connect::Connector;
 pub use database::{Database, Standing, StoreIdentity};
 pub use error::PostgresError;
 pub use migrate::{AppliedMigration, MigrationState, MigrationStatus};
+pub use orders::{FoundOrder, OrderSearch};
 pub use pool::{Connection, Pool};
 pub use replica::PostgresReplica;
 pub use settings::{PostgresSettings, TlsMode};

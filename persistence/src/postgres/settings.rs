@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{connect::Connector, error::PostgresError, url::PostgresUrl};
+use super::{connect::Connector, error::PostgresError, projection::ProjectionSettings, url::PostgresUrl};
 
 /// The longest wait that can be set, in milliseconds: ten minutes.
 const LONGEST_MS: u64 = 600_000;
@@ -47,8 +47,10 @@ pub struct PostgresSettings {
     /// How long after a failure PostgreSQL is tried again, in milliseconds.
     pub retry_ms: u64,
     /// How long a search of orders waits until PostgreSQL has what was durable when it was asked, in milliseconds; then the
-    /// local index answers.
+    /// local index answers. The projection alone gathers for `projection.gather_ms`.
     pub search_wait_ms: u64,
+    /// How the projection paces itself: `[postgres.projection]`.
+    pub projection: ProjectionSettings,
 }
 
 /// Whether connections are encrypted.
@@ -78,7 +80,8 @@ impl Default for PostgresSettings {
             lock_timeout_ms: 10_000,
             take_over_wait_ms: 30_000,
             retry_ms: 1_000,
-            search_wait_ms: 200,
+            search_wait_ms: 500,
+            projection: ProjectionSettings::default(),
         }
     }
 }
@@ -97,6 +100,7 @@ impl PostgresSettings {
         within("take_over_wait_ms", self.take_over_wait_ms, 0, LONGEST_MS)?;
         within("retry_ms", self.retry_ms, 1, LONGEST_MS)?;
         within("search_wait_ms", self.search_wait_ms, 0, LONGEST_MS)?;
+        self.projection.validate()?;
         if !is_schema_name(&self.schema) {
             let problem = "a lower-case letter, then up to 50 lower-case letters, digits and underscores; not pg_...";
             return Err(PostgresError::setting("schema", problem));

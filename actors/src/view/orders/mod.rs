@@ -48,7 +48,7 @@ impl Orders {
 
     pub(super) fn page(&self, query: &OrderQuery) -> Vec<OrderSummary> {
         let mut page = Vec::new();
-        let mut before = query.before.map(|(placed_at, id)| row::key_of(placed_at, id));
+        let mut before = scan::end(query);
         while page.len() < query.limit {
             before = self.settled().scan(query, before, &mut page);
             if before.is_none() {

@@ -2,17 +2,29 @@
 
 use std::iter::successors;
 
-use holdfast_core::OrderId;
+use holdfast_core::{OrderId, Timestamp};
 
 use super::{
     chunked::NONE,
     index::Index,
-    row::{Chain, Row, RowKey, SKU_SET},
+    row::{Chain, Row, RowKey, SKU_SET, key_of},
 };
 use crate::view::{OrderQuery, OrderSummary};
 
 /// How many orders are looked at under one lock.
 pub(super) const SCAN_ROWS: usize = 1_024;
+
+/// Where a listing begins: before its cursor, and before the end of its time. `None`: at the newest order.
+pub(super) fn end(query: &OrderQuery) -> Option<RowKey> {
+    let cursor = query.before.map(|(placed_at, id)| key_of(placed_at, id));
+    let time = query.placed_to.map(first_of);
+    cursor.into_iter().chain(time).min()
+}
+
+/// The least key an order placed then can have.
+fn first_of(placed_at: Timestamp) -> RowKey {
+    key_of(placed_at, OrderId::from_u128(0))
+}
 
 /// A query with its names as numbers.
 struct Filter<'a> {
@@ -33,6 +45,10 @@ impl Index {
         let filter = self.filter(query)?;
         for (seen, position) in (1_usize..).zip(self.candidates(&filter, before)) {
             let row = self.rows.at(position);
+            // Newest first: what follows is older still.
+            if query.placed_from.is_some_and(|from| row.placed_at() < from) {
+                return None;
+            }
             if self.passes(row, &filter) {
                 page.push(self.summary(row));
                 if page.len() >= query.limit {

@@ -7,7 +7,7 @@ use axum::{
 };
 use holdfast_actors::OrderQuery;
 use holdfast_core::{
-    CustomerId, OrderId, SkuId,
+    CustomerId, OrderId, SkuId, Timestamp,
     order::{CancelReason, Order, OrderStatus},
 };
 use serde::Deserialize;
@@ -19,9 +19,11 @@ use crate::edge::{
     body::Json,
     cursor,
     etag::{self, IfMatch},
+    instant,
     problem::{Kind, Problem},
     query::{Params, PathPart, page_size},
     reply::{self, Answer},
+    search,
     view::order::{self, NewStatus, OrderBody, OrderPage, StatusChange, SummaryBody},
 };
 
@@ -41,11 +43,17 @@ pub(super) struct ListParams {
     customer: Option<String>,
     /// Only with a line of this SKU.
     sku: Option<String>,
+    /// Only placed then or later.
+    #[param(format = DateTime)]
+    placed_from: Option<String>,
+    /// Only placed before then.
+    #[param(format = DateTime)]
+    placed_to: Option<String>,
 }
 
 /// List orders
 ///
-/// Newest first. A buyer sees the orders made with the token, the admin all.
+/// Newest first. A buyer sees the orders made with the token, the admin all. Whoever changed an order sees it as changed.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "orders", params(ListParams), security(("buyer" = []), ("admin" = [])),
     responses((status = 200, description = "A page of orders.", body = OrderPage)))]
 pub(super) async fn list(State(app): State<App>, caller: Caller, Params(params): Params<ListParams>) -> Answer {
@@ -63,10 +71,12 @@ pub(super) async fn list(State(app): State<App>, caller: Caller, Params(params):
             .transpose()?,
         status: params.status.as_deref().map(status_of).transpose()?,
         sku: params.sku.map(|text| SkuId::parse(&text).map_err(|error| bad("sku", &error))).transpose()?,
+        placed_from: params.placed_from.as_deref().map(|text| instant_of("placed_from", text)).transpose()?,
+        placed_to: params.placed_to.as_deref().map(|text| instant_of("placed_to", text)).transpose()?,
         before: params.cursor.as_deref().map(cursor::order).transpose()?,
         limit: limit + 1,
     };
-    let mut orders = app.catalog()?.views().orders(&query);
+    let mut orders = search::orders(&app, &query).await?;
     let has_more = orders.len() > limit;
     orders.truncate(limit);
     let next_cursor = orders.last().filter(|_| has_more).map(|last| cursor::before_order(last.placed_at, last.id));
@@ -156,18 +166,12 @@ fn bad(name: &str, error: &holdfast_core::id::IdError) -> Problem {
 
 /// The status of a query.
 fn status_of(text: &str) -> Result<OrderStatus, Problem> {
-    const ALL: [OrderStatus; 9] = [
-        OrderStatus::Placed,
-        OrderStatus::Authorized,
-        OrderStatus::Confirmed,
-        OrderStatus::Shipped,
-        OrderStatus::Delivered,
-        OrderStatus::Canceled,
-        OrderStatus::Expired,
-        OrderStatus::PartiallyRefunded,
-        OrderStatus::Refunded,
-    ];
-    let known = || ALL.map(|status| status.to_string()).join(", ");
-    let found = ALL.into_iter().find(|status| status.to_string() == text);
-    found.ok_or_else(|| Problem::new(Kind::InvalidQuery).field("status", format!("one of {}", known())))
+    let known = || OrderStatus::ALL.map(|status| status.to_string()).join(", ");
+    let bad = || Problem::new(Kind::InvalidQuery).field("status", format!("one of {}", known()));
+    OrderStatus::parse(text).ok_or_else(bad)
+}
+
+/// The instant of a query.
+fn instant_of(name: &str, text: &str) -> Result<Timestamp, Problem> {
+    instant::parse(text).map_err(|error| Problem::new(Kind::InvalidQuery).field(name, error.to_string()))
 }

@@ -20,7 +20,7 @@ mod session;
 mod settings;
 mod table;
 mod transaction;
-mod value;
+pub(super) mod value;
 
 pub use error::ProjectionError;
 pub use fold::FoldError;

@@ -38,7 +38,7 @@ impl<T: Display + Debug> ToSql for Shown<T> {
 
 /// An instant as `timestamptz`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Instant(pub(super) Timestamp);
+pub(in crate::postgres) struct Instant(pub(in crate::postgres) Timestamp);
 
 /// From the Unix epoch to PostgreSQL's, 2000-01-01, in milliseconds.
 const EPOCH_MS: i64 = 946_684_800_000;
