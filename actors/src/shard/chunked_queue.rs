@@ -72,9 +72,9 @@ mod tests {
     #[test]
     fn more_than_a_chunk_comes_out_as_it_went_in() {
         let mut queue = ChunkedQueue::default();
-        queue.extend(0..3 * CHUNK + 1);
+        queue.extend(0..=3 * CHUNK);
         assert_eq!((queue.len(), queue.front()), (3 * CHUNK + 1, Some(&0)));
-        assert!(std::iter::from_fn(|| queue.pop_front()).eq(0..3 * CHUNK + 1));
+        assert!(std::iter::from_fn(|| queue.pop_front()).eq(0..=3 * CHUNK));
         assert!(queue.is_empty() && queue.front().is_none() && queue.chunks.is_empty());
     }
 

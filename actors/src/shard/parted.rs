@@ -53,7 +53,6 @@ impl<K, V> Default for PartedMap<K, V> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "below the number of parts")]
 fn part<K: Parted>(key: &K) -> usize {
     (key.spread() % PARTS as u128) as usize
 }
