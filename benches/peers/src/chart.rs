@@ -28,6 +28,17 @@ pub(crate) struct Chart {
     pub(crate) y: &'static str,
     /// Whether the vertical axis is logarithmic; the horizontal one always is.
     pub(crate) log_y: bool,
+    /// Where no line runs: the names of the lines go there.
+    pub(crate) legend: Legend,
+}
+
+/// A corner of a plot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Legend {
+    /// Of what rises late.
+    UpperLeft,
+    /// Of what rises early.
+    LowerRight,
 }
 
 /// Told apart by those who do not see colors well, too (Okabe and Ito).
@@ -91,7 +102,11 @@ impl Chart {
             chart.draw_series(dots).map_err(|error| fault(error.to_string()))?;
         }
         let mut legend = chart.configure_series_labels();
-        legend.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3));
+        legend.position(match self.legend {
+            Legend::UpperLeft => SeriesLabelPosition::UpperLeft,
+            Legend::LowerRight => SeriesLabelPosition::LowerRight,
+        });
+        legend.background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3));
         legend.draw().map_err(|error| fault(error.to_string()))?;
         area.present().map_err(|error| fault(error.to_string()))
     }
@@ -120,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_plot_names_its_lines_and_its_axes() {
-        let chart = Chart { title: "Speed", x: "connections", y: "per second", log_y: true };
+        let chart = Chart { title: "Speed", x: "connections", y: "per second", log_y: true, legend: Legend::UpperLeft };
         let series = Series { name: "ours".to_owned(), points: vec![(1.0, 10.0), (64.0, 5_000.0)] };
         let mut svg = String::new();
         chart.paint(&mut svg, (1.0..10_000.0).log_scale(), &[series]).unwrap();

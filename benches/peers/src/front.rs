@@ -80,14 +80,18 @@ pub(crate) async fn serve<S: Stack>(stack: S, listener: &ListenerArguments) -> a
     let socket = TcpListener::bind(listener.listen).await.context("cannot listen")?;
     let ready = Ready { public: socket.local_addr()?, admin: None, pid: std::process::id() };
     ready.write(&listener.ready_file).context("cannot write the ready file")?;
-    let routes = Router::new()
+    // A refusal to send small packets at once is no reason to stop serving.
+    let socket = socket.tap_io(|stream| drop(stream.set_nodelay(true)));
+    axum::serve(socket, routes(stack)).await.context("the peer failed")
+}
+
+/// What is served of `stack`.
+pub(crate) fn routes<S: Stack>(stack: S) -> Router {
+    Router::new()
         .route(ORDERS, post(place::<S>))
         .route("/api/v1/products", post(put_up::<S>))
         .route("/api/v1/products/{sku}", get(units::<S>))
-        .with_state(stack);
-    // A refusal to send small packets at once is no reason to stop serving.
-    let socket = socket.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(socket, routes).await.context("the peer failed")
+        .with_state(stack)
 }
 
 fn leave_with_parent() {

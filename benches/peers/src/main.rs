@@ -15,6 +15,8 @@ mod contest;
 mod cpu;
 mod front;
 mod goods;
+#[cfg(test)]
+mod memory_shop;
 mod postgres_shop;
 mod promises;
 mod redis_shop;

@@ -209,3 +209,41 @@ impl Shopper for Customer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::memory_shop::{Flaw, MemoryShop};
+
+    async fn broken_by(flaw: Flaw) -> Broken {
+        let mut tasks = JoinSet::new();
+        check(&MemoryShop::open(flaw, &mut tasks).await).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_honest_shop_breaks_nothing() {
+        assert_eq!(broken_by(Flaw::None).await, Broken::default());
+    }
+
+    #[tokio::test]
+    async fn one_unit_too_many_is_found() {
+        assert!(broken_by(Flaw::OneTooMany).await.oversold > 0);
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_nobody_keeps_is_found() {
+        assert!(broken_by(Flaw::NoLimit).await.limit > 0);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_makes_several_orders_is_found() {
+        assert!(broken_by(Flaw::ForgetsKeys).await.keys > 0);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_taken_for_another_order_is_found() {
+        assert!(broken_by(Flaw::IgnoresBodies).await.keys > 0);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -9,19 +10,19 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use holdfast_api::load::flash_sale::Load;
+use holdfast_api::load::{flash_sale::Load, report::Report};
 use serde_json::Value;
-use tokio::runtime::Runtime;
 
 use crate::{
-    chart::{Chart, Series},
-    contender::{Contender, Field},
+    chart::{Chart, Legend, Series},
+    contender::Field,
     contest::{ALL, generator, measure},
     goods::{Goods, closed},
+    standing::median,
 };
 
 /// Connections of the sweep over connections.
-const CONNECTIONS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+const CONNECTIONS: [u32; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /// Hundredths of the peak offered in the open loop.
 const OFFERED: [u32; 7] = [10, 25, 40, 50, 65, 80, 90];
 
@@ -47,68 +48,109 @@ pub(crate) struct PlotArguments {
     /// Seconds of each measurement.
     #[arg(long, default_value = "3")]
     seconds: u64,
+    /// How often everything is measured; medians are drawn.
+    #[arg(long, default_value = "3")]
+    passes: NonZeroUsize,
     /// Where criterion has left its figures, for `growth`.
     #[arg(long, default_value = "target/criterion")]
     criterion: PathBuf,
 }
 
+impl PlotArguments {
+    fn each(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
 /// Sweeps and draws.
 pub(crate) fn run(arguments: &PlotArguments) -> anyhow::Result<ExitCode> {
     fs::create_dir_all(&arguments.folder).with_context(|| format!("cannot create {}", arguments.folder.display()))?;
-    let each = Duration::from_secs(arguments.seconds);
     match arguments.sweep {
-        Sweep::Connections => over_connections(&arguments.folder, each)?,
-        Sweep::Load => over_load(&arguments.folder, each)?,
+        Sweep::Connections => over_connections(arguments)?,
+        Sweep::Load => over_load(arguments)?,
         Sweep::Growth => over_growth(&arguments.folder, &arguments.criterion)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn over_connections(folder: &Path, each: Duration) -> anyhow::Result<()> {
-    let (field, runtime) = (Field::start(&ALL)?, generator()?);
-    let mut rates: Vec<Series> = ALL.map(|kind| Series::new(kind.name())).into();
-    let mut tails = rates.clone();
-    for connections in CONNECTIONS {
-        for (index, contender) in field.contenders.iter().enumerate() {
-            let report = measure(&runtime, contender, Goods::One, closed(connections, each))?.report;
-            let at = number(connections);
-            rates[index].points.push((at, report.rps));
-            tails[index].points.push((at, report.latency.p99_ms));
-            tell(contender, &format!("{connections} connections"), report.rps, report.latency.p99_ms);
-        }
-    }
-    let chart = |title, y| Chart { title, x: "connections, closed loop", y, log_y: true };
-    chart("One hot SKU: throughput over connections", "requests per second")
-        .draw(&folder.join("throughput-over-connections.svg"), &rates)?;
-    chart("One hot SKU: p99 over connections", "p99, milliseconds")
-        .draw(&folder.join("p99-over-connections.svg"), &tails)
+/// What a sweep measured at one place of one contender, once per pass.
+struct Spot {
+    contender: usize,
+    at: f64,
+    passes: Vec<Latencies>,
 }
 
-fn over_load(folder: &Path, each: Duration) -> anyhow::Result<()> {
-    let (field, runtime) = (Field::start(&ALL)?, generator()?);
-    let mut medians: Vec<Series> = ALL.map(|kind| Series::new(kind.name())).into();
-    let mut tails = medians.clone();
-    for (index, contender) in field.contenders.iter().enumerate() {
-        let peak = measure(&runtime, contender, Goods::One, closed(64, each))?.report.rps;
-        tell(contender, "peak", peak, 0.0);
-        for hundredths in OFFERED {
-            let (rate, p50, p99) = offered(&runtime, contender, peak * f64::from(hundredths) / 100.0, each)?;
-            medians[index].points.push((rate, p50));
-            tails[index].points.push((rate, p99));
-            tell(contender, &format!("{hundredths} % of the peak"), rate, p99);
+/// Requests per second, and p50 and p99 in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Latencies {
+    rate: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+/// Measures every spot once per pass, so that a hiccup of the machine hits one pass of a spot and not the spot.
+fn sweep(
+    spots: &mut [Spot],
+    field: &Field,
+    arguments: &PlotArguments,
+    load: impl Fn(f64) -> Load,
+) -> anyhow::Result<()> {
+    let runtime = generator()?;
+    for pass in 1..=arguments.passes.get() {
+        for spot in &mut *spots {
+            let contender = &field.contenders[spot.contender];
+            let Report { rps: rate, latency, .. } = measure(&runtime, contender, Goods::One, load(spot.at))?.report;
+            let measured = Latencies { rate, p50_ms: latency.p50_ms, p99_ms: latency.p99_ms };
+            let (name, at) = (contender.kind.name(), spot.at);
+            eprintln!("pass {pass}: {name:>16} at {at:>7.0}: {rate:>7.0}/s, p99 {:.2} ms", latency.p99_ms);
+            spot.passes.push(measured);
         }
     }
-    let chart = |title, y| Chart { title, x: "orders offered per second, open loop", y, log_y: true };
+    Ok(())
+}
+
+/// One line a contender, of the median over the passes of what is to be shown.
+fn lines(spots: &[Spot], field: &Field, of: fn(&Latencies) -> f64) -> Vec<Series> {
+    let mut all: Vec<Series> = field.contenders.iter().map(|contender| Series::new(contender.kind.name())).collect();
+    for spot in spots {
+        all[spot.contender].points.push((spot.at, median(spot.passes.iter().map(of))));
+    }
+    all
+}
+
+fn over_connections(arguments: &PlotArguments) -> anyhow::Result<()> {
+    let field = Field::start(&ALL)?;
+    let everyone = 0..field.contenders.len();
+    let spots = CONNECTIONS.iter().flat_map(|connections| everyone.clone().map(|contender| (contender, *connections)));
+    let spot = |(contender, connections)| Spot { contender, at: f64::from(connections), passes: Vec::new() };
+    let mut spots: Vec<Spot> = spots.map(spot).collect();
+    sweep(&mut spots, &field, arguments, |connections| closed(whole(connections), arguments.each()))?;
+    let chart = |title, y, legend| Chart { title, x: "connections, closed loop", y, log_y: true, legend };
+    chart("One hot SKU: throughput over connections", "requests per second", Legend::LowerRight)
+        .draw(&arguments.folder.join("throughput-over-connections.svg"), &lines(&spots, &field, |spot| spot.rate))?;
+    chart("One hot SKU: p99 over connections", "p99, milliseconds", Legend::UpperLeft)
+        .draw(&arguments.folder.join("p99-over-connections.svg"), &lines(&spots, &field, |spot| spot.p99_ms))
+}
+
+fn over_load(arguments: &PlotArguments) -> anyhow::Result<()> {
+    let field = Field::start(&ALL)?;
+    let spot = |contender, at| Spot { contender, at, passes: Vec::new() };
+    let mut peaks: Vec<Spot> = (0..field.contenders.len()).map(|contender| spot(contender, 64.0)).collect();
+    sweep(&mut peaks, &field, arguments, |connections| closed(whole(connections), arguments.each()))?;
+    let mut spots = Vec::new();
+    for peak in &peaks {
+        let rate = median(peak.passes.iter().map(|pass| pass.rate));
+        spots.extend(OFFERED.iter().map(|hundredths| spot(peak.contender, rate * f64::from(*hundredths) / 100.0)));
+    }
+    // Connections enough that no order waits for a free one.
+    let open = |rate| Load { rate: Some(rate), ..closed(256, arguments.each()) };
+    sweep(&mut spots, &field, arguments, open)?;
+    let x = "orders offered per second, open loop";
+    let chart = |title, y| Chart { title, x, y, log_y: true, legend: Legend::UpperLeft };
     chart("One hot SKU: p50 over offered load", "p50, milliseconds")
-        .draw(&folder.join("p50-over-load.svg"), &medians)?;
-    chart("One hot SKU: p99 over offered load", "p99, milliseconds").draw(&folder.join("p99-over-load.svg"), &tails)
-}
-
-/// Orders at a rate of their own, over connections enough that none waits for a free one.
-fn offered(runtime: &Runtime, contender: &Contender, rate: f64, each: Duration) -> anyhow::Result<(f64, f64, f64)> {
-    let load = Load { rate: Some(rate), ..closed(256, each) };
-    let latency = measure(runtime, contender, Goods::One, load)?.report.latency;
-    Ok((rate, latency.p50_ms, latency.p99_ms))
+        .draw(&arguments.folder.join("p50-over-load.svg"), &lines(&spots, &field, |spot| spot.p50_ms))?;
+    chart("One hot SKU: p99 over offered load", "p99, milliseconds")
+        .draw(&arguments.folder.join("p99-over-load.svg"), &lines(&spots, &field, |spot| spot.p99_ms))
 }
 
 /// Reads `<criterion>/growth/<series>/<size>/new/estimates.json`.
@@ -138,12 +180,18 @@ fn over_growth(folder: &Path, criterion: &Path) -> anyhow::Result<()> {
         x: "live SKUs, carts or outstanding holds",
         y: "microseconds per durable order",
         log_y: false,
+        legend: Legend::UpperLeft,
     };
     chart.draw(&folder.join("cost-over-growth.svg"), &all)
 }
 
-fn tell(contender: &Contender, what: &str, rate: f64, p99_ms: f64) {
-    eprintln!("{:>16} {what:>20}: {rate:>9.0}/s, p99 {p99_ms:.2} ms", contender.kind.name());
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a small whole number, kept as a coordinate"
+)]
+fn whole(connections: f64) -> usize {
+    connections as usize
 }
 
 fn number<T: TryInto<u32>>(count: T) -> f64 {
