@@ -166,7 +166,6 @@ static PAIRS: [[u8; 2]; 256] = {
     let digits = b"0123456789abcdef";
     let mut pairs = [[0; 2]; 256];
     let mut byte = 0;
-    #[expect(clippy::arithmetic_side_effects, reason = "it ends at 256")]
     while byte < pairs.len() {
         pairs[byte] = [digits[byte >> 4], digits[byte & 0xf]];
         byte += 1;

@@ -19,7 +19,11 @@ use super::{
     port::{GatewayError, GatewayRequest},
     script::{Verdict, token_digest},
 };
-use crate::id_map::SharedIdMap;
+use crate::id_map::{IdHasher, SharedIdMap};
+
+/// Parts of the accounts, each with a lock of its own. Many, because a part doubles by moving all it has into fresh memory while
+/// whoever wants an order of it waits.
+const PARTS: usize = 256;
 
 /// The books of a [`SandboxGateway`](super::SandboxGateway).
 pub struct Ledger {
@@ -118,7 +122,8 @@ pub(super) struct Settled {
 impl Ledger {
     /// An empty ledger for at most `max_orders` orders.
     pub(super) fn new(max_orders: usize) -> Self {
-        Self { accounts: SharedIdMap::default(), opened: AtomicUsize::new(0), max_orders, book: None }
+        let accounts = SharedIdMap::with_hasher_and_shard_amount(IdHasher::default(), PARTS);
+        Self { accounts, opened: AtomicUsize::new(0), max_orders, book: None }
     }
 
     /// From now on every call is entered into `book` before it is answered.

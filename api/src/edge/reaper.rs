@@ -145,7 +145,9 @@ mod tests {
     fn a_crowd_that_is_overdue_together_is_cut_a_few_at_a_time_and_who_moved_on_is_spared() {
         let reaper = Reaper::new(&DeadlineSettings { header_ms: 300, ..DeadlineSettings::default() });
         let crowd: Vec<Registration> = (0..3 * CUTS_AT_ONCE).map(|_| reaper.register()).collect();
-        crowd.iter().for_each(|slow| slow.pulse.enter(Phase::Head));
+        for slow in &crowd {
+            slow.pulse.enter(Phase::Head);
+        }
         let going_on = || crowd.iter().filter(|slow| slow.pulse.order() == Order::GoOn);
         let mut overdue = reaper.sweep(4);
         reaper.cut_some(&mut overdue, 4);
