@@ -6,6 +6,7 @@
 mod connections;
 mod databases;
 mod migrations;
+mod roles;
 mod tls;
 
 use std::time::Duration;
