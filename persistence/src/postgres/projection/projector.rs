@@ -24,8 +24,8 @@ use super::{
     table::Guard,
 };
 use crate::{
-    journal::{Follower, Journal},
-    postgres::{Database, database::claim, pool::within},
+    journal::{Follower, HistoryReader, Journal},
+    postgres::{Database, database::claim, pool::within, tenure},
 };
 
 /// How long the thread looks at nothing but the journal at a time: the longest it takes to notice that it is to stop.
@@ -71,6 +71,7 @@ impl Projection {
         let progress = Arc::new(ProjectionProgress::new(shards));
         let stop = Arc::new(Stop::default());
         let (pace, meters) = (Pace::new(&settings), Meters::new());
+        journal.retain_for(Arc::clone(&progress) as Arc<dyn HistoryReader>, settings.backlog_bytes);
         let (shown, asked) = (Arc::clone(&progress), Arc::clone(&stop));
         let mut projector = Projector { journal, database, shards, settings, progress, stop, pace, meters };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -153,6 +154,7 @@ impl Projector {
         let client = self.database.connector().connect().await?;
         let patience = self.database.connector().statement_timeout();
         within(patience, claim(&client, self.database.schema(), self.database.identity())).await?;
+        tenure::hold(&client, self.database.schema()).await?;
         let mut session = Session::begin(client, self.shards.get(), self.settings.entities, Guard::Older).await?;
         for (shard, watermark) in session.watermarks() {
             let next_seq = self.journal.next_seq(*shard);
