@@ -7,6 +7,7 @@ mod connections;
 mod databases;
 mod migrations;
 mod recovery;
+mod roles;
 mod tls;
 
 use std::time::Duration;
