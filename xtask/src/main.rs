@@ -57,6 +57,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Take PostgreSQL away for ten minutes in the middle of a sale, and print figures; --help says more.
+    #[command(disable_help_flag = true)]
+    Outage {
+        /// `--seconds N`, `--json`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Fuzz the decoders and everything a request brings, guided by coverage.
     Fuzz(fuzz::Arguments),
     /// Break core on purpose, one place at a time, and see whether its tests notice.
@@ -85,6 +92,7 @@ fn carry_out(chore: Chore) -> anyhow::Result<bool> {
         Chore::Simulate(arguments) => simulate::run(&arguments, &root),
         Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
+        Chore::Outage { arguments } => campaign::run("outage", &arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments, &root),
         Chore::Mutants(arguments) => mutants::run(&arguments, &root),
         Chore::Schemathesis(arguments) => schemathesis::run(&arguments, &root),
