@@ -125,7 +125,7 @@ impl Server {
         let (admin, admin_stage) = watch::channel(Stage::Open);
         let app = App::new(settings, public_stage.clone(), telemetry.clone());
         let (limits, deadlines) = (&app.settings.limits, &app.settings.deadlines);
-        let service = Service::new("public", edge::router(app.clone()), seed);
+        let service = Service::selling("public", app.clone(), edge::router(app.clone()), seed);
         let public_acceptor = Acceptor::new(public_listener, service, deadlines, limits);
         let service = Service::new("admin", edge::admin::router(app.clone()), !seed);
         let admin_limits = LimitSettings { connections: app.settings.admin.connections, ..limits.clone() };

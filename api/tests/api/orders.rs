@@ -61,9 +61,19 @@ async fn orders_are_listed_newest_first_page_by_page_and_filtered() {
     assert_eq!(ids(&list("sku=B").await), placed[4..]);
     assert_eq!(ids(&list("customer=c-1").await).len(), 2);
     assert_eq!(ids(&list("status=canceled").await).len(), 0);
-    for (query, name) in
-        [("status=lost", "status"), ("sku=a%20b", "sku"), ("customer=", "customer"), ("page=2", "page")]
-    {
+    // The third of them, to the millisecond: from then on, and until then.
+    let third = first["items"][2]["placed_at"].clone();
+    assert_eq!(ids(&list(&format!("placed_from={}", text(&third))).await), placed[..3]);
+    assert_eq!(ids(&list(&format!("placed_to={}", text(&third))).await), placed[3..]);
+    assert_eq!(ids(&list("placed_from=2020-01-01T00:00:00Z&placed_to=2020-01-02T00:00:00%2B01:00").await).len(), 0);
+    for (query, name) in [
+        ("status=lost", "status"),
+        ("sku=a%20b", "sku"),
+        ("customer=", "customer"),
+        ("page=2", "page"),
+        ("placed_from=yesterday", "placed_from"),
+        ("placed_to=2020-01-01", "placed_to"),
+    ] {
         let problem = shop.get(&format!("/orders?{query}")).bearer(ADMIN).send().await.problem("invalid-query");
         assert_eq!(problem["errors"][0]["field"], name);
     }

@@ -144,11 +144,12 @@ impl Connector {
         Ok((client, task))
     }
 
-    /// What every connection begins with. The schema's name needs no quoting: the settings see to that.
+    /// What every connection begins with. The schema's name needs no quoting: the settings see to that. The server looks every
+    /// second whether whoever asked is still there, so that a question nobody waits for any more does not go on.
     fn session(&self) -> String {
         format!(
             "SET search_path TO {}; SET statement_timeout TO {}; SET lock_timeout TO {}; SET timezone TO 'UTC'; \
-             SET client_min_messages TO warning",
+             SET client_min_messages TO warning; SET client_connection_check_interval TO 1000",
             self.schema,
             self.statement_timeout.as_millis(),
             self.lock_timeout.as_millis()

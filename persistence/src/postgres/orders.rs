@@ -60,7 +60,7 @@ pub struct FoundOrder {
 
 impl Database {
     /// One page of orders, once PostgreSQL contains every record named by `durable`: the last of each shard, as of the
-    /// question. Waits up to `patience` for that.
+    /// question. All in all it takes no longer than `patience`.
     ///
     /// # Errors
     /// [`PostgresError::Behind`] when it does not come that far in time, and whatever keeps PostgreSQL from answering.
@@ -70,19 +70,21 @@ impl Database {
         durable: &[(ShardId, u64)],
         patience: Duration,
     ) -> Result<Vec<FoundOrder>, PostgresError> {
-        let connection = self.connection().await?;
-        let statement_timeout = self.connector().statement_timeout();
         let begun = Instant::now();
-        while !within(statement_timeout, contains(&connection, durable)).await? {
-            if begun.elapsed() + LOOK_EVERY > patience {
-                connection.give_back();
-                return Err(PostgresError::Behind { waited: begun.elapsed() });
+        within(patience, async {
+            let connection = self.connection().await?;
+            while !contains(&connection, durable).await? {
+                if begun.elapsed() + LOOK_EVERY > patience {
+                    connection.give_back();
+                    return Err(PostgresError::Behind { waited: begun.elapsed() });
+                }
+                sleep(LOOK_EVERY).await;
             }
-            sleep(LOOK_EVERY).await;
-        }
-        let found = within(statement_timeout, find(&connection, search)).await?;
-        connection.give_back();
-        Ok(found)
+            let found = find(&connection, search).await?;
+            connection.give_back();
+            Ok(found)
+        })
+        .await
     }
 }
 

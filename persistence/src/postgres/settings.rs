@@ -46,8 +46,8 @@ pub struct PostgresSettings {
     pub take_over_wait_ms: u64,
     /// How long after a failure PostgreSQL is tried again, in milliseconds.
     pub retry_ms: u64,
-    /// How long a search of orders waits until PostgreSQL has what was durable when it was asked, in milliseconds; then the
-    /// local index answers. The projection alone gathers for `projection.gather_ms`.
+    /// How long PostgreSQL may take for a search of orders, in milliseconds, until it has what was durable when it was
+    /// asked included; then the local index answers. A projection with nothing else to do is about 0.2 s behind.
     pub search_wait_ms: u64,
     /// How the projection paces itself: `[postgres.projection]`.
     pub projection: ProjectionSettings,
@@ -80,7 +80,7 @@ impl Default for PostgresSettings {
             lock_timeout_ms: 10_000,
             take_over_wait_ms: 30_000,
             retry_ms: 1_000,
-            search_wait_ms: 500,
+            search_wait_ms: 1_000,
             projection: ProjectionSettings::default(),
         }
     }
