@@ -39,7 +39,7 @@ pub struct Mailbox {
     state: AtomicU8,
     /// Permits in use: requests that wait, are in a turn, or wait for their batch to be durable.
     in_use: AtomicUsize,
-    queue: Mutex<Vec<Envelope>>,
+    queue: Mutex<Waiting>,
     /// Whether a wake is on its way, so that a thousand senders cast once.
     scheduled: AtomicBool,
     /// Whether a batch of the shard is on its way to the disk. What arrives meanwhile could not be durable before the batch
@@ -49,6 +49,14 @@ pub struct Mailbox {
     /// When the shard wants to be woken although nobody writes, in milliseconds since the epoch.
     next_due_ms: AtomicI64,
     actor: RwLock<Option<ActorRef<Wake>>>,
+}
+
+/// What lies in a mailbox.
+#[derive(Debug, Default)]
+struct Waiting {
+    envelopes: Vec<Envelope>,
+    /// Whether any of them shall have the next turn. The others only ride along with it.
+    urgent: bool,
 }
 
 /// A request's place in its shard; given back when dropped.
@@ -70,7 +78,7 @@ impl Mailbox {
             gather: settings.gather_messages,
             state: AtomicU8::new(RECOVERING),
             in_use: AtomicUsize::new(0),
-            queue: Mutex::new(Vec::new()),
+            queue: Mutex::default(),
             scheduled: AtomicBool::new(false),
             committing: AtomicBool::new(false),
             next_due_ms: AtomicI64::new(i64::MAX),
@@ -114,21 +122,32 @@ impl Mailbox {
     pub fn deliver(&self, envelope: Envelope) {
         let waiting = {
             let mut queue = self.queue.lock();
-            queue.push(envelope);
-            queue.len()
+            queue.envelopes.push(envelope);
+            queue.urgent = true;
+            queue.envelopes.len()
         };
         self.wake_for(waiting);
     }
 
     /// Puts envelopes in that nobody waits for: they ride along with the next turn that somebody wakes the shard for. The
     /// caller sees to it, by [`Mailbox::nudge`], that one comes soon.
+    ///
+    /// Several get a turn when the batch on its way is durable: they are of a crowd, which does not come back in one moment, and
+    /// while their batch is synced it gathers. A lone client would only wait for that sync.
     pub(crate) fn defer_all(&self, envelopes: impl IntoIterator<Item = Envelope>) {
-        self.queue.lock().extend(envelopes);
+        let mut queue = self.queue.lock();
+        let before = queue.envelopes.len();
+        queue.envelopes.extend(envelopes);
+        queue.urgent |= queue.envelopes.len() > before + 1;
     }
 
     /// Wakes the shard if anything waits that no turn is coming for.
     pub(crate) fn nudge(&self) {
-        let waiting = self.queue.lock().len();
+        let waiting = {
+            let mut queue = self.queue.lock();
+            queue.urgent |= !queue.envelopes.is_empty();
+            queue.envelopes.len()
+        };
         if waiting > 0 {
             self.wake_for(waiting);
         }
@@ -145,11 +164,11 @@ impl Mailbox {
         self.committing.store(true, Ordering::SeqCst);
     }
 
-    /// Every batch of the shard is durable, or none ever will be: what has gathered gets its turn. Whoever delivers after
-    /// this looked at the queue finds the mark gone and wakes the shard itself.
+    /// Every batch of the shard is durable, or none ever will be: what has gathered gets its turn, unless it can wait for a
+    /// client's. Whoever delivers after this looked at the queue finds the mark gone and wakes the shard itself.
     pub(crate) fn end_commit(&self) {
         self.committing.store(false, Ordering::SeqCst);
-        if !self.queue.lock().is_empty() {
+        if self.queue.lock().urgent {
             self.wake();
         }
     }
@@ -174,7 +193,9 @@ impl Mailbox {
     /// Takes everything that waits into `inbox`, which is empty. Called once at the start of a turn.
     pub(crate) fn take(&self, inbox: &mut Vec<Envelope>) {
         self.scheduled.store(false, Ordering::Release);
-        mem::swap(&mut *self.queue.lock(), inbox);
+        let mut queue = self.queue.lock();
+        queue.urgent = false;
+        mem::swap(&mut queue.envelopes, inbox);
     }
 
     /// Says when the shard wants its next turn if nobody writes.
@@ -293,5 +314,47 @@ mod tests {
         mailbox.open_stepped();
         mailbox.take(&mut Vec::new());
         assert!(something_waits(&mailbox));
+    }
+
+    /// Something that nobody waits for.
+    fn answer() -> Envelope {
+        let order = holdfast_core::OrderId::from_u128(1);
+        let call = holdfast_core::order::GatewayCall::Authorize;
+        Envelope::Message(crate::message::Message::GatewayFailed { order, call })
+    }
+
+    #[test]
+    fn what_nobody_waits_for_lets_a_lone_client_come_first_and_is_not_forgotten() {
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default());
+        mailbox.open_stepped();
+        mailbox.take(&mut Vec::new());
+        mailbox.begin_commit();
+        mailbox.defer_all([answer()]);
+        mailbox.end_commit();
+        assert!(!mailbox.is_woken(), "a client may come");
+        mailbox.begin_commit();
+        mailbox.nudge();
+        assert!(!mailbox.is_woken(), "nothing is durable sooner by it");
+        mailbox.end_commit();
+        assert!(mailbox.is_woken(), "it has waited long enough");
+        let mut inbox = Vec::new();
+        mailbox.take(&mut inbox);
+        assert_eq!(inbox.len(), 1);
+        mailbox.begin_commit();
+        mailbox.deliver(answer());
+        mailbox.end_commit();
+        assert!(mailbox.is_woken(), "somebody waits for it");
+    }
+
+    #[test]
+    fn what_nobody_of_a_crowd_waits_for_goes_while_the_crowd_comes_back() {
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default());
+        mailbox.open_stepped();
+        mailbox.take(&mut Vec::new());
+        mailbox.begin_commit();
+        mailbox.defer_all([answer(), answer()]);
+        assert!(!mailbox.is_woken());
+        mailbox.end_commit();
+        assert!(mailbox.is_woken());
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
 use holdfast_cluster::LocalRouter;
-use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
+use holdfast_persistence::{Replica, Store, StoreError, postgres::projection::ProjectionError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    beside::Beside,
+    beside::{self, Beside},
     descriptors::{self, TooFewDescriptors},
     edge::{
         self, App,
@@ -125,7 +125,7 @@ impl Server {
         let (admin, admin_stage) = watch::channel(Stage::Open);
         let app = App::new(settings, public_stage.clone(), telemetry.clone());
         let (limits, deadlines) = (&app.settings.limits, &app.settings.deadlines);
-        let service = Service::new("public", edge::router(app.clone()), seed);
+        let service = Service::selling("public", app.clone(), edge::router(app.clone()), seed);
         let public_acceptor = Acceptor::new(public_listener, service, deadlines, limits);
         let service = Service::new("admin", edge::admin::router(app.clone()), !seed);
         let admin_limits = LimitSettings { connections: app.settings.admin.connections, ..limits.clone() };
@@ -218,9 +218,13 @@ fn random_seed() -> Result<u64, ServeError> {
     getrandom::u64().map_err(|error| ServeError::System { what: "randomness", source: io::Error::other(error) })
 }
 
+/// Opens the data folder; an empty one is restored from PostgreSQL, if that has the store.
 async fn open_store(app: &App) -> Result<Store, ServeError> {
     let (path, options) = (app.settings.store.path.clone(), app.settings.store.options());
-    let opening = tokio::task::spawn_blocking(move || Store::open(&path, &options));
+    let replica = beside::replica(&app.settings.postgres)?;
+    let opening = tokio::task::spawn_blocking(move || {
+        Store::open_beside(&path, &options, replica.as_ref().map(|replica| replica as &dyn Replica))
+    });
     let store =
         opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
     for recovery in &store.recoveries {

@@ -1,29 +1,26 @@
 //! How many bytes of memory does an idle cart with one line take, with a million of them live?
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use holdfast_actors::RuntimeSettings;
-use holdfast_benches::Shop;
+use holdfast_benches::{
+    Shop,
+    scale::{resident_bytes, sized},
+};
 use holdfast_core::{CartId, Currency, Quantity, SkuId};
 use tokio::{runtime::Runtime, task::JoinSet};
 
 const CARTS: u64 = 1_000_000;
+/// Enough to see that it works.
+const FEW_CARTS: u64 = 1_000;
 const HOUR_MS: i64 = 60 * 60 * 1_000;
 
-/// Resident bytes of this process (Linux).
-fn resident_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1_024
-}
-
-async fn fill(shop: Arc<Shop>, sku: SkuId) {
+async fn fill(shop: Arc<Shop>, sku: SkuId, carts: u64) {
     let mut clients = JoinSet::new();
     for client in 0..512_u64 {
         let (shop, sku) = (Arc::clone(&shop), sku.clone());
         clients.spawn(async move {
-            for number in (client..CARTS).step_by(512) {
+            for number in (client..carts).step_by(512) {
                 // Spread over all slots as a digest would be.
                 let cart =
                     CartId::from_u128(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
@@ -38,6 +35,7 @@ async fn fill(shop: Arc<Shop>, sku: SkuId) {
 }
 
 fn main() {
+    let carts = sized(CARTS, FEW_CARTS);
     let runtime = Runtime::new().unwrap_or_else(|error| panic!("{error}"));
     let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let settings = RuntimeSettings {
@@ -51,8 +49,8 @@ fn main() {
     let shop = Arc::new(runtime.block_on(Shop::open(dir.path(), settings)));
     runtime.block_on(shop.stock(&sku, 1_000));
     let before = resident_bytes();
-    runtime.block_on(fill(Arc::clone(&shop), sku));
+    runtime.block_on(fill(Arc::clone(&shop), sku, carts));
     let after = resident_bytes();
     let live: usize = shop.node.shards().iter().map(|report| report.figures.live).sum();
-    eprintln!("{live} live entities, {} bytes of resident memory per cart", after.saturating_sub(before) / CARTS);
+    eprintln!("{live} live entities, {} bytes of resident memory per cart", after.saturating_sub(before) / carts);
 }

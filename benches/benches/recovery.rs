@@ -13,25 +13,28 @@ use std::{
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use holdfast_actors::RuntimeSettings;
-use holdfast_benches::{Shop, one_line_order};
+use holdfast_benches::{Shop, one_line_order, scale::sized};
 use holdfast_core::SkuId;
 use holdfast_persistence::{Store, StoreOptions};
 use tokio::{runtime::Runtime, task::JoinSet};
 
-/// A one-line order is five records: held, placed, authorized, allocated, confirmed (and two of stock).
+/// A one-line order is six records: held and allocated of the stock; placed, authorized, allocated and confirmed of the order.
 const ORDERS: u64 = 170_000;
+/// Enough to see that it works.
+const FEW_ORDERS: u64 = 640;
 
 /// Sells until the journal has about a million records, and leaves as a crash would.
 async fn fill(dir: &Path) -> u64 {
     let settings = RuntimeSettings { checkpoint_records: u64::MAX, mailbox_permits: 100_000, ..Default::default() };
     let shop = Arc::new(Shop::open(dir, settings).await);
+    let orders = sized(ORDERS, FEW_ORDERS);
     let mut clients = JoinSet::new();
     for client in 0..64_u64 {
         let shop = Arc::clone(&shop);
         clients.spawn(async move {
             let sku = SkuId::parse(&format!("SKU-{client}")).unwrap_or_else(|error| panic!("{error}"));
             shop.stock(&sku, 1_000_000).await;
-            for number in 0..ORDERS / 64 {
+            for number in 0..orders / 64 {
                 let order = one_line_order(u128::from(client << 32 | (number + 1)), &sku);
                 shop.node.commerce().checkout(order).await.unwrap_or_else(|error| panic!("{error}"));
             }

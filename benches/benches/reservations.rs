@@ -6,41 +6,19 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use holdfast_actors::{RuntimeSettings, message::Request};
-use holdfast_benches::{Shop, one_line_order};
+use holdfast_benches::{Shop, crowd::timed, one_line_order};
 use holdfast_core::{HoldId, OrderId, Quantity, SkuId};
-use tokio::{runtime::Runtime, task::JoinSet};
+use tokio::runtime::Runtime;
 
 const CLIENTS: [u64; 3] = [64, 512, 4_096];
 
 fn settings() -> RuntimeSettings {
     RuntimeSettings { mailbox_permits: 100_000, ..RuntimeSettings::default() }
-}
-
-/// Runs `iterations` of `work` over `clients` tasks and gives the time it took.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures")]
-async fn timed<F, Fut>(clients: u64, iterations: u64, work: F) -> Duration
-where
-    F: Fn() -> Fut + Clone + Send + 'static,
-    Fut: Future<Output = ()> + Send,
-{
-    let left = Arc::new(AtomicU64::new(iterations));
-    let began = Instant::now();
-    let mut tasks = JoinSet::new();
-    for _ in 0..clients {
-        let (left, work) = (Arc::clone(&left), work.clone());
-        tasks.spawn(async move {
-            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                work().await;
-            }
-        });
-    }
-    tasks.join_all().await;
-    began.elapsed()
 }
 
 fn reservations(criterion: &mut Criterion) {

@@ -1,103 +1,18 @@
 //! Holdfast's benchmarks. Each file in `benches/` asks one question, named in its first line; run one with
-//! `cargo bench -p holdfast-benches --bench <name>`.
+//! `cargo bench -p holdfast-benches --bench <name>`, quickly with `-- --quick`. Without `--bench` (`cargo test --bench <name>`)
+//! a suite runs each measurement once, on little data, so that CI sees that it still works.
 //!
-//! This library is the shop they share: a real store in a temporary directory, a real node, the sandbox gateway.
+//! This library is what they share: the [`Shop`], [`sample`] entities and events, a [`crowd`] of clients, and how large a run
+//! is ([`scale`]).
 #![forbid(unsafe_code)]
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+pub mod crowd;
+pub mod sample;
+pub mod scale;
+mod shop;
 
-use holdfast_actors::{
-    CheckoutRequest, CheckoutSource, Clock, Mailbox, Node, NodeParts, RuntimeSettings,
-    payment::{PaymentSettings, SandboxGateway, SandboxSettings},
-};
-use holdfast_cluster::LocalRouter;
-use holdfast_core::{
-    BuyerId, Currency, Money, Quantity, ShardId, SkuId, order::PaymentToken, product::ProductDetails, stock::SalePolicy,
-};
-use holdfast_persistence::{Store, StoreOptions};
+pub use shop::{Shop, details, one_line_order, order_of};
 
 /// The allocator of the `holdfast` binary, so that a figure here is one of there.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// A running node and its shards' mailboxes.
-pub struct Shop {
-    /// The node.
-    pub node: Node,
-    /// Every shard's mailbox, in order.
-    pub mailboxes: Arc<[Arc<Mailbox>]>,
-}
-
-impl Shop {
-    /// Opens a shop over `dir` and recovers it.
-    ///
-    /// # Panics
-    /// When the store cannot be opened or recovered.
-    pub async fn open(dir: &Path, settings: RuntimeSettings) -> Self {
-        let store = Store::open(dir, &StoreOptions::default()).unwrap_or_else(|error| panic!("{error}"));
-        let parts = NodeParts {
-            settings,
-            payments: PaymentSettings::default(),
-            store,
-            gateway: Arc::new(SandboxGateway::new(&SandboxSettings::default())),
-            clock: Clock::system(),
-            probe: None,
-        };
-        let mut mailboxes: Option<Arc<[Arc<Mailbox>]>> = None;
-        let node = Node::open(parts, |shards, all| {
-            mailboxes = Some(Arc::clone(&all));
-            Arc::new(LocalRouter::new(shards, all))
-        });
-        let node = node.unwrap_or_else(|error| panic!("{error}"));
-        node.recover().await.unwrap_or_else(|error| panic!("{error}"));
-        Self { node, mailboxes: mailboxes.unwrap_or_else(|| Arc::new([])) }
-    }
-
-    /// Puts a SKU with `units` into the catalog.
-    ///
-    /// # Panics
-    /// When it is there already.
-    pub async fn stock(&self, sku: &SkuId, units: u64) {
-        let created = self.node.commerce().create_product(sku.clone(), details(), SalePolicy::default(), units).await;
-        created.unwrap_or_else(|error| panic!("{error}"));
-    }
-
-    /// The mailbox of a SKU's shard.
-    ///
-    /// # Panics
-    /// Never: every slot has a shard.
-    pub fn mailbox_of(&self, sku: &SkuId) -> &Arc<Mailbox> {
-        let count = u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX);
-        let shards = holdfast_core::ShardCount::new(count).unwrap_or_else(|error| panic!("{error}"));
-        let ShardId(shard) = shards.shard_of(sku.slot());
-        &self.mailboxes[usize::from(shard)]
-    }
-}
-
-/// A one-line order under a key of its own.
-///
-/// # Panics
-/// Never: the token is well formed.
-pub fn one_line_order(key: u128, sku: &SkuId) -> CheckoutRequest {
-    CheckoutRequest {
-        key_digest: key << 16,
-        buyer: BuyerId::from_u128(key),
-        customer: None,
-        source: CheckoutSource::Lines(vec![(sku.clone(), Quantity::ONE)]),
-        payment_token: PaymentToken::parse("tok_approve").unwrap_or_else(|error| panic!("{error}")),
-        fingerprint: key,
-    }
-}
-
-/// A plain product.
-pub fn details() -> ProductDetails {
-    ProductDetails {
-        name: String::from("Headphones"),
-        description: String::new(),
-        price: Money::new(4_900, Currency::EUR),
-        category: String::from("audio"),
-        images: Vec::new(),
-        variants: Vec::new(),
-        metadata: BTreeMap::default(),
-    }
-}

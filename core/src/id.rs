@@ -2,6 +2,7 @@
 //! partition key from which the shard follows. An order's slot is that of its first line, so the hold and the order of a
 //! one-SKU checkout meet in one shard.
 
+use alloc::string::String;
 use core::{fmt, str::FromStr};
 
 use compact_str::CompactString;
@@ -92,6 +93,18 @@ macro_rules! id128 {
                 self.0
             }
 
+            /// What its text begins with.
+            pub const PREFIX: &str = concat!($prefix, "_");
+
+            /// The length of its text, in bytes.
+            pub const TEXT_BYTES: usize = Self::PREFIX.len() + HexDigits::COUNT;
+
+            /// Appends its text, without the detour over a formatter.
+            pub fn append_to(self, text: &mut String) {
+                text.push_str(Self::PREFIX);
+                text.push_str(HexDigits::of(self.0).as_str());
+            }
+
             /// The partition: the low 16 bits.
             #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are what a slot is")]
             pub const fn slot(self) -> Slot {
@@ -101,7 +114,8 @@ macro_rules! id128 {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_id(f, concat!($prefix, "_"), self.0)
+                f.write_str(Self::PREFIX)?;
+                f.write_str(HexDigits::of(self.0).as_str())
             }
         }
 
@@ -115,7 +129,7 @@ macro_rules! id128 {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let digits = text.strip_prefix(concat!($prefix, "_")).filter(|digits| is_lower_hex_32(digits));
+                let digits = text.strip_prefix(Self::PREFIX).filter(|digits| is_lower_hex_32(digits));
                 let bits = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
                 bits.map(Self).ok_or(IdError { expected: $expected })
             }
@@ -123,18 +137,41 @@ macro_rules! id128 {
     };
 }
 
-/// Writes `prefix` and 32 digits in one piece: ids are on every answer, and the formatting machinery costs ten times this.
-fn write_id(f: &mut fmt::Formatter<'_>, prefix: &str, bits: u128) -> fmt::Result {
-    let mut digits = [0_u8; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 0xf)];
+/// 128 bits as 32 lower-case hexadecimal digits, in one piece: ids and tokens are on every answer, and the formatting
+/// machinery costs ten times this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HexDigits([u8; Self::COUNT]);
+
+impl HexDigits {
+    const COUNT: usize = 32;
+
+    /// The digits of `bits`.
+    pub fn of(bits: u128) -> Self {
+        let mut digits = [0_u8; Self::COUNT];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+            pair.copy_from_slice(&PAIRS[usize::from(byte)]);
+        }
+        Self(digits)
     }
-    f.write_str(prefix)?;
-    f.write_str(core::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+
+    /// The digits as a text.
+    pub fn as_str(&self) -> &str {
+        // They are digits, so this is their text and never the empty one.
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// The two digits of every byte.
+static PAIRS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 0xf]];
+        byte += 1;
+    }
+    pairs
+};
 
 fn is_lower_hex_32(digits: &str) -> bool {
     digits.len() == 32 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

@@ -26,7 +26,7 @@ pub mod stock;
 pub mod time;
 
 pub use entity::{Entity, EntityId, EntityKind, Event};
-pub use id::{BuyerId, CartId, CustomerId, HoldId, OrderId, ShardCount, ShardId, SkuId, Slot};
+pub use id::{BuyerId, CartId, CustomerId, HexDigits, HoldId, OrderId, ShardCount, ShardId, SkuId, Slot};
 pub use money::{Currency, Money, MoneyError};
 pub use quantity::Quantity;
 pub use time::Timestamp;

@@ -25,7 +25,7 @@ pub(crate) fn run(program: &str, arguments: &[String]) -> anyhow::Result<bool> {
 }
 
 /// Where this program was built: `<target>/<profile>/xtask`.
-fn target_folder() -> anyhow::Result<PathBuf> {
+pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find xtask's own file")?;
     let target = own.ancestors().nth(2).context("xtask is not in a target folder")?;
     Ok(target.to_path_buf())

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -37,6 +37,10 @@ pub(crate) enum Group {
     Postgres,
     /// The running server against its `OpenAPI` document (schemathesis, installed on the way).
     Schemathesis,
+    /// Every criterion suite, once through and small, so that none of them rots.
+    Benches,
+    /// What the hot paths cost in instructions and allocations, against a baseline (valgrind, installed on the way).
+    Instructions,
     /// Every example in the documentation runs.
     Doc,
     /// The documentation builds without a warning.
@@ -56,7 +60,7 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
@@ -68,6 +72,8 @@ impl Group {
         Self::Crash,
         Self::Postgres,
         Self::Schemathesis,
+        Self::Benches,
+        Self::Instructions,
         Self::Doc,
         Self::Docs,
         Self::Deny,
@@ -87,13 +93,15 @@ impl Group {
             Self::Crash => "crash",
             Self::Postgres => "postgres",
             Self::Schemathesis => "schemathesis",
+            Self::Benches => "benches",
+            Self::Instructions => "instructions",
             Self::Doc => "doc",
             Self::Docs => "docs",
             Self::Deny => "deny",
         }
     }
 
-    /// The cargo command it is, in the repository at `root`. `None` for the one group that is not one, schemathesis.
+    /// The cargo command it is, in the repository at `root`. `None` for a group that is a chore of its own.
     pub(crate) fn step(self, root: &Path) -> anyhow::Result<Option<Step>> {
         let step = match self {
             Self::Fmt => Step::cargo("fmt --all --check"),
@@ -111,7 +119,9 @@ impl Group {
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
             Self::Postgres => Step::tests(postgres_tests(root)?),
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
-            Self::Schemathesis => return Ok(None),
+            Self::Schemathesis | Self::Instructions => return Ok(None),
+            // Without --bench on its own command line a suite runs in criterion's test mode: each measurement once.
+            Self::Benches => Step::selecting("--bench", bench_names(root, &["benches"])?),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
             Self::Docs => {
                 let environment = vec![("RUSTDOCFLAGS", "-D warnings")];
@@ -129,8 +139,12 @@ impl Step {
     }
 
     fn tests(names: impl IntoIterator<Item = String>) -> Self {
+        Self::selecting("--test", names)
+    }
+
+    fn selecting(target: &str, names: impl IntoIterator<Item = String>) -> Self {
         let mut step = Self::cargo("test --workspace --locked --no-fail-fast");
-        step.arguments.extend(names.into_iter().flat_map(|name| ["--test".to_owned(), name]));
+        step.arguments.extend(names.into_iter().flat_map(|name| [target.to_owned(), name]));
         step
     }
 
@@ -158,17 +172,29 @@ fn postgres_tests(root: &Path) -> anyhow::Result<BTreeSet<String>> {
 /// The integration tests of the crates in these folders, and whether they start a PostgreSQL.
 fn tests(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeMap<String, bool>> {
     let mut names = BTreeMap::new();
-    for folder in folders.iter().map(|folder| root.join(folder).join("tests")).filter(|folder| folder.is_dir()) {
+    for (name, path) in targets(root, folders, "tests")? {
+        let starts_postgres = names.entry(name).or_insert(false);
+        *starts_postgres |= mentions_postgres(&path)?;
+    }
+    Ok(names)
+}
+
+/// The criterion suites of the crates in these folders, by name.
+fn bench_names(root: &Path, folders: &[&str]) -> anyhow::Result<BTreeSet<String>> {
+    Ok(targets(root, folders, "benches")?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The targets that cargo makes of what lies in `kind` (`tests`, `benches`) of the crates in these folders: names and paths.
+fn targets(root: &Path, folders: &[&str], kind: &str) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let mut names = Vec::new();
+    for folder in folders.iter().map(|folder| root.join(folder).join(kind)).filter(|folder| folder.is_dir()) {
         let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
         for entry in entries {
             let path = entry?.path();
-            if let Some(name) = test_name(&path) {
-                let starts_postgres = names.entry(name).or_insert(false);
-                *starts_postgres |= mentions_postgres(&path)?;
-            }
+            names.extend(test_name(&path).map(|name| (name, path)));
         }
     }
-    anyhow::ensure!(!names.is_empty(), "there are no tests in {}", folders.join(", "));
+    anyhow::ensure!(!names.is_empty(), "there are no {kind} in {}", folders.join(", "));
     Ok(names)
 }
 
@@ -200,11 +226,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_group_but_schemathesis_is_a_cargo_command() {
+    fn every_group_that_is_no_chore_is_a_cargo_command() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         for group in Group::ALL {
             let step = group.step(root).unwrap();
-            assert_eq!(step.is_none(), group == Group::Schemathesis, "{}", group.name());
+            let is_chore = matches!(group, Group::Schemathesis | Group::Instructions);
+            assert_eq!(step.is_none(), is_chore, "{}", group.name());
             assert!(step.is_none_or(|step| step.arguments.len() > 1), "{}", group.name());
         }
     }

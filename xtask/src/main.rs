@@ -7,9 +7,12 @@
 
 mod campaign;
 mod crash;
+mod debian;
 mod fuzz;
 mod group;
+mod hotpaths;
 mod mutants;
+mod peers;
 mod postgres;
 mod run;
 mod schemathesis;
@@ -57,6 +60,29 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Take PostgreSQL away for ten minutes in the middle of a sale, and print figures; --help says more.
+    #[command(disable_help_flag = true)]
+    Outage {
+        /// `--seconds N`, `--json`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Sell the same flash sale on Redis, on PostgreSQL and on an echo beside ours, and print the ratios; --help says more.
+    #[command(disable_help_flag = true)]
+    Peers {
+        /// `--quick`, `--rounds N`, `--peers LIST`, `--json`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Draw a plot of docs/performance.md: `connections`, `load` or `growth`; --help says more.
+    #[command(disable_help_flag = true)]
+    Plot {
+        /// What is swept, and `--folder DIR`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Count the instructions and allocations of the hot paths, and compare with the figures that are checked in.
+    Hotpaths(hotpaths::Arguments),
     /// Fuzz the decoders and everything a request brings, guided by coverage.
     Fuzz(fuzz::Arguments),
     /// Break core on purpose, one place at a time, and see whether its tests notice.
@@ -85,6 +111,10 @@ fn carry_out(chore: Chore) -> anyhow::Result<bool> {
         Chore::Simulate(arguments) => simulate::run(&arguments, &root),
         Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
+        Chore::Outage { arguments } => campaign::run("outage", &arguments),
+        Chore::Peers { arguments } => peers::run(&arguments),
+        Chore::Plot { arguments } => peers::plot(&arguments),
+        Chore::Hotpaths(arguments) => hotpaths::run(&arguments, &root),
         Chore::Fuzz(arguments) => fuzz::run(&arguments, &root),
         Chore::Mutants(arguments) => mutants::run(&arguments, &root),
         Chore::Schemathesis(arguments) => schemathesis::run(&arguments, &root),

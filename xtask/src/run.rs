@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{group::Group, postgres, schemathesis};
+use crate::{group::Group, hotpaths, postgres, schemathesis};
 
 /// How a group ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ fn run_group(group: Group, root: &Path) -> anyhow::Result<(Outcome, Duration)> {
         println!("   the bans on sled and bincode are also checked by tidy");
         return Ok((Outcome::Skipped, Duration::ZERO));
     }
-    let Some(step) = group.step(root)? else { return Ok(run_schemathesis(root)) };
+    let Some(step) = group.step(root)? else { return Ok(run_chore(group, root)) };
     println!("== {}: cargo {}", group.name(), step.arguments.join(" "));
     if group == Group::Postgres
         && let Err(error) = postgres::ensure_installed()
@@ -61,16 +61,24 @@ fn run_group(group: Group, root: &Path) -> anyhow::Result<(Outcome, Duration)> {
     Ok((outcome, begun.elapsed()))
 }
 
-/// The one group that is not a cargo command.
-fn run_schemathesis(root: &Path) -> (Outcome, Duration) {
-    println!("== schemathesis: the server against its OpenAPI document");
+/// A group that is a chore of its own and not a cargo command.
+fn run_chore(group: Group, root: &Path) -> (Outcome, Duration) {
+    println!(
+        "== {}: cargo xtask {}",
+        group.name(),
+        if group == Group::Instructions { "hotpaths" } else { group.name() }
+    );
     #[expect(clippy::disallowed_methods, reason = "tells how long a group took; nothing is decided by it")]
     let begun = Instant::now();
-    let outcome = match schemathesis::run(&schemathesis::Arguments::default(), root) {
+    let carried_out = match group {
+        Group::Instructions => hotpaths::run(&hotpaths::Arguments::default(), root),
+        _ => schemathesis::run(&schemathesis::Arguments::default(), root),
+    };
+    let outcome = match carried_out {
         Ok(true) => Outcome::Passed,
         Ok(false) => Outcome::Failed,
         Err(error) => {
-            println!("schemathesis: {error:#}");
+            println!("{}: {error:#}", group.name());
             Outcome::Failed
         }
     };

@@ -24,7 +24,7 @@ use std::{io, time::Duration};
 
 use async_trait::async_trait;
 use holdfast_core::{
-    OrderId,
+    HexDigits, OrderId,
     order::{AuthorizationOutcome, GatewayCall, OrderCommand, SettlementOutcome},
 };
 use tokio::sync::Notify;
@@ -219,7 +219,7 @@ fn capture(account: &mut Account, request: &GatewayRequest) -> Option<Verdict> {
     if account.token != token_digest(&request.token) {
         return Some(Err(Reason::IdempotencyMismatch));
     }
-    if let Some(settled) = account.capture.filter(|_| account.finds(request)) {
+    if let Some(settled) = account.moved().capture.filter(|_| account.finds(request)) {
         return Some(repeat(account, settled, request));
     }
     let script = Script::of(&request.token);
@@ -234,17 +234,18 @@ fn capture(account: &mut Account, request: &GatewayRequest) -> Option<Verdict> {
     } else if script == Script::CaptureDecline {
         Err(Reason::CaptureDeclined)
     } else {
-        account.captures = account.captures.saturating_add(1);
-        account.captured = account.captured.saturating_add(request.amount.minor());
+        let moved = account.moved_mut();
+        moved.captures = moved.captures.saturating_add(1);
+        moved.captured = moved.captured.saturating_add(request.amount.minor());
         Ok(())
     };
-    account.capture = Some(Settled { amount: request.amount, verdict });
+    account.moved_mut().capture = Some(Settled { amount: request.amount, verdict });
     (script != Script::CaptureTimeoutAfter).then_some(verdict)
 }
 
 /// Releases the reservation, or refuses the one to come. Money that was captured stays: that is what a refund is for.
 fn void(account: &mut Account) -> VoidOutcome {
-    if account.captured > 0 {
+    if account.moved().captured > 0 {
         return VoidOutcome::Captured;
     }
     if account.voided {
@@ -260,19 +261,20 @@ fn refund(account: &mut Account, request: &GatewayRequest) -> Verdict {
     if account.token != token_digest(&request.token) {
         return Err(Reason::IdempotencyMismatch);
     }
-    let stored = account.refunds.iter().find(|(stored, _)| *stored == number).map(|(_, settled)| *settled);
+    let stored = account.moved().refunds.iter().find(|(stored, _)| *stored == number).map(|(_, settled)| *settled);
     if let Some(settled) = stored.filter(|_| account.finds(request)) {
         return repeat(account, settled, request);
     }
-    let verdict = if !fits(request, account.captured.saturating_sub(account.refunded), account) {
+    let verdict = if !fits(request, account.moved().captured.saturating_sub(account.moved().refunded), account) {
         Err(Reason::AmountNotCaptured)
     } else if Script::of(&request.token) == Script::RefundDecline {
         Err(Reason::RefundDeclined)
     } else {
-        account.refunded = account.refunded.saturating_add(request.amount.minor());
+        let moved = account.moved_mut();
+        moved.refunded = moved.refunded.saturating_add(request.amount.minor());
         Ok(())
     };
-    account.refunds.push((number, Settled { amount: request.amount, verdict }));
+    account.moved_mut().refunds.push((number, Settled { amount: request.amount, verdict }));
     verdict
 }
 
@@ -292,7 +294,7 @@ fn fits(request: &GatewayRequest, limit: i64, account: &Account) -> bool {
 
 /// The gateway's name for an order's authorization.
 fn reference(order: OrderId) -> String {
-    format!("sbx_{:032x}", order.as_u128())
+    ["sbx_", HexDigits::of(order.as_u128()).as_str()].concat()
 }
 
 fn authorization(order: OrderId, verdict: Verdict) -> AuthorizationOutcome {

@@ -6,16 +6,16 @@
 
 use holdfast_core::{EntityId, Timestamp, planted};
 
-use super::{Shard, table::on_table};
+use super::{Shard, chunked_queue::ChunkedQueue, table::on_table};
 use crate::{outbound::Outgoing, settings::RuntimeSettings};
 
 /// Where a shard's checkpoints stand.
 #[derive(Debug)]
 pub(super) struct Checkpointing {
     /// Entities changed since they were last snapshotted by a checkpoint, each once, in order of their first change.
-    dirty: Vec<EntityId>,
+    dirty: ChunkedQueue<EntityId>,
     /// The checkpoint under way: its entities yet to be encoded, and the sequence it began at.
-    running: Option<(Vec<EntityId>, u64)>,
+    running: Option<(ChunkedQueue<EntityId>, u64)>,
     /// Whether the last checkpoint's watermark is still being written.
     writing: bool,
     /// Whether the checkpoint under way met an entity that is being rebuilt or is quarantined: then the watermark stays.
@@ -28,7 +28,7 @@ pub(super) struct Checkpointing {
 impl Checkpointing {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
-            dirty: Vec::new(),
+            dirty: ChunkedQueue::default(),
             running: None,
             writing: false,
             held_back: false,
@@ -46,7 +46,7 @@ impl Checkpointing {
     }
 
     pub(super) fn note_dirty(&mut self, entity: EntityId) {
-        self.dirty.push(entity);
+        self.dirty.push_back(entity);
     }
 
     pub(super) fn watermark(&self) -> u64 {
@@ -65,7 +65,7 @@ impl Checkpointing {
 
     /// Keeps an entity for the next checkpoint and this one's watermark where it is.
     fn hold_back(&mut self, entity: EntityId) {
-        self.dirty.push(entity);
+        self.dirty.push_back(entity);
         self.held_back = true;
     }
 
@@ -81,9 +81,9 @@ impl Shard {
     pub(super) fn checkpoint_slice(&mut self) {
         self.begin_checkpoint_if_due();
         let Some((mut pending, sequence)) = self.checkpointing.running.take() else { return };
-        let rest = pending.len().saturating_sub(self.parts.settings.checkpoint_slice.max(1));
-        let mut snapshots = Vec::with_capacity(pending.len() - rest);
-        for entity in pending.drain(rest..) {
+        let slice = pending.len().min(self.parts.settings.checkpoint_slice.max(1));
+        let mut snapshots = Vec::with_capacity(slice);
+        for entity in (0..slice).map_while(|_| pending.pop_front()) {
             self.clear_dirty(&entity);
             match self.encode(&entity) {
                 Some(snapshot) => snapshots.push(snapshot),

@@ -8,7 +8,9 @@
 
 mod agenda;
 mod checkpoint;
+mod chunked_queue;
 mod meter;
+mod parted;
 mod place;
 mod pursuit;
 mod recover;
@@ -18,7 +20,7 @@ mod table;
 mod weight;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::BTreeSet,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -32,6 +34,7 @@ use holdfast_persistence::{AppendError, Batch, Journal, Record};
 
 use self::{
     checkpoint::Checkpointing,
+    chunked_queue::ChunkedQueue,
     meter::{ShardMetrics, Tally},
     pursuit::Pursuit,
     table::{Hosted, Live, Tables},
@@ -98,7 +101,7 @@ pub(crate) struct Shard {
     retries: BTreeSet<(Timestamp, OrderId)>,
     pursuits: IdMap<OrderId, Pursuit>,
     /// Carts and orders by when they were last seen touched: candidates for passivation.
-    idle: VecDeque<(Timestamp, EntityId)>,
+    idle: ChunkedQueue<(Timestamp, EntityId)>,
     checkpointing: Checkpointing,
     strikes: IdMap<EntityId, u8>,
     quarantined: usize,
@@ -142,7 +145,7 @@ impl Shard {
             agenda: BTreeSet::new(),
             retries: BTreeSet::new(),
             pursuits: IdMap::default(),
-            idle: VecDeque::new(),
+            idle: ChunkedQueue::default(),
             checkpointing,
             strikes: IdMap::default(),
             quarantined: 0,

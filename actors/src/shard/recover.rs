@@ -99,18 +99,18 @@ impl Shard {
         self.sequence = self.sequence.max(head);
         self.checkpointing.resume(watermark, self.now);
         let now = self.now;
-        for (sku, live) in &mut self.tables.stock.live {
+        for (sku, live) in self.tables.stock.live.iter_mut() {
             Self::schedule(&mut self.agenda, &EntityId::Stock(sku.clone()), live, now);
             views.apply(ViewUpdate::of_stock(&live.entity));
         }
         for live in self.tables.products.live.values() {
             views.apply(ViewUpdate::of_product(&live.entity));
         }
-        for (cart, live) in &mut self.tables.carts.live {
+        for (cart, live) in self.tables.carts.live.iter_mut() {
             Self::schedule(&mut self.agenda, &EntityId::Cart(*cart), live, now);
         }
         let mut owed: Vec<OrderId> = Vec::new();
-        for (order, live) in &mut self.tables.orders.live {
+        for (order, live) in self.tables.orders.live.iter_mut() {
             Self::schedule(&mut self.agenda, &EntityId::Order(*order), live, now);
             if let Some(update) = ViewUpdate::of_order(&live.entity) {
                 views.apply(update);

@@ -9,6 +9,7 @@ use holdfast_core::{
 };
 use holdfast_persistence::EntityStateRef;
 
+use super::parted::{Parted, PartedMap};
 use crate::{id_map::IdMap, message::Envelope};
 
 /// An entity in memory with what the shard keeps beside it.
@@ -39,7 +40,7 @@ pub(crate) enum Trouble {
 /// All entities of one kind in a shard.
 #[derive(Debug)]
 pub(crate) struct Table<E: Hosted> {
-    pub(crate) live: IdMap<E::Key, Box<Live<E>>>,
+    pub(crate) live: PartedMap<E::Key, Box<Live<E>>>,
     /// Passivated entities and the version of their snapshot.
     pub(crate) cold: IdMap<E::Key, u64>,
     pub(crate) troubled: IdMap<E::Key, Trouble>,
@@ -57,7 +58,7 @@ pub(crate) struct Tables {
 /// An entity that a shard can host.
 pub(crate) trait Hosted: Entity + Sized {
     /// What names it within its kind.
-    type Key: Clone + Debug + Eq + Hash;
+    type Key: Clone + Debug + Eq + Hash + Parted;
 
     fn vacant(key: &Self::Key) -> Self;
     fn address(key: &Self::Key) -> EntityId;
@@ -82,7 +83,7 @@ impl Tables {
 
 impl<E: Hosted> Default for Table<E> {
     fn default() -> Self {
-        Self { live: IdMap::default(), cold: IdMap::default(), troubled: IdMap::default() }
+        Self { live: PartedMap::default(), cold: IdMap::default(), troubled: IdMap::default() }
     }
 }
 

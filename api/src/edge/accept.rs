@@ -30,6 +30,9 @@ use super::{
 };
 use crate::settings::{DeadlineSettings, LimitSettings};
 
+/// How many connections a crowd that comes at once gets in before those that are in get their turn.
+const ACCEPTS_AT_ONCE: u32 = 8;
+
 /// How many headers hyper takes unless told otherwise.
 const HTTP_HEADERS: usize = 100;
 
@@ -84,7 +87,12 @@ impl Acceptor {
         let mut sweep = JoinSet::new();
         sweep.spawn(Arc::clone(&self.reaper).run());
         let gauge = metrics::gauge!("holdfast_http_connections", "listener" => self.service.listener_name());
+        let mut taken: u32 = 0;
         while *stage.borrow_and_update() == Stage::Open {
+            taken = taken.wrapping_add(1);
+            if taken.is_multiple_of(ACCEPTS_AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((socket, _)) if connections.len() >= self.max_connections => refuse(socket, &refusal),

@@ -18,18 +18,22 @@ thread_local! {
 /// The instant as RFC 3339, in milliseconds and UTC: `2026-03-01T09:00:00.000Z`. Instants beyond the calendar (a
 /// deadline that never comes) are shown as its last millisecond.
 pub(crate) fn text(at: Timestamp) -> String {
+    let mut whole = String::with_capacity("2026-03-01T09:00:00.000Z".len());
+    append(&mut whole, at);
+    whole
+}
+
+/// Appends [`text`], in place.
+pub(crate) fn append(whole: &mut String, at: Timestamp) {
     let (first, last) = (jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond());
     let millis = at.as_millis().clamp(first, last);
     SECONDS.with_borrow_mut(|seconds| {
-        let second = text_of_second(seconds, millis.div_euclid(1_000));
-        let mut whole = String::with_capacity(second.len() + "000Z".len());
-        whole.push_str(second);
+        whole.push_str(text_of_second(seconds, millis.div_euclid(1_000)));
         let rest = millis.rem_euclid(1_000);
         let digits = [rest / 100, rest / 10 % 10, rest % 10];
         whole.extend(digits.into_iter().filter_map(|digit| char::from_digit(u32::try_from(digit).ok()?, 10)));
         whole.push('Z');
-        whole
-    })
+    });
 }
 
 fn text_of_second(seconds: &mut Vec<(i64, String)>, wanted: i64) -> &str {

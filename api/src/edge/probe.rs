@@ -1,14 +1,17 @@
-//! What reads requests, as functions of bytes: for the fuzz targets in `tests/fuzz`, and for nothing else.
+//! What reads requests, as functions of bytes: for the fuzz targets in `tests/fuzz` and the counted paths in
+//! `benches/hotpaths`, and for nothing else.
 //!
-//! Why: bodies and handlers are private, because whoever wants them asks over HTTP. A fuzz target has to reach them without
+//! Why: bodies and handlers are private, because whoever wants them asks over HTTP. Those two have to reach them without
 //! a socket in between. Nothing is decided here, and none of it is part of this crate's interface.
 
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::Request,
+    http::StatusCode,
     response::{IntoResponse as _, Response},
 };
+use holdfast_core::order::Order;
 use http_body_util::BodyExt as _;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
@@ -19,9 +22,10 @@ use super::{
     acceptable,
     body::parse,
     problem::Problem,
+    reply,
     view::{
         cart::{ItemChange, Merge, NewCart, NewItem},
-        checkout::NewOrder,
+        checkout::{NewOrder, PlacedOrder},
         order::{NewRefund, StatusChange},
         product::{NewProduct, ProductChange},
         stock::StockAdjustment,
@@ -74,6 +78,12 @@ pub fn read_body(name: &str, bytes: &[u8], limits: &LimitSettings) -> Option<Res
         "stock-adjustment" => read!(StockAdjustment),
         _ => return None,
     })
+}
+
+/// The answer to the checkout that placed `order`; `None` for one that is not placed.
+pub fn answer_placed(order: &Order, buyer_token: &str) -> Option<Response> {
+    let body = PlacedOrder::new(order.id(), order.placement()?, buyer_token);
+    reply::json(StatusCode::CREATED, &body).ok()
 }
 
 /// The public listener's routes over a server whose node is not there: every request is read to its end, and what would

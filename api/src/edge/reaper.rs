@@ -1,7 +1,8 @@
 //! Cuts every connection whose deadline has passed: no first byte, a head that trickles in, an answer nobody reads, an
 //! idle keep-alive, a close that does not end. One sweep serves all connections of a listener.
 //!
-//! Invariant (I6): whatever a peer does or does not do, its connection ends within the deadline of what it is doing.
+//! Invariant (I6): whatever a peer does or does not do, its connection ends within the deadline of what it is doing, or a
+//! second later for every 8,000 that are overdue with it.
 
 use std::{
     collections::HashMap,
@@ -16,6 +17,10 @@ use parking_lot::Mutex;
 
 use super::pulse::{Order, Phase, Pulse, TICK_MS};
 use crate::settings::DeadlineSettings;
+
+/// How many overdue connections are cut at once, and how long the next ones wait: about 10,000 a second.
+const CUTS_AT_ONCE: usize = 16;
+const CUT_PAUSE: Duration = Duration::from_millis(1);
 
 /// All open connections of one listener.
 #[derive(Debug)]
@@ -58,31 +63,47 @@ impl Reaper {
         Registration { reaper: Arc::clone(self), id, pulse }
     }
 
-    /// Sweeps until dropped.
+    /// Sweeps until dropped. What is overdue is cut a few at a time: closing a connection, and taking it in again when it
+    /// comes back at once, costs more than an order, and thousands that connected together are overdue together.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_millis(u64::from(TICK_MS)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut overdue = Vec::new();
         loop {
-            ticks.tick().await;
-            let now = self.clock.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-            for phase in self.sweep(now) {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let now = self.clock.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+                    if overdue.is_empty() {
+                        overdue = self.sweep(now);
+                    }
+                }
+                () = tokio::time::sleep(CUT_PAUSE), if !overdue.is_empty() => {}
+            }
+            self.cut_some(&mut overdue, self.clock.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Takes the last few out of `overdue` and cuts those that still are at tick `now`: it may have moved on since the sweep.
+    fn cut_some(&self, overdue: &mut Vec<Arc<Pulse>>, now: u32) {
+        for pulse in overdue.drain(overdue.len().saturating_sub(CUTS_AT_ONCE)..) {
+            if let Some(phase) = self.overdue_in(&pulse, now) {
+                pulse.give(Order::Cut);
                 metrics::counter!("holdfast_http_connections_cut_total", "deadline" => phase.name()).increment(1);
             }
         }
     }
 
-    /// Cuts what is overdue at tick `now`; answers with the phase of each.
-    fn sweep(&self, now: u32) -> Vec<Phase> {
-        let mut cut = Vec::new();
-        for pulse in self.open.lock().values() {
-            let (phase, ticks) = pulse.age(now);
-            let limit = self.limits[phase as usize];
-            if limit != 0 && ticks > limit && pulse.order() != Order::Cut {
-                pulse.give(Order::Cut);
-                cut.push(phase);
-            }
-        }
-        cut
+    /// What is overdue at tick `now`.
+    fn sweep(&self, now: u32) -> Vec<Arc<Pulse>> {
+        let open = self.open.lock();
+        open.values().filter(|pulse| self.overdue_in(pulse, now).is_some()).map(Arc::clone).collect()
+    }
+
+    /// The phase a connection has been in for too long at tick `now`, unless it is cut already.
+    fn overdue_in(&self, pulse: &Pulse, now: u32) -> Option<Phase> {
+        let (phase, ticks) = pulse.age(now);
+        let limit = self.limits[phase as usize];
+        (limit != 0 && ticks > limit && pulse.order() != Order::Cut).then_some(phase)
     }
 
     /// Asks the same of every open connection.
@@ -109,12 +130,34 @@ mod tests {
         let (slow, busy) = (reaper.register(), reaper.register());
         slow.pulse.enter(Phase::Head);
         busy.pulse.enter(Phase::Serving);
-        assert_eq!(reaper.sweep(3), vec![]);
-        assert_eq!(reaper.sweep(4), vec![Phase::Head]);
-        assert_eq!(slow.pulse.order(), Order::Cut);
-        assert_eq!(reaper.sweep(1_000_000), vec![], "a connection is cut once");
+        assert_eq!(reaper.sweep(3).len(), 0);
+        let overdue = reaper.sweep(4);
+        assert_eq!(overdue.iter().map(|pulse| reaper.overdue_in(pulse, 4)).collect::<Vec<_>>(), [Some(Phase::Head)]);
+        assert!(Arc::ptr_eq(&overdue[0], &slow.pulse));
+        slow.pulse.give(Order::Cut);
+        assert_eq!(reaper.sweep(1_000_000).len(), 0, "a connection is cut once");
         assert_eq!(busy.pulse.order(), Order::GoOn);
-        drop(slow);
+        drop((overdue, slow));
         assert_eq!(reaper.open.lock().len(), 1);
+    }
+
+    #[test]
+    fn a_crowd_that_is_overdue_together_is_cut_a_few_at_a_time_and_who_moved_on_is_spared() {
+        let reaper = Reaper::new(&DeadlineSettings { header_ms: 300, ..DeadlineSettings::default() });
+        let crowd: Vec<Registration> = (0..3 * CUTS_AT_ONCE).map(|_| reaper.register()).collect();
+        for slow in &crowd {
+            slow.pulse.enter(Phase::Head);
+        }
+        let going_on = || crowd.iter().filter(|slow| slow.pulse.order() == Order::GoOn);
+        let mut overdue = reaper.sweep(4);
+        reaper.cut_some(&mut overdue, 4);
+        assert_eq!(going_on().count(), 2 * CUTS_AT_ONCE);
+        let moved_on = going_on().next().expect("one is left");
+        moved_on.pulse.enter(Phase::Serving);
+        while !overdue.is_empty() {
+            reaper.cut_some(&mut overdue, 4);
+        }
+        assert_eq!(moved_on.pulse.order(), Order::GoOn);
+        assert_eq!(going_on().count(), 1);
     }
 }

@@ -28,11 +28,16 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Answer {
         tracing::error!(%error, "an answer could not be written as JSON");
         Problem::new(Kind::Internal)
     })?;
-    let mut response = Response::new(Body::from(bytes));
+    Ok(written(status, bytes))
+}
+
+/// A body that is JSON already, under the same headers.
+pub(crate) fn written(status: StatusCode, json: impl Into<Body>) -> Response {
+    let mut response = Response::new(json.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }
 
 /// `body` as JSON with its tag; 304 without it when the client has this state already.

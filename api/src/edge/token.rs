@@ -5,7 +5,7 @@
 //! values.
 
 use holdfast_actors::CheckoutSource;
-use holdfast_core::{BuyerId, CartId, CustomerId, OrderId, Slot, order::PaymentToken};
+use holdfast_core::{BuyerId, CartId, CustomerId, HexDigits, OrderId, Slot, order::PaymentToken};
 
 /// Where a buyer's token begins.
 const BUYER_PREFIX: &str = "buy_";
@@ -154,14 +154,12 @@ fn is_token(text: &str, prefix: &str) -> bool {
 }
 
 fn with_prefix(prefix: &str, bits: &[u8; 32]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(prefix.len() + TOKEN_DIGITS);
-    text.push_str(prefix);
-    for byte in bits {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 0xf)]));
-    }
-    text
+    let half = |at: usize| {
+        let mut half = [0_u8; 16];
+        half.copy_from_slice(&bits[at..at + 16]);
+        HexDigits::of(u128::from_be_bytes(half))
+    };
+    [prefix, half(0).as_str(), half(16).as_str()].concat()
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// The route of a request line. Wrong guesses cost a wrong label, nothing else.
+    /// The route of a request line. Wrong guesses cost a wrong label, nothing else; only [`Route::PlaceOrder`] is exact,
+    /// because the service answers it by this.
     pub(crate) fn classify(method: &Method, path: &str) -> Route {
         let Some(rest) = path.strip_prefix("/api/v1/") else {
             return if matches!(path, "/healthz" | "/readyz" | "/metrics") { Route::Health } else { Route::Other };
@@ -101,5 +102,18 @@ mod tests {
         assert_eq!(label(&Method::GET, "/api/v1/stock/A/events"), "GET /stock/{sku}/events");
         assert_eq!(label(&Method::PUT, "/api/v1/cart/items/3"), "write /cart");
         assert_eq!(label(&Method::GET, "/wp-login.php"), "other");
+    }
+
+    #[test]
+    fn only_a_post_to_exactly_this_path_places_an_order() {
+        let places = |method: &Method, path: &str| Traffic::classify(method, path) == Route::PlaceOrder;
+        assert!(places(&Method::POST, "/api/v1/orders"));
+        for path in
+            ["/api/v1/orders/", "/api/v1//orders", "/api/v1/order", "/api/v1/orders/x", "/api/v2/orders", "/orders"]
+        {
+            assert!(!places(&Method::POST, path), "{path}");
+        }
+        assert!(!places(&Method::GET, "/api/v1/orders"));
+        assert!(!places(&Method::PUT, "/api/v1/orders"));
     }
 }

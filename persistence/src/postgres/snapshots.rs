@@ -19,8 +19,8 @@ use crate::{
     state::EntityState,
 };
 
-/// Snapshots read at a time, in number: a few megabytes.
-const PAGE: usize = 4_096;
+/// Snapshots read at a time, in number: some hundred kilobytes.
+const PAGE: usize = 1_024;
 
 const LOAD: &str = "SELECT kind, entity, state FROM entity_snapshots WHERE shard = $1 AND kind = $2 AND entity = $3";
 const READ_PAGE: &str = "SELECT kind, entity, state FROM entity_snapshots WHERE shard = $1 AND (kind, entity) > ($2, $3) \

@@ -6,6 +6,7 @@
 mod connections;
 mod databases;
 mod migrations;
+mod recovery;
 mod roles;
 mod tls;
 

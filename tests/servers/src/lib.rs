@@ -1,7 +1,8 @@
 //! Real servers for tests, started by the tests themselves, so that nothing has to be running beforehand and no two tests
 //! share anything.
 //!
-//! Read in this order: [`postgres`] is a PostgreSQL server, [`certificate`] what it proves itself with over TLS;
+//! Read in this order: [`postgres`] is a PostgreSQL server, [`certificate`] what it proves itself with over TLS, [`redis`] a Redis
+//! server;
 //! `programs` finds what is installed, `account` is who it runs as, `port` where it listens, `processes` how it is stopped.
 //!
 //! Invariant: a server listens on 127.0.0.1 only, keeps all it writes in a temporary folder of its own, and is gone, with
@@ -14,6 +15,8 @@ mod port;
 pub mod postgres;
 mod processes;
 mod programs;
+pub mod redis;
 
 pub use certificate::TestAuthority;
 pub use postgres::{Postgres, PostgresOptions};
+pub use redis::{AppendFsync, Redis};

@@ -175,6 +175,11 @@ impl Postgres {
         PASSWORD
     }
 
+    /// Its main process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.processes.as_ref().map(Processes::id)
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

@@ -47,6 +47,11 @@ impl Processes {
         Ok(processes)
     }
 
+    /// The main process.
+    pub(crate) fn id(&self) -> u32 {
+        self.main.id()
+    }
+
     /// How the main process ended, if it did.
     pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.main.try_wait()

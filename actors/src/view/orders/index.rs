@@ -133,10 +133,12 @@ impl Index {
             Some(customer) => self.customers.number(customer)?,
             None => NONE,
         };
-        let skus: Option<Vec<u32>> = entry.skus.iter().map(|sku| self.skus.number(sku)).collect();
-        let skus = match skus?.as_slice() {
-            [sku] if *sku < SKU_SET => *sku,
-            several => self.sku_sets.push(several.into()).filter(|set| *set < SKU_SET)? | SKU_SET,
+        let skus = match entry.skus.as_slice() {
+            [sku] => self.skus.number(sku).filter(|number| *number < SKU_SET)?,
+            several => {
+                let numbers: Option<Box<[u32]>> = several.iter().map(|sku| self.skus.number(sku)).collect();
+                self.sku_sets.push(numbers?).filter(|set| *set < SKU_SET)? | SKU_SET
+            }
         };
         Some(Numbers { customer, skus })
     }

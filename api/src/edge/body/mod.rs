@@ -9,10 +9,16 @@ mod pointer;
 mod shape;
 mod strict;
 
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    future::{Future as _, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 use axum::{
-    body::{Body, Bytes, HttpBody},
+    body::{Bytes, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
@@ -58,21 +64,32 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
 }
 
 /// Reads a whole JSON body within the limits of bytes and time.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, app: &App) -> Result<Bytes, Problem> {
+pub(crate) async fn read<B>(headers: &HeaderMap, body: B, app: &App) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     check_media_type(headers)?;
     let limit = app.settings.limits.body_bytes;
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(limit));
     }
+    let mut collecting = pin!(collect(body, limit));
+    // A body that came with its head, as nearly all do, costs no timer.
+    if let Poll::Ready(collected) = poll_fn(|context| Poll::Ready(collecting.as_mut().poll(context))).await {
+        return collected;
+    }
     let deadline = Duration::from_millis(app.settings.deadlines.body_ms);
-    match tokio::time::timeout(deadline, collect(body, limit)).await {
+    match tokio::time::timeout(deadline, collecting).await {
         Ok(collected) => collected,
         Err(_) => Err(Problem::new(Kind::RequestTimeout)),
     }
 }
 
 /// The body in one piece. One that came in one piece, as nearly all do, is not copied.
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let mut whole: Cow<'static, [u8]> = Cow::Borrowed(&[]);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::new(Kind::MalformedRequest).detail("the body broke off"))?;
@@ -115,9 +132,21 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 /// `bytes` as `T`, strictly.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], limits: &LimitSettings) -> Result<T, Problem> {
     shape::check(bytes, limits.json_depth, limits.json_items).map_err(|error| refuse_shape(bytes, error, limits))?;
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let parsed = T::deserialize(Strict(&mut deserializer)).and_then(|value| deserializer.end().map(|()| value));
+    // Checked for UTF-8 once, and not string by string. What is not UTF-8 is refused with the parser's own words.
+    let parsed = match str::from_utf8(bytes) {
+        Ok(text) => parse_whole(serde_json::Deserializer::from_str(text)),
+        Err(_) => parse_whole(serde_json::Deserializer::from_slice(bytes)),
+    };
     parsed.map_err(|error| refuse::<T>(bytes, &error))
+}
+
+/// All that `deserializer` reads, as one value.
+fn parse_whole<'de, T: DeserializeOwned, R: serde_json::de::Read<'de>>(
+    mut deserializer: serde_json::Deserializer<R>,
+) -> Result<T, serde_json::Error> {
+    let value = T::deserialize(Strict(&mut deserializer))?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 fn refuse_shape(bytes: &[u8], error: ShapeError, limits: &LimitSettings) -> Problem {

@@ -6,6 +6,15 @@
 /// The deepest nesting the setting may allow: the counters live on the stack.
 const MAX_DEPTH: usize = 64;
 
+/// What a string is not skipped over: its end, an escape, a NUL. A look-up is half the work of three comparisons.
+static STOPS: [bool; 256] = {
+    let mut stops = [false; 256];
+    stops[b'"' as usize] = true;
+    stops[b'\\' as usize] = true;
+    stops[0] = true;
+    stops
+};
+
 /// Why a body is not even looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShapeError {
@@ -59,16 +68,16 @@ pub(super) fn check(body: &[u8], depth: usize, items: usize) -> Result<(), Shape
 /// The place of the closing quote of the string that opens at `start`, or the end of the body.
 fn skip_string(body: &[u8], start: usize) -> Result<usize, ShapeError> {
     let mut at = start + 1;
-    while let Some(byte) = body.get(at) {
-        match byte {
+    // Nearly all of a body is inside strings, and nearly none of that is anything to stop at.
+    while let Some(next) = body.get(at..).and_then(|rest| rest.iter().position(|byte| STOPS[usize::from(*byte)])) {
+        at += next;
+        match body[at] {
             b'"' => return Ok(at),
-            b'\\' if body[at + 1..].starts_with(b"u0000") => return Err(ShapeError::Nul { at }),
-            b'\\' => at += 2,
-            0 => return Err(ShapeError::Nul { at }),
-            _ => at += 1,
+            b'\\' if !body[at + 1..].starts_with(b"u0000") => at += 2,
+            _ => return Err(ShapeError::Nul { at }),
         }
     }
-    Ok(at)
+    Ok(body.len())
 }
 
 /// The line and column of a place in the body, both from 1.

@@ -39,7 +39,7 @@ pub(super) async fn create(State(app): State<App>, OptionalJson(new): OptionalJs
     let created = commerce.create_cart(token.id(), currency).await?;
     let body = CartBody::new(&created, commerce.views()).with_token(token.reveal());
     let answer = tagged(reply::json(StatusCode::CREATED, &body)?, &created);
-    Ok(located(answer, "/api/v1/cart"))
+    Ok(located(answer, "/api/v1/cart".to_owned()))
 }
 
 /// Read the cart

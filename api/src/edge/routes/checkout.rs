@@ -1,12 +1,13 @@
 //! Placing an order: one round trip, one durable write. The hot path of a sale.
 
 use axum::{
+    body::{Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderMap, StatusCode},
 };
 use holdfast_actors::{CheckoutError, CheckoutRequest, CheckoutSource, CommandError, Rejection};
 use holdfast_core::{
-    SkuId,
+    OrderId, SkuId,
     card::looks_like_card_number,
     order::{PaymentToken, PaymentTokenError},
     product::ProductRejection,
@@ -38,16 +39,24 @@ use crate::edge::{
     responses((status = 201, description = "The order, with its `Location`. `Idempotency-Replayed: true` on a retry.", body = PlacedOrder)))]
 pub(super) async fn place(State(app): State<App>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    let key = idempotency::key(&parts.headers, &app.settings.idempotency)?;
-    let bytes = body::read(&parts.headers, body, &app).await?;
+    place_order(&app, &parts.headers, body).await
+}
+
+/// The same without the router around it.
+pub(in crate::edge) async fn place_order<B>(app: &App, headers: &HeaderMap, body: B) -> Answer
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let key = idempotency::key(headers, &app.settings.idempotency)?;
+    let bytes = body::read(headers, body, app).await?;
     let NewOrder { lines, cart, customer, payment } = body::parse(&bytes, &app.settings.limits)?;
     if customer.as_ref().is_some_and(|customer| looks_like_card_number(customer.as_str())) {
         return Err(card_number("/customer"));
     }
     let payment_token = payment_token(&payment)?;
-    let source = source(&app, &parts.headers, lines, cart)?;
+    let source = source(app, headers, lines, cart)?;
     let key_digest = token::order_key_digest(customer.as_ref(), key);
-    let buyer = match Caller::of(&parts.headers, &app) {
+    let buyer = match Caller::of(headers, app) {
         Caller::Buyer(token) => token,
         Caller::Anonymous | Caller::Admin => BuyerToken::derived(app.secret()?, key_digest),
         Caller::Unknown => return Err(unauthorized()),
@@ -59,9 +68,18 @@ pub(super) async fn place(State(app): State<App>, request: Request) -> Answer {
     let outcome = app.commerce()?.checkout(request).await.map_err(|error| refused(error, &wanted))?;
     let placement = outcome.order.placement().ok_or_else(|| Problem::new(Kind::Internal))?;
     let id = outcome.order.id();
-    let answer = reply::json(StatusCode::CREATED, &PlacedOrder::new(id, placement, buyer.reveal()))?;
-    let answer = located(answer, &format!("/api/v1/orders/{id}"));
+    let answer = reply::written(StatusCode::CREATED, PlacedOrder::new(id, placement, buyer.reveal()).to_json());
+    let answer = located(answer, address(id));
     Ok(if outcome.replayed { reply::with(answer, REPLAYED, TRUE) } else { answer })
+}
+
+/// Where the order is read.
+fn address(id: OrderId) -> String {
+    const ORDERS: &str = "/api/v1/orders/";
+    let mut path = String::with_capacity(ORDERS.len() + OrderId::TEXT_BYTES);
+    path.push_str(ORDERS);
+    id.append_to(&mut path);
+    path
 }
 
 /// Where the lines come from: exactly one of the two.

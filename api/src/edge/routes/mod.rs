@@ -17,6 +17,7 @@ use super::{
     problem::{Kind, Problem},
 };
 
+pub(super) use checkout::place_order;
 pub(super) use health::{healthz, readyz};
 
 /// The public listener's routes and their documentation.

@@ -87,7 +87,7 @@ pub(super) async fn create(State(app): State<App>, _admin: Admin, Json(new): Jso
     let created = app.commerce()?.create_product(sku, details, policy, units).await?;
     let answer = reply::json(StatusCode::CREATED, &ProductBody::new(&created, true))?;
     let answer = reply::with(answer, header::ETAG, etag::header_value(product::tag(&created)));
-    Ok(located(answer, &format!("/api/v1/products/{}", created.sku)))
+    Ok(located(answer, format!("/api/v1/products/{}", created.sku)))
 }
 
 /// Replace what is said about a product
@@ -180,7 +180,7 @@ fn sees_all(caller: &Caller) -> Result<bool, Problem> {
 }
 
 /// The same answer with the address of what it made.
-pub(super) fn located(answer: Response, path: &str) -> Response {
+pub(super) fn located(answer: Response, path: String) -> Response {
     match HeaderValue::try_from(path) {
         Ok(value) => reply::with(answer, header::LOCATION, value),
         Err(_) => answer,

@@ -13,7 +13,7 @@ pub enum ProjectionError {
     Postgres(#[from] PostgresError),
     /// The journal cannot be read, or what comes next was purged.
     #[error("the journal cannot be followed")]
-    Journal(#[from] JournalError),
+    Journal(#[source] JournalError),
     /// The records do not fit the tables.
     #[error("the journal does not continue what the tables contain")]
     Fold(#[from] FoldError),
@@ -34,9 +34,33 @@ pub enum ProjectionError {
         /// Where the journal goes on.
         next_seq: u64,
     },
+    /// What comes next was purged before it was projected.
+    #[error(
+        "the journal's history was purged before it was projected (shard {}, from sequence number {from} on): the projection was \
+         behind by more than postgres.projection.backlog_bytes; stop the server and run `holdfast projection rebuild`",
+        shard.0
+    )]
+    Purged {
+        /// The shard.
+        shard: ShardId,
+        /// The first sequence number that is missing.
+        from: u64,
+    },
+    /// Another rebuild is at work.
+    #[error("another rebuild of this schema is at work")]
+    Rebuilding,
     /// The projection's thread could not be started.
     #[error("the projection cannot start")]
     Thread(#[from] std::io::Error),
+}
+
+impl From<JournalError> for ProjectionError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Purged { shard, from, .. } => Self::Purged { shard, from },
+            error => Self::Journal(error),
+        }
+    }
 }
 
 impl From<tokio_postgres::Error> for ProjectionError {

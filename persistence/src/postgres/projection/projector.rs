@@ -22,10 +22,11 @@ use super::{
     session::Session,
     settings::ProjectionSettings,
     table::Guard,
+    trail::Trail,
 };
 use crate::{
-    journal::{Follower, Journal},
-    postgres::{Database, database::claim, pool::within},
+    journal::{Follower, HistoryReader, Journal},
+    postgres::{Database, database::claim, pool::within, tenure},
 };
 
 /// How long the thread looks at nothing but the journal at a time: the longest it takes to notice that it is to stop.
@@ -54,6 +55,7 @@ struct Projector {
     stop: Arc<Stop>,
     pace: Pace,
     meters: Meters,
+    trail: Trail,
 }
 
 impl Projection {
@@ -71,8 +73,10 @@ impl Projection {
         let progress = Arc::new(ProjectionProgress::new(shards));
         let stop = Arc::new(Stop::default());
         let (pace, meters) = (Pace::new(&settings), Meters::new());
+        journal.retain_for(Arc::clone(&progress) as Arc<dyn HistoryReader>, settings.backlog_bytes);
         let (shown, asked) = (Arc::clone(&progress), Arc::clone(&stop));
-        let mut projector = Projector { journal, database, shards, settings, progress, stop, pace, meters };
+        let trail = Trail::begin(&*journal, shards);
+        let mut projector = Projector { journal, database, shards, settings, progress, stop, pace, meters, trail };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
             let stop = Arc::clone(&projector.stop);
@@ -152,14 +156,11 @@ impl Projector {
         self.database.ready().await;
         let client = self.database.connector().connect().await?;
         let patience = self.database.connector().statement_timeout();
+        within(patience, tenure::hold(&client, self.database.schema())).await?;
         within(patience, claim(&client, self.database.schema(), self.database.identity())).await?;
         let mut session = Session::begin(client, self.shards.get(), self.settings.entities, Guard::Older).await?;
-        for (shard, watermark) in session.watermarks() {
-            let next_seq = self.journal.next_seq(*shard);
-            if *watermark >= next_seq {
-                return Err(ProjectionError::Ahead { shard: *shard, watermark: *watermark, next_seq });
-            }
-        }
+        let tables = within(patience, session.tables()).await?;
+        self.trail.enter(tables, session.watermarks(), &*self.journal, self.shards)?;
         let mut follower = self.journal.follow(&session.position())?;
         self.publish(&session);
         if self.progress.note_trouble(None) {
@@ -183,6 +184,7 @@ impl Projector {
         if records.is_empty() {
             return Ok(());
         }
+        self.trail.attempt(&records);
         let projected = session.project(records).await?;
         let worked = began.elapsed();
         self.meters.batches.increment(1);

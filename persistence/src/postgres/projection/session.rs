@@ -61,6 +61,11 @@ impl Session {
         &self.watermarks
     }
 
+    /// Which tables these are: a rebuild puts others in their place.
+    pub(super) async fn tables(&self) -> Result<u32, tokio_postgres::Error> {
+        self.client.query_one("SELECT 'projection_watermarks'::regclass::oid", &[]).await?.try_get(0)
+    }
+
     /// Where the journal is to be followed from.
     pub(super) fn position(&self) -> BTreeMap<ShardId, u64> {
         self.watermarks.iter().map(|(shard, seq)| (*shard, seq + 1)).collect()
@@ -142,9 +147,9 @@ impl Session {
         Ok(())
     }
 
-    /// The connection, for what else is done in this schema.
-    pub(super) fn client(&mut self) -> &mut Client {
-        &mut self.client
+    /// The connection, for what else is read in this schema.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 }
 

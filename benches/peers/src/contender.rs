@@ -1,0 +1,196 @@
+//! Who takes part: each stack as a running server, with what it promises about an acknowledged order.
+//!
+//! Invariant: a contender listens on loopback, keeps its data in a temporary folder of its own, and is gone when the field
+//! is dropped.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use holdfast_api::load::{
+    order::fresh_run,
+    scratch::ScratchFolder,
+    server_process::{Launch, ServerProcess},
+    shop::Shop,
+};
+use holdfast_servers::{AppendFsync, Postgres, PostgresOptions, Redis};
+
+use crate::postgres_shop::SCHEMA;
+
+/// The variable that names the optimized server, set by `cargo xtask`.
+const SERVER: &str = "HOLDFAST_BIN";
+
+/// A stack that takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// An axum handler that sends the order back: the ceiling.
+    Echo,
+    /// Holdfast with its embedded journal.
+    Holdfast,
+    /// Holdfast with a PostgreSQL beside it, which gets every order after its answer.
+    HoldfastPostgres,
+    /// Redis, syncing once a second.
+    RedisEverysec,
+    /// Redis, syncing before it answers.
+    RedisAlways,
+    /// PostgreSQL over two connections.
+    Postgres2,
+    /// PostgreSQL over thirty-two connections.
+    Postgres32,
+}
+
+/// A running contender.
+pub(crate) struct Contender {
+    pub(crate) kind: Kind,
+    pub(crate) shop: Shop,
+    process: ServerProcess,
+    /// The process of the server behind the peer, if there is one.
+    behind: Option<u32>,
+}
+
+/// All contenders and the servers behind them.
+pub(crate) struct Field {
+    // The order matters: peers go before what they stand on.
+    pub(crate) contenders: Vec<Contender>,
+    redis: Vec<Redis>,
+    postgres: Option<Postgres>,
+    beside: Option<Postgres>,
+    folder: ScratchFolder,
+}
+
+impl Kind {
+    /// Its name in tables and JSON.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Holdfast => "holdfast",
+            Self::HoldfastPostgres => "holdfast+postgres",
+            Self::RedisEverysec => "redis-everysec",
+            Self::RedisAlways => "redis-always",
+            Self::Postgres2 => "postgres-2",
+            Self::Postgres32 => "postgres-32",
+        }
+    }
+
+    /// What an acknowledged order survives.
+    pub(crate) const fn durability(self) -> &'static str {
+        match self {
+            Self::Echo => "nothing is kept",
+            Self::RedisEverysec => "up to 1 s lost at a power cut",
+            Self::Holdfast | Self::HoldfastPostgres | Self::RedisAlways | Self::Postgres2 | Self::Postgres32 => {
+                "fsync before the answer"
+            }
+        }
+    }
+
+    /// Whether it sells, and so can be held to promises.
+    pub(crate) fn sells(self) -> bool {
+        self != Self::Echo
+    }
+}
+
+impl Contender {
+    /// Its processes: the HTTP server, and the server behind it.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        [self.process.pid()].into_iter().chain(self.behind).collect()
+    }
+}
+
+impl Field {
+    /// Starts these contenders.
+    pub(crate) fn start(kinds: &[Kind]) -> anyhow::Result<Self> {
+        let folder = ScratchFolder::new(None, "peers")?;
+        let mut field = Self { contenders: Vec::new(), redis: Vec::new(), postgres: None, beside: None, folder };
+        for kind in kinds {
+            let (launch, behind, token) = field.launch(*kind)?;
+            let process = launch.start().with_context(|| format!("{} does not start", kind.name()))?;
+            let shop = Shop::new(process.target(), token);
+            field.contenders.push(Contender { kind: *kind, shop, process, behind });
+        }
+        Ok(field)
+    }
+
+    /// The contender of this kind.
+    pub(crate) fn get(&self, kind: Kind) -> Option<&Contender> {
+        self.contenders.iter().find(|contender| contender.kind == kind)
+    }
+
+    fn launch(&mut self, kind: Kind) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {
+        let folder = self.folder.path().join(kind.name());
+        Ok(match kind {
+            Kind::Echo => (Launch::echo(server()?, &folder), None, None),
+            Kind::Holdfast => {
+                let token = format!("{}{}", fresh_run()?, fresh_run()?);
+                (Launch::shop(server()?, &folder, &token), None, Some(token))
+            }
+            Kind::HoldfastPostgres => self.beside_postgres(&folder)?,
+            Kind::RedisEverysec => self.on_redis(AppendFsync::EverySecond, &folder)?,
+            Kind::RedisAlways => self.on_redis(AppendFsync::Always, &folder)?,
+            Kind::Postgres2 => self.on_postgres(2, &folder)?,
+            Kind::Postgres32 => self.on_postgres(32, &folder)?,
+        })
+    }
+
+    /// Ours with a PostgreSQL of its own: what it still has to do after a measurement slows no peer's.
+    fn beside_postgres(&mut self, folder: &Path) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {
+        let postgres = start_postgres()?;
+        let token = format!("{}{}", fresh_run()?, fresh_run()?);
+        let password = folder.with_extension("password");
+        std::fs::write(&password, postgres.password()).context("cannot write the password")?;
+        let launch = Launch::shop(server()?, folder, &token)
+            .with_setting("POSTGRES__URL", &postgres.url())
+            .with_setting("POSTGRES__PASSWORD_FILE", &password.display().to_string())
+            .with_setting("POSTGRES__TLS", "off");
+        let behind = postgres.pid();
+        self.beside = Some(postgres);
+        Ok((launch, behind, Some(token)))
+    }
+
+    fn on_redis(&mut self, sync: AppendFsync, folder: &Path) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {
+        let redis = Redis::start(sync)?;
+        let launch = peer(folder, &["redis", "--server", &redis.url()])?;
+        let behind = Some(redis.pid());
+        self.redis.push(redis);
+        Ok((launch, behind, None))
+    }
+
+    fn on_postgres(&mut self, pool: usize, folder: &Path) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {
+        let postgres = match self.postgres.take() {
+            Some(running) => running,
+            None => {
+                let postgres = start_postgres()?;
+                postgres.sql(SCHEMA).context("the tables cannot be made")?;
+                postgres
+            }
+        };
+        let (url, password, pool) = (postgres.url(), postgres.password(), pool.to_string());
+        let launch = peer(folder, &["postgres", "--server", &url, "--password", password, "--pool", &pool])?;
+        let behind = postgres.pid();
+        self.postgres = Some(postgres);
+        Ok((launch, behind, None))
+    }
+}
+
+/// A server set up as one would for a sale: it syncs, and no checkpoint falls into a measurement.
+fn start_postgres() -> anyhow::Result<Postgres> {
+    let settings = [("shared_buffers", "512MB"), ("max_wal_size", "8GB"), ("max_connections", "60")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let postgres = Postgres::with(&PostgresOptions { durable: true, settings, ..PostgresOptions::default() })?;
+    Ok(postgres)
+}
+
+/// This program as a peer.
+fn peer(folder: &Path, command: &[&str]) -> anyhow::Result<Launch> {
+    let mut launch = Launch::echo(env::current_exe().context("cannot find this program's own file")?, folder);
+    launch.command = ["serve"].iter().chain(command).map(Into::into).collect();
+    Ok(launch)
+}
+
+fn server() -> anyhow::Result<PathBuf> {
+    let named = env::var_os(SERVER).map(PathBuf::from);
+    let path = named.with_context(|| format!("{SERVER} names no server: start this with `cargo xtask peers`"))?;
+    path.canonicalize().with_context(|| format!("{SERVER} names {}", path.display()))
+}

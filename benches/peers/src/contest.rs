@@ -1,0 +1,134 @@
+//! The contest: every contender in turns, over several rounds, so that a machine that slows down slows all of them.
+
+use std::{num::NonZeroUsize, process::ExitCode, thread, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use holdfast_api::load::{flash_sale::Load, report::Report};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{
+    contender::{Contender, Field, Kind},
+    cpu,
+    goods::{Goods, Sale, closed},
+    promises::{self, Broken},
+    standing::{Standing, Standings},
+};
+
+/// Who takes part unless told otherwise: the ceiling and ours first.
+pub(crate) const ALL: [Kind; 7] = [
+    Kind::Echo,
+    Kind::Holdfast,
+    Kind::RedisEverysec,
+    Kind::RedisAlways,
+    Kind::Postgres2,
+    Kind::Postgres32,
+    Kind::HoldfastPostgres,
+];
+
+/// What a server still has to do after a measurement (payments, snapshots, a projection) is not to fall into the next one's:
+/// it is at rest once it uses less than so much processor time in one look.
+const AT_REST: Duration = Duration::from_millis(30);
+const LOOK: Duration = Duration::from_millis(300);
+/// One that does not come to rest is not waited for longer than so many looks.
+const LOOKS: usize = 200;
+
+/// How the contest is held.
+#[derive(Debug, Args)]
+pub(crate) struct ContestArguments {
+    /// One short round: does it all run, and keep its promises?
+    #[arg(long)]
+    quick: bool,
+    /// Rounds; medians over them are told.
+    #[arg(long, default_value = "5")]
+    rounds: NonZeroUsize,
+    /// Seconds of each measurement.
+    #[arg(long, default_value = "5")]
+    seconds: u64,
+    /// Connections, each with one request at a time.
+    #[arg(long, default_value = "64")]
+    connections: NonZeroUsize,
+    /// Who takes part beside ours. Default: all.
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<Kind>,
+    /// The result as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One measurement.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub(crate) report: Report,
+    /// Processor time of the contender's processes over the orders it answered.
+    pub(crate) cpu_us_per_order: f64,
+}
+
+/// Holds the contest and prints the standings. Fails when a promise was broken.
+pub(crate) fn run(arguments: &ContestArguments) -> anyhow::Result<ExitCode> {
+    let kinds: Vec<Kind> = match &arguments.peers[..] {
+        [] => ALL.to_vec(),
+        peers => ALL.into_iter().filter(|kind| *kind == Kind::Holdfast || peers.contains(kind)).collect(),
+    };
+    let field = Field::start(&kinds)?;
+    let runtime = generator()?;
+    let mut standings = Vec::new();
+    for contender in &field.contenders {
+        let broken = if contender.kind.sells() {
+            runtime.block_on(promises::check(&contender.shop)).with_context(|| contender.kind.name())?
+        } else {
+            Broken::default()
+        };
+        let goods = if contender.kind.sells() { &[Goods::One, Goods::Thousand][..] } else { &[Goods::One] };
+        standings.extend(goods.iter().map(|goods| Standing::new(contender.kind, *goods, broken)));
+    }
+    let (rounds, seconds) = if arguments.quick { (1, 2) } else { (arguments.rounds.get(), arguments.seconds) };
+    let load = closed(arguments.connections.get(), Duration::from_secs(seconds));
+    if !arguments.quick {
+        let warm_up = closed(load.connections, Duration::from_secs(1));
+        field.contenders.iter().try_for_each(|one| measure(&runtime, one, Goods::One, warm_up).map(drop))?;
+    }
+    for round in 0..rounds {
+        for standing in &mut standings {
+            let contender = field.get(standing.kind).context("a contender is gone")?;
+            if arguments.json {
+                eprintln!("round {} of {rounds}: {}, {}", round + 1, standing.kind.name(), standing.goods.name());
+            }
+            standing.turns.push(measure(&runtime, contender, standing.goods, load)?);
+        }
+    }
+    let standings = Standings::new(standings, load);
+    standings.print(arguments.json)?;
+    Ok(if standings.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One measurement of one contender.
+pub(crate) fn measure(runtime: &Runtime, contender: &Contender, goods: Goods, load: Load) -> anyhow::Result<Turn> {
+    let failed = || format!("{} did not sell {}", contender.kind.name(), goods.name());
+    let sale = runtime.block_on(Sale::put_up(contender, goods)).with_context(failed)?;
+    let processes = contender.processes();
+    wait_for_rest(&processes);
+    let before = cpu::used(&processes);
+    let mut report = runtime.block_on(sale.run(load));
+    let used = cpu::used(&processes).saturating_sub(before);
+    wait_for_rest(&processes);
+    report.oversold = runtime.block_on(sale.oversold(report.sold)).with_context(failed)?;
+    #[expect(clippy::cast_precision_loss, reason = "a run has fewer orders than 2^52")]
+    let orders = report.orders.max(1) as f64;
+    Ok(Turn { report, cpu_us_per_order: used.as_secs_f64() * 1e6 / orders })
+}
+
+fn wait_for_rest(processes: &[u32]) {
+    for _ in 0..LOOKS {
+        let before = cpu::used(processes);
+        thread::sleep(LOOK);
+        if cpu::used(processes).saturating_sub(before) < AT_REST {
+            return;
+        }
+    }
+}
+
+/// The generator's runtime: one thread, as in `holdfast bench`.
+pub(crate) fn generator() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("the operating system gave no thread")
+}

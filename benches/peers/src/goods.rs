@@ -1,0 +1,130 @@
+//! What is sold: one hot SKU, or a thousand that share the crowd evenly.
+//!
+//! Invariant: units are counted in the peer's own books before and after, so what it acknowledged and does not have shows.
+
+use std::{sync::Arc, time::Duration};
+
+use holdfast_api::load::{
+    crowd::{self, Patience, Plan, Shopper},
+    flash_sale::Load,
+    order::{OrderTemplate, fresh_run, verdict},
+    pace::Until,
+    report::Report,
+    shop::Shop,
+    tally::{Ledger, Verdict},
+};
+use http_body_util::Full;
+use hyper::{Request, StatusCode, body::Bytes};
+
+use crate::contender::{Contender, Kind};
+
+/// Units of a SKU that is not to sell out.
+const PLENTY: u64 = 1_000_000_000;
+/// How many SKUs a wide sale has.
+const WIDE: u64 = 1_000;
+
+/// What is sold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goods {
+    /// One hot SKU.
+    One,
+    /// A thousand SKUs.
+    Thousand,
+}
+
+impl Goods {
+    /// Its name in tables and JSON.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::One => "one SKU",
+            Self::Thousand => "1,000 SKUs",
+        }
+    }
+}
+
+/// The crowd's plan on `shop`.
+pub(crate) fn plan(shop: &Shop, load: Load) -> Plan {
+    Plan {
+        address: shop.target().address(),
+        connections: load.connections,
+        until: Until::Elapsed(load.duration),
+        rate: load.rate,
+        patience: Patience::None,
+        grace: load.grace,
+    }
+}
+
+/// A closed loop of so many connections, for so long.
+pub(crate) fn closed(connections: usize, duration: Duration) -> Load {
+    Load { connections, duration, rate: None, grace: Duration::from_secs(10) }
+}
+
+/// SKUs that were put up to be sold, and what was there before.
+pub(crate) struct Sale<'a> {
+    contender: &'a Contender,
+    orders: Arc<[OrderTemplate]>,
+    skus: Vec<String>,
+}
+
+impl<'a> Sale<'a> {
+    /// Puts the goods up. The echo needs none.
+    pub(crate) async fn put_up(contender: &'a Contender, goods: Goods) -> anyhow::Result<Self> {
+        let (shop, run) = (&contender.shop, fresh_run()?);
+        let count = if goods == Goods::One { 1 } else { WIDE };
+        let skus: Vec<String> = (0..count).map(|number| format!("peer-{run}-{number}")).collect();
+        if contender.kind.sells() {
+            for sku in &skus {
+                shop.put_up(&Shop::plain_product(sku, PLENTY)).await?;
+            }
+        }
+        let keys = |number: usize| format!("{run}{number:04}");
+        let orders = skus.iter().enumerate().map(|(number, sku)| OrderTemplate::new(shop.target(), sku, &keys(number)));
+        Ok(Self { contender, orders: orders.collect(), skus })
+    }
+
+    /// Sells under `load`; the echo gets the same requests.
+    pub(crate) async fn run(&self, load: Load) -> Report {
+        let ledger = Arc::new(Ledger::default());
+        let shopper = |_| Buyer { kind: self.contender.kind, orders: Arc::clone(&self.orders) };
+        let elapsed = crowd::run(plan(&self.contender.shop, load), shopper, Arc::clone(&ledger)).await;
+        Report::new(&ledger.tally(), elapsed, load.connections, load.rate)
+    }
+
+    /// Units that the shop's books are wrong by: parts that do not add up, and orders it acknowledged and does not have.
+    pub(crate) async fn oversold(&self, sold: u64) -> anyhow::Result<u64> {
+        if !self.contender.kind.sells() {
+            return Ok(0);
+        }
+        let (mut taken, mut unbalanced) = (0_u64, 0_u64);
+        for sku in &self.skus {
+            let units = self.contender.shop.units(sku).await?;
+            let parts = units.available.saturating_add(units.held).saturating_add(units.allocated);
+            unbalanced = unbalanced.saturating_add(parts.abs_diff(units.on_hand));
+            taken = taken.saturating_add(units.taken());
+        }
+        Ok(unbalanced.saturating_add(sold.saturating_sub(taken)))
+    }
+}
+
+/// Goes from SKU to SKU.
+struct Buyer {
+    kind: Kind,
+    orders: Arc<[OrderTemplate]>,
+}
+
+impl Shopper for Buyer {
+    fn request(&mut self, number: u64) -> Request<Full<Bytes>> {
+        // 617 has no factor in common with 1,000: neighbors in time are no neighbors in the catalog.
+        let count = self.orders.len().max(1) as u64;
+        let index = usize::try_from(number.wrapping_mul(617) % count).unwrap_or(0);
+        self.orders[index].request(number)
+    }
+
+    fn judge(&mut self, _number: u64, status: StatusCode, body: &[u8]) -> Verdict {
+        match (self.kind, status) {
+            (Kind::Echo, StatusCode::OK) => Verdict::Sold,
+            (Kind::Echo, _) => Verdict::Failed,
+            _ => verdict(status, body),
+        }
+    }
+}

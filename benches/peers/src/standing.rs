@@ -1,0 +1,208 @@
+//! The ratio table: how each contender did, and how ours did beside it.
+//!
+//! A ratio is taken within its round, where both had the same machine, and the median over the rounds is told.
+
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use holdfast_api::load::flash_sale::Load;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{contender::Kind, contest::Turn, goods::Goods, promises::Broken};
+
+/// What one contender did with one kind of goods.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) kind: Kind,
+    pub(crate) goods: Goods,
+    pub(crate) broken: Broken,
+    pub(crate) turns: Vec<Turn>,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Standings {
+    all: Vec<Standing>,
+    load: Load,
+}
+
+/// One line of the table. Medians over the rounds.
+#[derive(Debug, Serialize)]
+struct Line {
+    name: &'static str,
+    goods: &'static str,
+    durability: &'static str,
+    /// Requests per second.
+    rps: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    /// Processor time of its processes per order, in microseconds.
+    cpu_us_per_order: f64,
+    /// Our requests per second over its, on the same goods.
+    ratio: f64,
+    /// Our processor time per order over its.
+    cpu_ratio: f64,
+    /// Units sold that were not there, over the checks and all rounds.
+    oversold: u64,
+    /// Units above a customer's limit, or withheld below it.
+    limit_broken: u64,
+    /// Keys that made more than one order.
+    keys_broken: u64,
+    /// Answers that were neither an order nor a clean refusal.
+    errors: u64,
+    /// The first of them.
+    first_error: Option<String>,
+}
+
+impl Standing {
+    /// A contender that kept its promises so far, but for `broken`.
+    pub(crate) fn new(kind: Kind, goods: Goods, broken: Broken) -> Self {
+        Self { kind, goods, broken, turns: Vec::new() }
+    }
+
+    fn median(&self, of: impl Fn(&Turn) -> f64) -> f64 {
+        median(self.turns.iter().map(of))
+    }
+
+    fn sum(&self, of: impl Fn(&Turn) -> u64) -> u64 {
+        self.turns.iter().map(of).sum()
+    }
+}
+
+impl Standings {
+    pub(crate) fn new(all: Vec<Standing>, load: Load) -> Self {
+        Self { all, load }
+    }
+
+    /// Whether every promise was kept and every answer was clean.
+    pub(crate) fn is_clean(&self) -> bool {
+        let is_clean = |standing: &Standing| {
+            standing.broken.is_none() && standing.sum(|turn| turn.report.oversold + turn.report.errors) == 0
+        };
+        self.all.iter().all(is_clean)
+    }
+
+    /// Ours on the same goods; the echo is compared with the hot SKU.
+    fn ours(&self, goods: Goods) -> Option<&Standing> {
+        self.all.iter().find(|standing| standing.kind == Kind::Holdfast && standing.goods == goods)
+    }
+
+    fn line(&self, standing: &Standing) -> Line {
+        let ours = self.ours(standing.goods).map_or(&[][..], |ours| &ours.turns);
+        let ratio = |of: fn(&Turn) -> f64| {
+            let rounds = ours.iter().zip(&standing.turns);
+            median(rounds.map(|(ours, theirs)| of(ours) / of(theirs).max(f64::EPSILON)))
+        };
+        let first_error = standing.turns.iter().find_map(|turn| turn.report.first_error.clone());
+        Line {
+            name: standing.kind.name(),
+            goods: standing.goods.name(),
+            durability: standing.kind.durability(),
+            rps: standing.median(|turn| turn.report.rps),
+            p50_ms: standing.median(|turn| turn.report.latency.p50_ms),
+            p99_ms: standing.median(|turn| turn.report.latency.p99_ms),
+            cpu_us_per_order: standing.median(|turn| turn.cpu_us_per_order),
+            ratio: ratio(|turn| turn.report.rps),
+            cpu_ratio: ratio(|turn| turn.cpu_us_per_order),
+            oversold: standing.sum(|turn| turn.report.oversold) + standing.broken.oversold,
+            limit_broken: standing.broken.limit,
+            keys_broken: standing.broken.keys,
+            errors: standing.sum(|turn| turn.report.errors) + standing.broken.errors,
+            first_error,
+        }
+    }
+
+    /// Prints the table, or one JSON object.
+    #[expect(clippy::print_stdout, reason = "the standings are what this program is for")]
+    pub(crate) fn print(&self, as_json: bool) -> anyhow::Result<()> {
+        let lines: Vec<Line> = self.all.iter().map(|standing| self.line(standing)).collect();
+        if as_json {
+            let rounds = self.all.iter().map(|standing| standing.turns.len()).max().unwrap_or(0);
+            let result = json!({
+                "connections": self.load.connections, "seconds": self.load.duration.as_secs(), "rounds": rounds,
+                "clean": self.is_clean(), "peers": lines,
+            });
+            println!("{}", serde_json::to_string_pretty(&result)?);
+        } else {
+            println!("{}", table(&lines));
+        }
+        Ok(())
+    }
+}
+
+fn table(lines: &[Line]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_BORDERS_ONLY);
+    table.set_header([
+        "contender",
+        "goods",
+        "durability",
+        "requests/s",
+        "p50 / p99 ms",
+        "CPU us/order",
+        "ours: speed",
+        "ours: CPU",
+        "oversold",
+        "limit, keys",
+        "errors",
+    ]);
+    for line in lines {
+        table.add_row([
+            line.name.to_owned(),
+            line.goods.to_owned(),
+            line.durability.to_owned(),
+            format!("{:.0}", line.rps),
+            format!("{:.2} / {:.2}", line.p50_ms, line.p99_ms),
+            format!("{:.1}", line.cpu_us_per_order),
+            format!("{:.2}x", line.ratio),
+            format!("{:.2}x", line.cpu_ratio),
+            line.oversold.to_string(),
+            format!("{}, {}", line.limit_broken, line.keys_broken),
+            line.errors.to_string(),
+        ]);
+        if let Some(error) = &line.first_error {
+            table.add_row([format!("  first error: {error}")]);
+        }
+    }
+    table
+}
+
+/// The middle value, the upper one of two; 0 of none.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use holdfast_api::load::{report::Report, tally::Ledger};
+
+    use super::*;
+    use crate::goods::closed;
+
+    fn standing(kind: Kind, rates: &[f64]) -> Standing {
+        let turn = |rps: &f64| {
+            let empty = Report::new(&Ledger::default().tally(), Duration::from_secs(1), 1, None);
+            Turn { report: Report { rps: *rps, ..empty }, cpu_us_per_order: 1.0 }
+        };
+        Standing { turns: rates.iter().map(turn).collect(), ..Standing::new(kind, Goods::One, Broken::default()) }
+    }
+
+    #[test]
+    fn a_ratio_is_taken_within_its_round() {
+        // The machine is half as fast in the second round, and a hiccup hits the third.
+        let (ours, theirs) =
+            (standing(Kind::Holdfast, &[40.0, 20.0, 5.0]), standing(Kind::RedisAlways, &[20.0, 10.0, 10.0]));
+        let standings = Standings::new(vec![ours, theirs], closed(1, Duration::from_secs(1)));
+        assert!((standings.line(&standings.all[1]).ratio - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn one_unit_too_many_is_not_clean() {
+        let mut ours = standing(Kind::Holdfast, &[1.0]);
+        ours.broken.oversold = 1;
+        assert!(!Standings::new(vec![ours], closed(1, Duration::from_secs(1))).is_clean());
+    }
+}

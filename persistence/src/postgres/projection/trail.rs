@@ -1,0 +1,148 @@
+//! How far the tables can be, as far as this process can know: a watermark beyond that was moved by somebody whose journal is
+//! not this one, or the journal is an older copy.
+//!
+//! Invariant: at the start a shard's watermark lies at or before where the journal ended when it was opened, however much
+//! was journaled since: an older copy that has sold on looks long enough, and is not. From then on it is at most what was
+//! last tried to be committed. Less is no surprise: a server that took over from another may have lost the last of it.
+
+use std::collections::BTreeMap;
+
+use holdfast_core::{ShardCount, ShardId};
+
+use super::error::ProjectionError;
+use crate::journal::{Followed, Journal};
+
+/// Per shard, the last record that the tables may contain.
+#[derive(Debug)]
+pub(super) struct Trail {
+    limits: BTreeMap<ShardId, u64>,
+    /// Which tables it was: a rebuild puts others in their place.
+    tables: Option<u32>,
+}
+
+impl Trail {
+    /// Before anything was projected: anything up to the end of `journal`, which was just opened.
+    pub(super) fn begin(journal: &dyn Journal, shards: ShardCount) -> Self {
+        Self { limits: ends(journal, shards), tables: None }
+    }
+
+    /// Refuses watermarks that are further; otherwise that is where they are. `tables` tells a rebuilt set from another.
+    pub(super) fn enter(
+        &mut self,
+        tables: u32,
+        watermarks: &BTreeMap<ShardId, u64>,
+        journal: &dyn Journal,
+        shards: ShardCount,
+    ) -> Result<(), ProjectionError> {
+        if self.tables.is_some_and(|known| known != tables) {
+            *self = Self::begin(journal, shards);
+        }
+        for (shard, watermark) in watermarks {
+            let limit = self.limits.get(shard).copied().unwrap_or(0);
+            if *watermark > limit && self.tables.is_some() {
+                return Err(ProjectionError::Rival);
+            }
+            if *watermark > limit {
+                return Err(ProjectionError::Ahead { shard: *shard, watermark: *watermark, next_seq: limit + 1 });
+            }
+        }
+        self.tables = Some(tables);
+        self.limits.clone_from(watermarks);
+        Ok(())
+    }
+
+    /// These records are about to be committed; whether they were may stay unknown.
+    pub(super) fn attempt(&mut self, records: &[Followed]) {
+        for one in records {
+            let limit = self.limits.entry(one.shard).or_insert(0);
+            *limit = (*limit).max(one.seq);
+        }
+    }
+}
+
+fn ends(journal: &dyn Journal, shards: ShardCount) -> BTreeMap<ShardId, u64> {
+    shards.iter().map(|shard| (shard, journal.next_seq(shard).saturating_sub(1))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use holdfast_core::{EntityId, Event, Quantity, SkuId, Timestamp, stock::StockEvent};
+
+    use super::*;
+    use crate::{Batch, Record, Store, StoreOptions, journal::JournalOptions};
+
+    const SHARD: ShardId = ShardId(0);
+
+    fn record(version: u64) -> Record {
+        let sku = SkuId::parse("TRAIL").unwrap();
+        let quantity = Quantity::new(1).unwrap();
+        let event = Event::Stock(StockEvent::Received { quantity });
+        Record { entity: EntityId::Stock(sku), version, at: Timestamp::from_millis(1), event }
+    }
+
+    fn append(journal: &dyn Journal, count: u64) {
+        let first_seq = journal.next_seq(SHARD);
+        let records = (first_seq..first_seq + count).map(record).collect();
+        let (sender, done) = mpsc::channel();
+        let batch = Batch { shard: SHARD, first_seq, records };
+        journal.append(&batch, Box::new(move |result| sender.send(result.is_ok()).unwrap()));
+        assert!(done.recv().unwrap());
+    }
+
+    fn followed(seq: u64) -> Followed {
+        Followed { shard: SHARD, seq, record: record(seq) }
+    }
+
+    fn at(seq: u64) -> BTreeMap<ShardId, u64> {
+        [(SHARD, seq)].into()
+    }
+
+    /// A journal of five records, opened anew.
+    fn journal(dir: &std::path::Path) -> Store {
+        let small = JournalOptions { segment_bytes: 1 << 20, reserve_bytes: 256 << 10, ..JournalOptions::default() };
+        let small = JournalOptions { frame_limit_bytes: 64 << 10, record_limit_bytes: 64 << 10, ..small };
+        let options = StoreOptions { shards: 1, journal: small, ..StoreOptions::default() };
+        append(&*Store::open(dir, &options).unwrap().journal, 5);
+        Store::open(dir, &options).unwrap()
+    }
+
+    #[test]
+    fn an_older_copy_is_found_out_however_much_it_has_sold_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = journal(dir.path());
+        let (journal, shards) = (&*store.journal, store.shards);
+        let mut trail = Trail::begin(journal, shards);
+        append(journal, 10);
+        let error = trail.enter(1, &at(6), journal, shards).unwrap_err();
+        assert!(matches!(error, ProjectionError::Ahead { watermark: 6, next_seq: 6, .. }), "{error}");
+        trail.enter(1, &at(5), journal, shards).unwrap();
+    }
+
+    #[test]
+    fn between_two_connections_a_watermark_is_at_most_what_was_tried() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = journal(dir.path());
+        let (journal, shards) = (&*store.journal, store.shards);
+        for (read, is_ours) in [(0, true), (2, true), (3, true), (4, false), (5, false)] {
+            let mut trail = Trail::begin(journal, shards);
+            trail.enter(1, &at(2), journal, shards).unwrap();
+            trail.attempt(&[followed(3)]);
+            let entered = trail.enter(1, &at(read), journal, shards);
+            assert_eq!(entered.is_ok(), is_ours, "{read}: {entered:?}");
+        }
+    }
+
+    #[test]
+    fn rebuilt_tables_may_be_anywhere_up_to_the_journals_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = journal(dir.path());
+        let (journal, shards) = (&*store.journal, store.shards);
+        let mut trail = Trail::begin(journal, shards);
+        trail.enter(1, &at(5), journal, shards).unwrap();
+        append(journal, 3);
+        trail.enter(2, &at(8), journal, shards).unwrap();
+        assert!(trail.enter(3, &at(9), journal, shards).is_err());
+    }
+}

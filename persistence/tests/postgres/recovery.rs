@@ -1,0 +1,302 @@
+//! A data directory that comes back from PostgreSQL: what the projection wrote is what is restored, one server at a time.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    time::Duration,
+};
+
+use holdfast_core::{
+    Entity as _, EntityId, Event, Quantity, ShardId, SkuId, Timestamp,
+    stock::{StockEvent, StockItem},
+};
+use holdfast_persistence::{
+    Batch, EntityState, Record, Recovery, Replica as _, ReplicaError, SnapshotSource as _, Store, StoreError,
+    StoreOptions,
+    journal::JournalOptions,
+    postgres::{
+        Database, PostgresError, PostgresReplica, PostgresSettings, PostgresSnapshots, StoreIdentity,
+        projection::{Projection, ProjectionSettings},
+    },
+};
+use holdfast_servers::Postgres;
+use tokio::runtime::Runtime;
+
+use crate::{HANGS, settings_of};
+
+const SHARDS: u16 = 3;
+
+/// A server, and a data folder beside it.
+struct Scene {
+    server: Postgres,
+    runtime: Runtime,
+    settings: PostgresSettings,
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let server = Postgres::start().unwrap();
+        let settings = PostgresSettings { take_over_wait_ms: 300, ..settings_of(&server) };
+        Self { server, runtime: Runtime::new().unwrap(), settings, dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn open(&self, data: &Path) -> Result<Store, StoreError> {
+        let replica = PostgresReplica::new(self.runtime.handle().clone(), &self.settings).unwrap();
+        Store::open_beside(data, &options(), Some(&replica))
+    }
+
+    fn project(&self, store: &Store) -> Projection {
+        let identity = StoreIdentity { store: store.id, shards: SHARDS };
+        let database = Database::new(&self.settings, identity).unwrap();
+        let preparing = database.clone();
+        self.runtime.spawn(async move { preparing.prepare().await });
+        let settings =
+            ProjectionSettings { gather_ms: 0, retry_initial_ms: 20, retry_max_ms: 50, ..Default::default() };
+        Projection::start(store.journal.clone(), database, store.shards, settings).unwrap()
+    }
+
+    /// Projects all there is and stops.
+    fn project_all(&self, store: &Store) {
+        let projection = self.project(store);
+        let progress = projection.progress();
+        for shard in store.shards.iter() {
+            let last = store.journal.next_seq(shard) - 1;
+            eventually(|| progress.watermark(shard) >= last);
+        }
+        projection.stop();
+    }
+}
+
+fn options() -> StoreOptions {
+    let journal = JournalOptions {
+        segment_bytes: 64 << 10,
+        reserve_bytes: 16 << 10,
+        frame_limit_bytes: 8 << 10,
+        record_limit_bytes: 8 << 10,
+        ..JournalOptions::default()
+    };
+    StoreOptions { shards: SHARDS, journal, ..StoreOptions::default() }
+}
+
+/// Waits until it is so.
+fn eventually(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..HANGS.as_millis() / 10 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("not within {HANGS:?}");
+}
+
+/// Appends a batch: one unit received into each of these SKUs, which get this version.
+fn append(store: &Store, shard: ShardId, skus: impl Iterator<Item = (String, u64)>) {
+    let record = |(sku, version): (String, u64)| {
+        let entity = EntityId::Stock(SkuId::parse(&sku).unwrap());
+        let event = Event::Stock(StockEvent::Received { quantity: Quantity::new(1).unwrap() });
+        Record { entity, version, at: Timestamp::from_millis(1_700_000_000_000), event }
+    };
+    let (sender, done) = mpsc::channel();
+    let batch = Batch { shard, first_seq: store.journal.next_seq(shard), records: skus.map(record).collect() };
+    store.journal.append(&batch, Box::new(move |result| sender.send(result).unwrap()));
+    done.recv().unwrap().unwrap();
+}
+
+/// A unit received into each of `skus` SKUs of every shard, so many times.
+fn receive(store: &Store, skus: u64, rounds: u64) {
+    for shard in store.shards.iter() {
+        for _ in 0..rounds {
+            let version = (store.journal.next_seq(shard) - 1) / skus + 1;
+            append(store, shard, (0..skus).map(|sku| (format!("S{}-{sku}", shard.0), version)));
+        }
+    }
+}
+
+/// What the store says: its snapshots, and the journal behind them.
+fn state_of(store: &Store) -> BTreeMap<EntityId, EntityState> {
+    let mut state = BTreeMap::new();
+    let mut from = BTreeMap::new();
+    for shard in store.shards.iter() {
+        store.snapshots.scan(shard, &mut |id, _, entity| drop(state.insert(id, entity))).unwrap();
+        from.insert(shard, store.snapshots.watermark(shard).unwrap() + 1);
+    }
+    let state = std::sync::Mutex::new(state);
+    let take = |_: ShardId, _: u64, record: Record| {
+        let (EntityId::Stock(sku), Event::Stock(event)) = (&record.entity, &record.event) else { panic!("{record:?}") };
+        let mut state = state.lock().unwrap();
+        let vacant = || EntityState::Stock(StockItem::new(sku.clone()));
+        let EntityState::Stock(stock) = state.entry(record.entity.clone()).or_insert_with(vacant) else { panic!() };
+        if record.version > stock.version() {
+            assert_eq!(record.version, stock.version() + 1, "{}", record.entity);
+            stock.apply(event);
+        }
+    };
+    store.journal.replay(&from, &take, &|_| {}).unwrap();
+    state.into_inner().unwrap()
+}
+
+#[test]
+fn a_lost_disk_comes_back_from_postgresql_and_is_refused_when_it_turns_up_again() {
+    let scene = Scene::set();
+    let store = scene.open(&scene.data()).unwrap();
+    receive(&store, 40, 3);
+    scene.project_all(&store);
+    let before = state_of(&store);
+    // What the projection never saw is lost with the disk, and only that.
+    receive(&store, 40, 1);
+    drop(store);
+    let lost = scene.dir.path().join("lost");
+    fs::rename(scene.data(), &lost).unwrap();
+    let store = scene.open(&scene.data()).unwrap();
+    let [Recovery::Restored(restored)] = &store.recoveries[..] else { panic!("{:?}", store.recoveries) };
+    assert_eq!((restored.entities, restored.shards.len()), (120, 3), "{restored}");
+    assert!(restored.shards.iter().all(|reach| reach.replica == 120 && reach.journal == 120), "{restored}");
+    assert_eq!(state_of(&store), before);
+    // It sells on, is projected on, and comes back a second time.
+    receive(&store, 40, 2);
+    scene.project_all(&store);
+    let before = state_of(&store);
+    drop(store);
+    let error = scene.open(&lost).unwrap_err();
+    assert!(matches!(error, StoreError::ReplicaForeign { .. }), "{error}");
+    fs::remove_dir_all(scene.data()).unwrap();
+    let store = scene.open(&scene.data()).unwrap();
+    assert_eq!(state_of(&store), before);
+    assert_eq!(before.values().map(EntityState::version).collect::<Vec<_>>(), vec![5; 120]);
+    assert_eq!(scene.server.sql("SELECT count(*), sum(on_hand) FROM holdfast.inventory").unwrap(), "120|600");
+}
+
+#[test]
+fn the_snapshots_of_a_shard_are_read_page_by_page() {
+    let scene = Scene::set();
+    let store = scene.open(&scene.data()).unwrap();
+    for first in (0..2_100).step_by(60) {
+        append(&store, ShardId(0), (first..first + 60).map(|sku| (format!("PAGE-{sku:05}"), 1)));
+    }
+    scene.project_all(&store);
+    let connector = holdfast_persistence::postgres::Connector::new(&scene.settings).unwrap();
+    let snapshots = PostgresSnapshots::open(scene.runtime.handle().clone(), connector).unwrap();
+    let mut found = Vec::new();
+    snapshots.scan(ShardId(0), &mut |id, _, _| found.push(id)).unwrap();
+    assert_eq!(found.len(), 2_100);
+    assert!(found.is_sorted_by_key(ToString::to_string));
+    let (version, state) = snapshots.load(ShardId(0), &found[7]).unwrap().unwrap();
+    assert_eq!((version, state.id()), (1, found[7].clone()));
+    assert_eq!(snapshots.load(ShardId(2), &found[7]).unwrap(), None);
+    assert_eq!(snapshots.watermark(ShardId(0)).unwrap(), 2_100);
+    // One instant: what is written meanwhile is not seen.
+    scene.server.sql("UPDATE holdfast.projection_watermarks SET seq = 2101").unwrap();
+    assert_eq!(snapshots.watermark(ShardId(0)).unwrap(), 2_100);
+}
+
+#[test]
+fn a_database_that_somebody_writes_to_is_not_taken_over() {
+    let scene = Scene::set();
+    let store = scene.open(&scene.data()).unwrap();
+    receive(&store, 4, 1);
+    let projection = scene.project(&store);
+    eventually(|| projection.progress().watermark(ShardId(2)) == 4);
+    let other = scene.dir.path().join("other");
+    let error = scene.open(&other).unwrap_err();
+    let StoreError::Replica { source: ReplicaError::InUse { .. }, .. } = &error else { panic!("{error:?}") };
+    assert!(!other.join("meta").exists());
+    // The first one is cut off, over and over, until the other one is quicker: the first can write nothing any more.
+    let first = projection.progress();
+    let replica = PostgresReplica::new(scene.runtime.handle().clone(), &scene.settings).unwrap();
+    let taken = loop {
+        scene.server.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'").unwrap();
+        match replica.take_over(store.id, [7; 16]) {
+            Err(ReplicaError::InUse { .. }) => {}
+            taken => break taken,
+        }
+    };
+    taken.unwrap();
+    receive(&store, 4, 1);
+    eventually(|| first.trouble().is_some());
+    drop(replica);
+    eventually(|| first.trouble().is_some_and(|why| why.contains("holds the data of store")));
+    assert_eq!(scene.server.sql("SELECT max(seq) FROM holdfast.projection_watermarks").unwrap(), "4");
+    projection.stop();
+}
+
+#[test]
+fn wiped_snapshots_beside_a_purged_journal_come_from_postgresql() {
+    let scene = Scene::set();
+    let store = scene.open(&scene.data()).unwrap();
+    receive(&store, 40, 30);
+    scene.project_all(&store);
+    let (floor, before) = (store.shards.iter().map(|shard| (shard, 1_201)).collect(), {
+        receive(&store, 40, 2);
+        state_of(&store)
+    });
+    assert!(store.journal.purge_below(&floor, 0).unwrap().segments > 0);
+    drop(store);
+    fs::remove_dir_all(scene.data().join("snapshots")).unwrap();
+    assert!(matches!(Store::open(&scene.data(), &options()).unwrap_err(), StoreError::SnapshotsLost { .. }));
+    let store = scene.open(&scene.data()).unwrap();
+    assert!(
+        matches!(store.recoveries[..], [Recovery::SnapshotsFetched { entities: 120, .. }]),
+        "{:?}",
+        store.recoveries
+    );
+    assert_eq!(state_of(&store), before);
+    // The projection goes on where it was.
+    scene.project_all(&store);
+    assert_eq!(scene.server.sql("SELECT count(*), min(version) FROM holdfast.inventory").unwrap(), "120|32");
+}
+
+#[test]
+fn an_older_copy_of_the_folder_is_refused_and_a_damaged_row_is_named() {
+    let scene = Scene::set();
+    let store = scene.open(&scene.data()).unwrap();
+    receive(&store, 4, 1);
+    drop(store);
+    let old = scene.dir.path().join("old");
+    copy(&scene.data(), &old);
+    let store = scene.open(&scene.data()).unwrap();
+    receive(&store, 4, 1);
+    scene.project_all(&store);
+    drop(store);
+    let error = scene.open(&old).unwrap_err();
+    assert!(matches!(error, StoreError::JournalBehind { watermark: 8, next_seq: 5, .. }), "{error}");
+    fs::remove_dir_all(scene.data()).unwrap();
+    scene.server.sql("UPDATE holdfast.entity_snapshots SET state = set_byte(state, 12, 77) WHERE shard = 1").unwrap();
+    let error = scene.open(&scene.data()).unwrap_err();
+    let StoreError::Replica { source: ReplicaError::Snapshot(damaged), .. } = &error else { panic!("{error:?}") };
+    assert!(damaged.to_string().contains("shard 1"), "{damaged}");
+    assert!(!scene.data().join("meta").exists());
+}
+
+#[test]
+fn a_database_without_the_tables_has_nothing_and_one_that_is_down_is_not_taken_for_empty() {
+    let mut scene = Scene::set();
+    let replica = PostgresReplica::new(scene.runtime.handle().clone(), &scene.settings).unwrap();
+    assert_eq!(replica.held().unwrap(), None);
+    scene.server.stop().unwrap();
+    let error = scene.open(&scene.data()).unwrap_err();
+    let StoreError::ReplicaUnknown { source: ReplicaError::Unreachable { source, .. }, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert!(matches!(source.downcast_ref(), Some(PostgresError::Connect { .. })), "{source}");
+    assert!(!scene.data().join("meta").exists());
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
