@@ -142,13 +142,15 @@ impl Fold {
             let kind = id.kind() as u8;
             rows.insert(format!("snapshot|{shard}|{kind}|{entity}|{}|{}", encoded.version, hex(&encoded.bytes)));
             match state {
-                EntityState::Stock(stock) => drop(rows.insert(stock_row(stock))),
+                EntityState::Stock(stock) => {
+                    rows.insert(stock_row(stock));
+                }
                 EntityState::Product(product) => {
                     let (version, listed) = (product.version(), if product.details().is_some() { 't' } else { 'f' });
                     rows.insert(format!("product|{}|{version}|{listed}", product.sku()));
                 }
                 EntityState::Cart(cart) => {
-                    drop(rows.insert(format!("cart|{}|{}", uuid(cart.id().as_u128()), cart.version())))
+                    rows.insert(format!("cart|{}|{}", uuid(cart.id().as_u128()), cart.version()));
                 }
                 EntityState::Order(order) => order_rows(order, &mut rows)?,
             }

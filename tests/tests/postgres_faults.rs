@@ -57,6 +57,41 @@ fn switch_connections(server: &Postgres, allowed: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The check itself: it fails for a single changed, missing or invented row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_changed_by_hand_does_not_pass_the_check() -> anyhow::Result<()> {
+    let mut sale = Sale::open(server()?).await?;
+    sale.sell(Duration::from_millis(200)).await?;
+    sale.check().await?;
+    let database = sale.server();
+    let one = "(SELECT id FROM orders ORDER BY id LIMIT 1)";
+    for change in [
+        format!("UPDATE orders SET total = total + 0.01 WHERE id = {one}"),
+        format!("UPDATE payments SET captured = captured + 0.01 WHERE order_id = {one}"),
+        format!("DELETE FROM order_items WHERE order_id = {one}"),
+        "UPDATE inventory SET held = held + 1".to_owned(),
+        "INSERT INTO shipments SELECT id, 'shipped', now(), NULL, 1, now(), now() FROM orders LIMIT 1".to_owned(),
+        "UPDATE entity_snapshots SET state = set_byte(state, 14, 99) WHERE kind = 1".to_owned(),
+    ] {
+        // The tables as they were are kept beside, and put back.
+        database.sql("CREATE SCHEMA kept")?;
+        for table in ["orders", "payments", "order_items", "inventory", "shipments", "entity_snapshots"] {
+            database.sql(&format!("CREATE TABLE kept.{table} AS TABLE holdfast.{table}"))?;
+        }
+        database.sql(&format!("SET search_path TO holdfast; {change}"))?;
+        let noticed = sale.check().await;
+        assert!(noticed.is_err(), "{change}: {noticed:?}");
+        for table in ["orders", "payments", "order_items", "shipments", "entity_snapshots"] {
+            database.sql(&format!("DELETE FROM holdfast.{table}; INSERT INTO holdfast.{table} TABLE kept.{table}"))?;
+        }
+        database
+            .sql("UPDATE holdfast.inventory AS t SET held = k.held FROM kept.inventory AS k WHERE k.sku = t.sku")?;
+        database.sql("DROP SCHEMA kept CASCADE")?;
+        sale.check().await?;
+    }
+    Ok(())
+}
+
 /// Row 17: connections cut at whatever they are at, COMMIT included, over and over.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_again_and_again_leave_every_row_exactly_once() -> anyhow::Result<()> {

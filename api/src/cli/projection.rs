@@ -120,7 +120,18 @@ async fn rebuild(connector: &Connector, settings: &Settings, as_json: bool) -> a
         bar.set_position(progress.done);
     };
     let dir = Store::journal_dir(data);
-    let rebuilt = projection::rebuild(connector, identity, &dir, &settings.postgres.projection, &mut shown).await;
+    // Only then is the data folder opened, which takes a server that is stopped.
+    let own = if projection::needs_snapshots(connector, &dir).await? {
+        let opened = Store::open(data, &settings.store.options());
+        Some(
+            opened
+                .context("history was purged before it was projected: the rebuild needs the data folder for itself")?,
+        )
+    } else {
+        None
+    };
+    let own = own.as_ref().map(|store| store.snapshots.as_ref());
+    let rebuilt = projection::rebuild(connector, identity, &dir, &settings.postgres.projection, own, &mut shown).await;
     bar.finish_and_clear();
     let done = rebuilt.context("the projection was not rebuilt; the live tables are as they were")?;
     let schema = connector.schema();

@@ -66,6 +66,8 @@ pub(crate) fn small(batch_records: usize, entities: usize) -> ProjectionSettings
         busy_records_per_s: u64::MAX,
         retry_initial_ms: 5,
         retry_max_ms: 20,
+        // A test that purges means it.
+        backlog_bytes: 0,
         ..ProjectionSettings::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,21 +11,28 @@ use std::{
     time::Duration,
 };
 
-use holdfast_core::ShardCount;
-use holdfast_persistence::postgres::{
-    StoreIdentity,
-    projection::{Projection, ProjectionError, RebuildProgress, RebuildSummary, rebuild, status},
+use holdfast_core::{EntityId, ShardCount, ShardId};
+use holdfast_persistence::{
+    EntityState, SnapshotError, SnapshotSource,
+    postgres::{
+        StoreIdentity,
+        projection::{Projection, ProjectionError, RebuildProgress, RebuildSummary, needs_snapshots, rebuild, status},
+    },
 };
 
 use crate::{
-    agreement::assert_agrees,
+    agreement::{assert_agrees, assert_states_agree},
     harness::{SERVER, STORE, database, dump, journal, project, query, schema, small, wait_for},
     world::World,
 };
 
 const SHARDS: u16 = 4;
 
-fn run_rebuild(schema: &str, journal_dir: &std::path::Path) -> Result<RebuildSummary, ProjectionError> {
+fn run_rebuild(
+    schema: &str,
+    journal_dir: &Path,
+    own: Option<&dyn SnapshotSource>,
+) -> Result<RebuildSummary, ProjectionError> {
     let database = database(&SERVER.url(), schema, SHARDS);
     let identity = StoreIdentity { store: STORE, shards: SHARDS };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -33,8 +41,9 @@ fn run_rebuild(schema: &str, journal_dir: &std::path::Path) -> Result<RebuildSum
         assert!(now.done <= now.total);
         last = now.done;
     };
-    let done = runtime.block_on(rebuild(database.connector(), identity, journal_dir, &small(200, 100), &mut progress));
-    assert!(done.is_err() || last > 0);
+    let done =
+        runtime.block_on(rebuild(database.connector(), identity, journal_dir, &small(200, 100), own, &mut progress));
+    assert!(done.is_err() || last > 0 || own.is_some());
     done
 }
 
@@ -57,7 +66,7 @@ fn a_rebuild_puts_right_what_somebody_broke() {
             "CREATE ROLE reader_{schema}; GRANT USAGE ON SCHEMA {schema} TO reader_{schema}; GRANT SELECT ON orders TO reader_{schema}"
         ),
     );
-    let done = run_rebuild(&schema, folder.path()).unwrap();
+    let done = run_rebuild(&schema, folder.path(), None).unwrap();
     assert_eq!((done.snapshots, done.old_dropped), (0, true));
     assert_eq!(
         done.records,
@@ -91,7 +100,7 @@ fn a_rebuild_beside_a_projection_that_goes_on_loses_nothing() {
         });
         for _ in 0..3 {
             thread::sleep(Duration::from_millis(200));
-            run_rebuild(&schema, folder.path()).unwrap();
+            run_rebuild(&schema, folder.path(), None).unwrap();
         }
         over.store(true, Ordering::SeqCst);
         selling.join().unwrap()
@@ -121,7 +130,7 @@ fn a_purged_history_is_rebuilt_from_snapshots_and_movements_are_kept() {
         &schema,
         "UPDATE orders SET status = 'placed'; UPDATE inventory SET held = 0; UPDATE payments SET captured = 7",
     );
-    let done = run_rebuild(&schema, folder.path()).unwrap();
+    let done = run_rebuild(&schema, folder.path(), None).unwrap();
     assert!(done.snapshots > 0 && done.records == 0, "{done:?}");
     assert_eq!(dump(&schema), before);
     // And on it goes.
@@ -166,4 +175,57 @@ fn the_status_tells_how_far_the_tables_are_behind_the_journal() {
     assert_eq!(behind.lag_records(), Some(more as u64));
     assert!(behind.lag_seconds > 0.0 && behind.rows.contains_key("orders"), "{behind:?}");
     assert_eq!(runtime.block_on(status(database.connector(), None)).unwrap().lag_records(), None);
+}
+
+/// A node's own snapshots: some entities, and up to where they contain everything.
+struct Own {
+    states: Vec<EntityState>,
+    shards: ShardCount,
+    watermarks: BTreeMap<ShardId, u64>,
+}
+
+impl SnapshotSource for Own {
+    fn load(&self, _: ShardId, entity: &EntityId) -> Result<Option<(u64, EntityState)>, SnapshotError> {
+        Ok(self.states.iter().find(|state| state.id() == *entity).map(|state| (state.version(), state.clone())))
+    }
+
+    fn scan(&self, shard: ShardId, sink: &mut dyn FnMut(EntityId, u64, EntityState)) -> Result<(), SnapshotError> {
+        for state in &self.states {
+            if self.shards.shard_of(state.id().slot()) == shard {
+                sink(state.id(), state.version(), state.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError> {
+        Ok(self.watermarks.get(&shard).copied().unwrap_or(0))
+    }
+}
+
+#[test]
+fn history_that_was_purged_before_it_was_projected_comes_from_the_nodes_own_snapshots() {
+    let (journal, folder) = journal(SHARDS);
+    let mut world = World::new(36, SHARDS);
+    let schema = schema();
+    world.run(200, &*journal);
+    project(&journal, &SERVER.url(), &schema, SHARDS, small(100, 100));
+    while journal.stats().segments < 5 {
+        world.run(300, &*journal);
+    }
+    let (states, shards) = (world.states.values().cloned().collect(), world.shards);
+    let watermarks: BTreeMap<_, _> = shards.iter().map(|shard| (shard, journal.next_seq(shard) - 1)).collect();
+    let floor: BTreeMap<_, _> = watermarks.iter().map(|(shard, seq)| (*shard, seq + 1)).collect();
+    let own = Own { states, shards, watermarks };
+    world.run(300, &*journal);
+    journal.purge_below(&floor, 0).unwrap();
+    let database = database(&SERVER.url(), &schema, SHARDS);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let lacks = || runtime.block_on(needs_snapshots(database.connector(), folder.path())).unwrap();
+    assert!(lacks());
+    assert!(matches!(run_rebuild(&schema, folder.path(), None), Err(ProjectionError::Purged { .. })));
+    run_rebuild(&schema, folder.path(), Some(&own)).unwrap();
+    assert!(!lacks());
+    project(&journal, &SERVER.url(), &schema, SHARDS, small(100, 100));
+    assert_states_agree(&world, &schema);
 }

@@ -3,7 +3,7 @@
 use holdfast_core::ShardId;
 
 use super::fold::FoldError;
-use crate::{journal::JournalError, postgres::PostgresError};
+use crate::{journal::JournalError, postgres::PostgresError, snapshot::SnapshotError};
 
 /// Why the projection does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,8 @@ pub enum ProjectionError {
     /// What comes next was purged before it was projected.
     #[error(
         "the journal's history was purged before it was projected (shard {}, from sequence number {from} on): the projection was \
-         behind by more than postgres.projection.backlog_bytes; stop the server and run `holdfast projection rebuild`",
+         behind by more than postgres.projection.backlog_bytes, or was not there yet; stop the server and run \
+         `holdfast projection rebuild`, which begins with the node's own snapshots",
         shard.0
     )]
     Purged {
@@ -46,6 +47,9 @@ pub enum ProjectionError {
         /// The first sequence number that is missing.
         from: u64,
     },
+    /// The node's own snapshots cannot be read.
+    #[error("the node's own snapshots cannot be read")]
+    Snapshots(#[from] SnapshotError),
     /// Another rebuild is at work.
     #[error("another rebuild of this schema is at work")]
     Rebuilding,

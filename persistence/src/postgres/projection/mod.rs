@@ -30,6 +30,6 @@ pub use error::ProjectionError;
 pub use fold::FoldError;
 pub use progress::ProjectionProgress;
 pub use projector::Projection;
-pub use rebuild::{RebuildProgress, RebuildSummary, rebuild};
+pub use rebuild::{RebuildProgress, RebuildSummary, needs_snapshots, rebuild};
 pub use settings::ProjectionSettings;
 pub use status::{ProjectionStatus, ShardStatus, status};

@@ -6,7 +6,8 @@
 //!
 //! If the journal no longer reaches back to its first record, the tables begin as a copy of the live ones, every row is
 //! derived again from the entity snapshots there, and the journal goes on from their watermarks. What only the purged records
-//! knew (movements of stock, instants) is the copy's.
+//! knew (movements of stock, instants) is the copy's. Where history was purged that was never projected, the node's own
+//! snapshots come after that: then the tables lack the movements in between.
 
 use std::{path::Path, time::Duration};
 
@@ -19,13 +20,14 @@ use super::{
     session::{Session, read_watermarks},
     settings::ProjectionSettings,
     table::Guard,
+    value::{int2, int8},
 };
 use crate::{
     codec,
     event_type::kind_of,
     journal::{Follower as _, JournalReader},
     postgres::{Connector, PostgresError, StoreIdentity, database::claim, migrate},
-    snapshot::decode_snapshot,
+    snapshot::{SnapshotSource, decode_snapshot},
     state::EntityState,
 };
 
@@ -33,6 +35,7 @@ use crate::{
 const NEAR: u64 = 2_000;
 /// Snapshots whose rows are derived in one transaction.
 const PAGE: i64 = 5_000;
+const PAGE_STATES: usize = 5_000;
 /// How often the old tables are tried to be dropped, once a second, while somebody reads them.
 const DROP_ATTEMPTS: u32 = 60;
 
@@ -58,7 +61,8 @@ pub struct RebuildSummary {
     pub old_dropped: bool,
 }
 
-/// Builds all tables of `connector`'s schema anew from the journal in `journal_dir`.
+/// Builds all tables of `connector`'s schema anew from the journal in `journal_dir`. `own`: the node's snapshots, for history that
+/// was purged before it was projected ([`needs_snapshots`]).
 ///
 /// # Errors
 /// [`ProjectionError`]. The live tables are as they were then.
@@ -67,6 +71,7 @@ pub async fn rebuild(
     identity: StoreIdentity,
     journal_dir: &Path,
     settings: &ProjectionSettings,
+    own: Option<&dyn SnapshotSource>,
     progress: &mut (dyn FnMut(RebuildProgress) + Send),
 ) -> Result<RebuildSummary, ProjectionError> {
     settings.validate()?;
@@ -83,7 +88,7 @@ pub async fn rebuild(
     let beside = connector.with_schema(&names.next);
     migrate::up(&beside).await?;
     claim(&beside.connect().await?, &names.next, identity).await?;
-    let rebuild = Rebuild { connector, beside: &beside, names: &names, identity, settings };
+    let rebuild = Rebuild { connector, beside: &beside, names: &names, identity, settings, own };
     let mut summary = RebuildSummary::default();
     rebuild.fill(&mut live, journal_dir, &mut summary, progress).await?;
     summary.old_dropped = drop_old(&live, &names).await;
@@ -109,6 +114,7 @@ struct Rebuild<'a> {
     names: &'a Names,
     identity: StoreIdentity,
     settings: &'a ProjectionSettings,
+    own: Option<&'a dyn SnapshotSource>,
 }
 
 impl Rebuild<'_> {
@@ -125,6 +131,9 @@ impl Rebuild<'_> {
         }
         let shards = ShardCount::new(self.identity.shards)
             .map_err(|error| PostgresError::Row { table: "store", problem: error.to_string() })?;
+        if let Some(own) = self.own {
+            self.take_in(own, shards, summary).await?;
+        }
         let mut session = self.session(Guard::Older).await?;
         let mut follower = reader.follow(self.identity.store, shards, &session.position())?;
         loop {
@@ -182,6 +191,32 @@ impl Rebuild<'_> {
         Ok(())
     }
 
+    /// Derives rows from the node's own snapshots where they are newer, and goes on from their watermarks.
+    async fn take_in(
+        &self,
+        own: &dyn SnapshotSource,
+        shards: ShardCount,
+        summary: &mut RebuildSummary,
+    ) -> Result<(), ProjectionError> {
+        let mut session = self.session(Guard::Older).await?;
+        let latest = "SELECT coalesce(max(extract(epoch FROM at)), 0)::int8 FROM projection_watermarks";
+        let at: i64 = session.client().query_one(latest, &[]).await?.try_get(0)?;
+        let at = Timestamp::from_millis(at.saturating_mul(1_000));
+        for shard in shards.iter() {
+            let mut states = Vec::new();
+            own.scan(shard, &mut |_, _, state| states.push((shard, state, at)))?;
+            while !states.is_empty() {
+                let rest = states.split_off(states.len().min(PAGE_STATES));
+                let projected = session.derive(std::mem::replace(&mut states, rest)).await?;
+                summary.snapshots += projected.records;
+                summary.rows += projected.rows;
+            }
+            let raise = "UPDATE projection_watermarks SET seq = greatest(seq, $2) WHERE shard = $1";
+            session.client().execute(raise, &[&int2(shard.0.into()), &int8(own.watermark(shard)?)]).await?;
+        }
+        Ok(())
+    }
+
     /// Copies the live tables as of one instant, and derives every row of theirs again from the snapshots.
     async fn begin_from_snapshots(
         &self,
@@ -218,6 +253,17 @@ impl Rebuild<'_> {
             after = last;
         }
     }
+}
+
+/// Whether the journal lacks records that `connector`'s tables lack too: then only the node's own snapshots have them.
+///
+/// # Errors
+/// When PostgreSQL or the journal's files cannot be read.
+pub async fn needs_snapshots(connector: &Connector, journal_dir: &Path) -> Result<bool, ProjectionError> {
+    let watermarks = read_watermarks(&connector.connect().await?).await?;
+    let firsts = JournalReader::open(journal_dir)?.first_seqs()?;
+    let watermark = |shard| watermarks.get(&ShardId(shard)).copied().unwrap_or(0);
+    Ok((0..).zip(firsts).any(|(shard, first)| watermark(shard) + 1 < first))
 }
 
 type SnapshotKey = (i16, i16, Vec<u8>);
