@@ -1,17 +1,27 @@
-//! PostgreSQL beside the server: the database that is made ready, and the projection that follows the journal into it.
+//! PostgreSQL beside the server: the copy of the store it may have at the start, the database that is made ready, and the
+//! projection that follows the journal into it.
 //!
-//! Invariant: nothing here is waited for, neither by the start of the server nor by an order; and by its end only for as long
-//! as the drain leaves.
+//! Invariant: no order waits for anything here, and the server's end only for as long as the drain leaves. Its start asks once
+//! whether the data folder is what PostgreSQL knows of it; a folder that is whole opens without an answer.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use holdfast_persistence::{
     Store,
     postgres::{
-        Database, PostgresSettings, StoreIdentity,
+        Database, PostgresReplica, PostgresSettings, StoreIdentity,
         projection::{Projection, ProjectionError},
     },
 };
+
+/// The copy of the store that an empty data folder is restored from, if the settings name a database.
+///
+/// # Errors
+/// When a setting makes no sense.
+pub(crate) fn replica(settings: &PostgresSettings) -> Result<Option<PostgresReplica>, ProjectionError> {
+    let replica = || PostgresReplica::new(tokio::runtime::Handle::current(), settings);
+    Ok(settings.url.is_some().then(replica).transpose()?)
+}
 
 /// The database of the settings, and what runs into it.
 pub(crate) struct Beside {

@@ -13,7 +13,7 @@ use std::{
 
 use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
 use holdfast_cluster::LocalRouter;
-use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
+use holdfast_persistence::{Replica, Store, StoreError, postgres::projection::ProjectionError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    beside::Beside,
+    beside::{self, Beside},
     descriptors::{self, TooFewDescriptors},
     edge::{
         self, App,
@@ -218,9 +218,13 @@ fn random_seed() -> Result<u64, ServeError> {
     getrandom::u64().map_err(|error| ServeError::System { what: "randomness", source: io::Error::other(error) })
 }
 
+/// Opens the data folder; an empty one is restored from PostgreSQL, if that has the store.
 async fn open_store(app: &App) -> Result<Store, ServeError> {
     let (path, options) = (app.settings.store.path.clone(), app.settings.store.options());
-    let opening = tokio::task::spawn_blocking(move || Store::open(&path, &options));
+    let replica = beside::replica(&app.settings.postgres)?;
+    let opening = tokio::task::spawn_blocking(move || {
+        Store::open_beside(&path, &options, replica.as_ref().map(|replica| replica as &dyn Replica))
+    });
     let store =
         opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
     for recovery in &store.recoveries {

@@ -60,6 +60,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Take PostgreSQL away for ten minutes in the middle of a sale, and print figures; --help says more.
+    #[command(disable_help_flag = true)]
+    Outage {
+        /// `--seconds N`, `--json`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Sell the same flash sale on Redis, on PostgreSQL and on an echo beside ours, and print the ratios; --help says more.
     #[command(disable_help_flag = true)]
     Peers {
@@ -104,6 +111,7 @@ fn carry_out(chore: Chore) -> anyhow::Result<bool> {
         Chore::Simulate(arguments) => simulate::run(&arguments, &root),
         Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
+        Chore::Outage { arguments } => campaign::run("outage", &arguments),
         Chore::Peers { arguments } => peers::run(&arguments),
         Chore::Plot { arguments } => peers::plot(&arguments),
         Chore::Hotpaths(arguments) => hotpaths::run(&arguments, &root),

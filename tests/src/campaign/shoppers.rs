@@ -34,14 +34,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 const CARDS: [&str; 4] = ["tok_timeout_before", "tok_timeout_after", "tok_twice", "tok_capture_timeout_after"];
 
 /// All shoppers, and the books they keep.
-pub(super) struct Crowd {
+pub struct Crowd {
     shop: Shop,
     books: Arc<Mutex<Books>>,
     seeds: Dice,
 }
 
 /// Shoppers under way.
-pub(super) struct Shopping {
+pub struct Shopping {
     tasks: JoinSet<anyhow::Result<()>>,
     stop: Arc<AtomicBool>,
 }
@@ -62,26 +62,28 @@ struct Shopper {
 }
 
 impl Crowd {
-    pub(super) fn new(shop: Shop, seed: u64) -> Self {
+    /// Shoppers of `shop`, whose choices follow from `seed`.
+    pub fn new(shop: Shop, seed: u64) -> Self {
         Self { shop, books: Arc::default(), seeds: Dice::new(seed) }
     }
 
-    pub(super) fn put_up(&mut self, sku: &str, units: u64) {
+    /// Has them buy this SKU, of which so many units were put up.
+    pub fn put_up(&mut self, sku: &str, units: u64) {
         lock(&self.books).stock.insert(sku.to_owned(), units);
     }
 
     /// Has the gateway's book compared as well.
-    pub(super) fn ask_gateway(&mut self, book: PathBuf) {
+    pub fn ask_gateway(&mut self, book: PathBuf) {
         lock(&self.books).gateway = Some(book);
     }
 
     /// The books as of now.
-    pub(super) fn books(&self) -> Books {
+    pub fn books(&self) -> Books {
         lock(&self.books).clone()
     }
 
     /// Sends the shoppers off.
-    pub(super) fn go(&mut self) -> Shopping {
+    pub fn go(&mut self) -> Shopping {
         let (mut tasks, stop) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
         for _ in 0..SHOPPERS {
             let shopper = Shopper {
@@ -99,7 +101,10 @@ impl Crowd {
 
 impl Shopping {
     /// Has everybody finish what they are at.
-    pub(super) async fn end(mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// The first answer that makes no sense.
+    pub async fn end(mut self) -> anyhow::Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
             ended??;

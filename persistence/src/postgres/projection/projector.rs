@@ -186,7 +186,6 @@ impl Projector {
         }
         self.trail.attempt(&records);
         let projected = session.project(records).await?;
-        self.trail.settle();
         let worked = began.elapsed();
         self.meters.batches.increment(1);
         self.meters.records.increment(projected.records);

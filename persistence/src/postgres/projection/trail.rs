@@ -1,9 +1,9 @@
-//! What the tables may contain, as far as this process can know: a watermark that is anywhere else was moved by somebody
-//! whose journal is not this one, or the journal is an older copy.
+//! How far the tables can be, as far as this process can know: a watermark beyond that was moved by somebody whose journal is
+//! not this one, or the journal is an older copy.
 //!
 //! Invariant: at the start a shard's watermark lies at or before where the journal ended when it was opened, however much
-//! was journaled since: an older copy that has sold on looks long enough, and is not. From then on it is exactly what was last
-//! committed, or what was last tried to be.
+//! was journaled since: an older copy that has sold on looks long enough, and is not. From then on it is at most what was
+//! last tried to be committed. Less is no surprise: a server that took over from another may have lost the last of it.
 
 use std::collections::BTreeMap;
 
@@ -12,28 +12,21 @@ use holdfast_core::{ShardCount, ShardId};
 use super::error::ProjectionError;
 use crate::journal::{Followed, Journal};
 
-/// Per shard, where the watermark may be.
+/// Per shard, the last record that the tables may contain.
 #[derive(Debug)]
 pub(super) struct Trail {
-    shards: BTreeMap<ShardId, Range>,
+    limits: BTreeMap<ShardId, u64>,
     /// Which tables it was: a rebuild puts others in their place.
     tables: Option<u32>,
-}
-
-/// From the last record that is certainly contained to the last that may be; a batch is contained whole or not at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
-    from: u64,
-    to: u64,
 }
 
 impl Trail {
     /// Before anything was projected: anything up to the end of `journal`, which was just opened.
     pub(super) fn begin(journal: &dyn Journal, shards: ShardCount) -> Self {
-        Self { shards: whole(journal, shards), tables: None }
+        Self { limits: ends(journal, shards), tables: None }
     }
 
-    /// Refuses watermarks that are elsewhere; otherwise that is where they are. `tables` tells a rebuilt set from another.
+    /// Refuses watermarks that are further; otherwise that is where they are. `tables` tells a rebuilt set from another.
     pub(super) fn enter(
         &mut self,
         tables: u32,
@@ -42,39 +35,33 @@ impl Trail {
         shards: ShardCount,
     ) -> Result<(), ProjectionError> {
         if self.tables.is_some_and(|known| known != tables) {
-            self.shards = whole(journal, shards);
+            *self = Self::begin(journal, shards);
         }
         for (shard, watermark) in watermarks {
-            let Range { from, to } = self.shards.get(shard).copied().unwrap_or(Range { from: 0, to: 0 });
-            if self.tables == Some(tables) && *watermark != from && *watermark != to {
+            let limit = self.limits.get(shard).copied().unwrap_or(0);
+            if *watermark > limit && self.tables.is_some() {
                 return Err(ProjectionError::Rival);
             }
-            if *watermark > to {
-                return Err(ProjectionError::Ahead { shard: *shard, watermark: *watermark, next_seq: to + 1 });
+            if *watermark > limit {
+                return Err(ProjectionError::Ahead { shard: *shard, watermark: *watermark, next_seq: limit + 1 });
             }
         }
         self.tables = Some(tables);
-        self.shards = watermarks.iter().map(|(shard, at)| (*shard, Range { from: *at, to: *at })).collect();
+        self.limits.clone_from(watermarks);
         Ok(())
     }
 
     /// These records are about to be committed; whether they were may stay unknown.
     pub(super) fn attempt(&mut self, records: &[Followed]) {
         for one in records {
-            let range = self.shards.entry(one.shard).or_insert(Range { from: 0, to: 0 });
-            range.to = range.to.max(one.seq);
+            let limit = self.limits.entry(one.shard).or_insert(0);
+            *limit = (*limit).max(one.seq);
         }
-    }
-
-    /// What was attempted is committed.
-    pub(super) fn settle(&mut self) {
-        self.shards.values_mut().for_each(|range| range.from = range.to);
     }
 }
 
-fn whole(journal: &dyn Journal, shards: ShardCount) -> BTreeMap<ShardId, Range> {
-    let range = |shard| Range { from: 0, to: journal.next_seq(shard).saturating_sub(1) };
-    shards.iter().map(|shard| (shard, range(shard))).collect()
+fn ends(journal: &dyn Journal, shards: ShardCount) -> BTreeMap<ShardId, u64> {
+    shards.iter().map(|shard| (shard, journal.next_seq(shard).saturating_sub(1))).collect()
 }
 
 #[cfg(test)]
@@ -134,16 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn between_two_connections_a_watermark_is_what_was_committed_or_what_was_tried() {
+    fn between_two_connections_a_watermark_is_at_most_what_was_tried() {
         let dir = tempfile::tempdir().unwrap();
         let store = journal(dir.path());
         let (journal, shards) = (&*store.journal, store.shards);
-        for (read, is_ours) in [(2, false), (3, true), (4, false), (5, true), (6, false)] {
+        for (read, is_ours) in [(0, true), (2, true), (3, true), (4, false), (5, false)] {
             let mut trail = Trail::begin(journal, shards);
             trail.enter(1, &at(2), journal, shards).unwrap();
             trail.attempt(&[followed(3)]);
-            trail.settle();
-            trail.attempt(&[followed(4), followed(5)]);
             let entered = trail.enter(1, &at(read), journal, shards);
             assert_eq!(entered.is_ok(), is_ours, "{read}: {entered:?}");
         }

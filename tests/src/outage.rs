@@ -1,0 +1,144 @@
+//! A sale during which the database is in trouble: what the buyers noticed, what waited on disk, and how long it took to catch
+//! up.
+//!
+//! Invariant: nothing is asserted of speed, which a test's machine decides: figures with trouble stand beside those without.
+//! What is asserted is that every answer was an order or a clean refusal, that every order is in the tables once it has caught
+//! up, and that the tables agree with the journal row by row.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use holdfast_servers::Postgres;
+use serde::Serialize;
+
+use crate::{
+    House, database,
+    relational::Compared,
+    strain::load::{Load, Outcome, put_on},
+};
+
+/// Units of the SKU on sale: more than anybody buys.
+const PLENTY: u64 = 100_000_000;
+/// Connections that buy, each one order after the other.
+const CONNECTIONS: usize = 16;
+
+/// A sale beside a database.
+pub struct Sale {
+    house: House,
+    server: Arc<Postgres>,
+    sold: u64,
+}
+
+/// What came of trouble.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The sale before it, of the same length or shorter.
+    pub before: Outcome,
+    /// The sale during it.
+    pub during: Outcome,
+    /// Records that waited in the journal when it ended.
+    pub backlog_records: u64,
+    /// What those and all others take on disk, in bytes.
+    pub journal_bytes: u64,
+    /// From its end until the tables contained everything, in seconds.
+    pub caught_up_s: f64,
+}
+
+impl Sale {
+    /// Opens a shop beside `server`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn open(server: Postgres) -> anyhow::Result<Self> {
+        let house = database::house(&server, &[])?;
+        house.put_up("SALE", PLENTY).await?;
+        let sale = Self { house, server: Arc::new(server), sold: 0 };
+        database::caught_up(&sale.server, &sale.house).await?;
+        Ok(sale)
+    }
+
+    /// Sells for a while.
+    ///
+    /// # Errors
+    /// When an answer was neither an order nor a clean refusal, or nothing was sold.
+    pub async fn sell(&mut self, duration: Duration) -> anyhow::Result<Outcome> {
+        let load = Load { connections: CONNECTIONS, duration, rate: None };
+        let outcome = put_on(self.house.shop(), "SALE", load).await?;
+        ensure!(outcome.unclean.is_empty(), "neither orders nor clean refusals: {:?}", outcome.unclean);
+        ensure!(outcome.sold > 0, "nothing was sold");
+        self.sold += outcome.sold;
+        Ok(outcome)
+    }
+
+    /// Sells, makes trouble, sells for `duration`, ends the trouble, and waits until the tables contain everything.
+    ///
+    /// # Errors
+    /// The first promise that was not kept.
+    pub async fn through<T>(
+        &mut self,
+        duration: Duration,
+        begin: impl FnOnce(&mut Postgres) -> anyhow::Result<T>,
+        end: impl FnOnce(&mut Postgres, T) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Report> {
+        let before = self.sell(duration.min(Duration::from_secs(10))).await?;
+        database::caught_up(&self.server, &self.house).await?;
+        let contained = database::projected(&self.server)?;
+        let trouble = tokio::task::block_in_place(|| begin(self.server_mut()?))?;
+        let during = self.sell(duration).await?;
+        let backlog_records = database::journaled(&self.house)?.saturating_sub(contained);
+        tokio::task::block_in_place(|| end(self.server_mut()?, trouble))?;
+        let caught_up_s = database::caught_up(&self.server, &self.house).await?.as_secs_f64();
+        Ok(Report { before, during, backlog_records, journal_bytes: self.journal_bytes()?, caught_up_s })
+    }
+
+    /// Holds the tables to the journal, and both to what buyers were told.
+    ///
+    /// # Errors
+    /// What does not agree.
+    pub async fn check(&self) -> anyhow::Result<Compared> {
+        database::caught_up(&self.server, &self.house).await?;
+        let compared = database::compare(&self.server, &self.house).await?;
+        // An order whose answer was lost at the end of a load is there and was not counted.
+        ensure!(compared.orders >= self.sold, "{} orders were acknowledged, {} are there", self.sold, compared.orders);
+        Ok(compared)
+    }
+
+    /// The database, to be asked beside the sale.
+    pub fn server(&self) -> Arc<Postgres> {
+        Arc::clone(&self.server)
+    }
+
+    /// The database.
+    ///
+    /// # Errors
+    /// When it is being asked something.
+    fn server_mut(&mut self) -> anyhow::Result<&mut Postgres> {
+        Arc::get_mut(&mut self.server).context("the database is being asked something")
+    }
+
+    fn journal_bytes(&self) -> anyhow::Result<u64> {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(self.house.data().join("journal"))? {
+            bytes += entry?.metadata()?.len();
+        }
+        Ok(bytes)
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (before, during) = (&self.before, &self.during);
+        write!(
+            f,
+            "{:.0} orders/s and p99 {:.1} ms before, {:.0} and {:.1} during; {} records waited (journal {} MiB), caught up \
+             in {:.1} s",
+            before.goodput_per_s,
+            before.latency.p99_ms,
+            during.goodput_per_s,
+            during.latency.p99_ms,
+            self.backlog_records,
+            self.journal_bytes >> 20,
+            self.caught_up_s
+        )
+    }
+}
