@@ -157,7 +157,7 @@ impl Checkout {
         guard: KeyGuard,
     ) -> Result<CheckoutOutcome, CheckoutError> {
         let order = self.order_of(&request, &lines)?;
-        if let Some(refusal) = self.sold_out(&request, &lines) {
+        if let Some(refusal) = self.sold_out(&request, order, &lines) {
             return Err(refusal.into());
         }
         self.place(request, order, lines, deadline, Some(guard)).await
@@ -323,10 +323,10 @@ impl Checkout {
     /// It is what the shard would have said when it last made a batch durable: whatever anybody has been told of by then is
     /// in the view. A key that has made an order gets that order, and a SKU with a sale window or limits gets the shard's
     /// own answer, since those refusals come first.
-    fn sold_out(&self, request: &CheckoutRequest, lines: &[PlaceLine]) -> Option<CommandError> {
+    fn sold_out(&self, request: &CheckoutRequest, order: OrderId, lines: &[PlaceLine]) -> Option<CommandError> {
         let [line] = lines else { return None };
-        // While its shard recovers the view is not whole.
-        let home = self.router.shards().shard_of(line.sku.slot());
+        // While its shard recovers the view is not whole. The order lives where its first line does.
+        let home = self.router.shards().shard_of(order.slot());
         self.router.local(home).filter(|mailbox| mailbox.is_open())?;
         let stock = self.views.stock(&line.sku)?;
         let (available, requested) = (stock.level.available(), line.quantity.get());
@@ -350,6 +350,9 @@ impl Checkout {
     }
 
     fn is_one_shard(&self, lines: &[PlaceLine]) -> bool {
+        if lines.len() <= 1 {
+            return true;
+        }
         let shards = self.router.shards();
         let mut homes = lines.iter().map(|line| shards.shard_of(line.sku.slot()));
         let first = homes.next();

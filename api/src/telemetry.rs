@@ -86,6 +86,13 @@ fn describe() {
     );
     counter!("holdfast_journal_purged_bytes_total", "Bytes of deleted segments");
     counter!("holdfast_journal_purge_failures_total", "Purges that failed: then nothing is deleted until a restart");
+    gauge!("holdfast_projection_lag_records", "Durable journal records that have no rows in PostgreSQL yet");
+    gauge!("holdfast_projection_lag_seconds", "For how long the oldest of these has been waiting");
+    counter!("holdfast_projection_records_total", "Journal records projected into PostgreSQL");
+    counter!("holdfast_projection_rows_total", "Rows written to PostgreSQL");
+    counter!("holdfast_projection_batches_total", "Transactions that wrote them");
+    counter!("holdfast_projection_failures_total", "Attempts that failed and were begun again from the watermark");
+    histogram!("holdfast_projection_batch_seconds", "From the first look at a batch's records to its COMMIT");
     gauge!("holdfast_products", "Products in the catalog");
     gauge!("holdfast_orders", "Orders in every status");
     gauge!("holdfast_units", "Units of all SKUs by where they are: held, allocated, available, fulfilled");

@@ -20,8 +20,8 @@ mod wire;
 
 pub use codec::CodecError;
 pub use journal::{
-    AppendError, Batch, Completion, FollowLimit, Followed, Follower, Journal, JournalError, JournalReader,
-    JournalStats, PurgeSummary, ReplayProgress, ReplaySummary, Unwritable,
+    AppendError, Batch, Completion, FollowLimit, Followed, Follower, HistoryReader, Journal, JournalError,
+    JournalReader, JournalStats, PurgeSummary, ReplayProgress, ReplaySummary, Unwritable,
 };
 pub use record::Record;
 pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, decode_snapshot, encode_snapshot};

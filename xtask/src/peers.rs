@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use crate::{campaign, debian, run::root};
+use crate::{campaign, debian, postgres, run::root};
 
 /// The program behind both.
 const PROGRAM: &str = "holdfast-peers";
@@ -32,6 +32,7 @@ pub(crate) fn plot(arguments: &[String]) -> anyhow::Result<bool> {
 }
 
 fn ensure_servers() -> anyhow::Result<()> {
+    postgres::ensure_installed()?;
     debian::ensure_installed("redis-server", "redis-server")
 }
 

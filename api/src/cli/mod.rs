@@ -10,6 +10,7 @@ mod demo;
 mod journal;
 mod migrate;
 mod parent;
+mod projection;
 mod serve;
 mod settings;
 mod span;
@@ -44,6 +45,9 @@ enum Command {
     /// Bring the schema in PostgreSQL up to date, or look at it.
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),
+    /// See how far the tables in PostgreSQL are, or build them anew.
+    #[command(subcommand)]
+    Projection(projection::ProjectionCommand),
     /// Show or check the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -79,6 +83,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(command) => return bench::run(&command),
         Command::Journal(command) => return journal::run(&command),
         Command::Migrate(command) => return migrate::run(&command),
+        Command::Projection(command) => return projection::run(&command),
         Command::Config(command) => config::run(command)?,
         Command::Openapi => console::say(holdfast_api::edge::openapi_json().context("cannot write the description")?)?,
         Command::Completions { shell } => {

@@ -1,6 +1,6 @@
 //! Our shards, over a journal that is durable at once.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use holdfast_actors::{RuntimeSettings, message::Request};
 use holdfast_benches::{
@@ -11,6 +11,7 @@ use holdfast_core::{Quantity, ShardId};
 use holdfast_persistence::{
     Batch, Completion, Journal, JournalError, JournalStats, PurgeSummary, Record, ReplayProgress, ReplaySummary,
     Unwritable,
+    journal::{FollowLimit, Followed, Follower},
 };
 
 use super::Host;
@@ -36,6 +37,10 @@ impl Journal for Instantly {
         Ok(ReplaySummary::default())
     }
 
+    fn follow(&self, _: &BTreeMap<ShardId, u64>) -> Result<Box<dyn Follower>, JournalError> {
+        Ok(Box::new(Instantly))
+    }
+
     fn next_seq(&self, _: ShardId) -> u64 {
         1
     }
@@ -50,6 +55,17 @@ impl Journal for Instantly {
 
     fn stats(&self) -> JournalStats {
         JournalStats::default()
+    }
+}
+
+/// There is never anything to read.
+impl Follower for Instantly {
+    fn next(&mut self, _: FollowLimit, _: Duration) -> Result<Vec<Followed>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    fn behind(&self) -> u64 {
+        0
     }
 }
 

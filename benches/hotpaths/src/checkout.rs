@@ -19,7 +19,7 @@ use holdfast_core::{
     stock::SalePolicy,
 };
 use holdfast_persistence::{
-    EncodedSnapshot, EntityState, SnapshotError, SnapshotStore, Store,
+    EncodedSnapshot, EntityState, SnapshotError, SnapshotSource, SnapshotStore, Store,
     journal::{JournalOptions, JournalSteps},
     store::StoreParts,
 };
@@ -60,7 +60,7 @@ impl PaymentGateway for Approving {
 /// Snapshots that are never asked for: nothing here is idle for long or restarted.
 struct NoSnapshots;
 
-impl SnapshotStore for NoSnapshots {
+impl SnapshotSource for NoSnapshots {
     fn load(&self, _: ShardId, _: &EntityId) -> Result<Option<(u64, EntityState)>, SnapshotError> {
         Ok(None)
     }
@@ -69,16 +69,18 @@ impl SnapshotStore for NoSnapshots {
         Ok(())
     }
 
+    fn watermark(&self, _: ShardId) -> Result<u64, SnapshotError> {
+        Ok(0)
+    }
+}
+
+impl SnapshotStore for NoSnapshots {
     fn write(&self, _: ShardId, _: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
         Ok(())
     }
 
     fn set_watermark(&self, _: ShardId, _: u64) -> Result<(), SnapshotError> {
         Ok(())
-    }
-
-    fn watermark(&self, _: ShardId) -> Result<u64, SnapshotError> {
-        Ok(0)
     }
 }
 

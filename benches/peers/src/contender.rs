@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Echo,
     /// Holdfast with its embedded journal.
     Holdfast,
+    /// Holdfast with a PostgreSQL beside it, which gets every order after its answer.
+    HoldfastPostgres,
     /// Redis, syncing once a second.
     RedisEverysec,
     /// Redis, syncing before it answers.
@@ -55,6 +57,7 @@ pub(crate) struct Field {
     pub(crate) contenders: Vec<Contender>,
     redis: Vec<Redis>,
     postgres: Option<Postgres>,
+    beside: Option<Postgres>,
     folder: ScratchFolder,
 }
 
@@ -64,6 +67,7 @@ impl Kind {
         match self {
             Self::Echo => "echo",
             Self::Holdfast => "holdfast",
+            Self::HoldfastPostgres => "holdfast+postgres",
             Self::RedisEverysec => "redis-everysec",
             Self::RedisAlways => "redis-always",
             Self::Postgres2 => "postgres-2",
@@ -76,7 +80,9 @@ impl Kind {
         match self {
             Self::Echo => "nothing is kept",
             Self::RedisEverysec => "up to 1 s lost at a power cut",
-            Self::Holdfast | Self::RedisAlways | Self::Postgres2 | Self::Postgres32 => "fsync before the answer",
+            Self::Holdfast | Self::HoldfastPostgres | Self::RedisAlways | Self::Postgres2 | Self::Postgres32 => {
+                "fsync before the answer"
+            }
         }
     }
 
@@ -97,7 +103,7 @@ impl Field {
     /// Starts these contenders.
     pub(crate) fn start(kinds: &[Kind]) -> anyhow::Result<Self> {
         let folder = ScratchFolder::new(None, "peers")?;
-        let mut field = Self { contenders: Vec::new(), redis: Vec::new(), postgres: None, folder };
+        let mut field = Self { contenders: Vec::new(), redis: Vec::new(), postgres: None, beside: None, folder };
         for kind in kinds {
             let (launch, behind, token) = field.launch(*kind)?;
             let process = launch.start().with_context(|| format!("{} does not start", kind.name()))?;
@@ -120,11 +126,27 @@ impl Field {
                 let token = format!("{}{}", fresh_run()?, fresh_run()?);
                 (Launch::shop(server()?, &folder, &token), None, Some(token))
             }
+            Kind::HoldfastPostgres => self.beside_postgres(&folder)?,
             Kind::RedisEverysec => self.on_redis(AppendFsync::EverySecond, &folder)?,
             Kind::RedisAlways => self.on_redis(AppendFsync::Always, &folder)?,
             Kind::Postgres2 => self.on_postgres(2, &folder)?,
             Kind::Postgres32 => self.on_postgres(32, &folder)?,
         })
+    }
+
+    /// Ours with a PostgreSQL of its own: what it still has to do after a measurement slows no peer's.
+    fn beside_postgres(&mut self, folder: &Path) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {
+        let postgres = start_postgres()?;
+        let token = format!("{}{}", fresh_run()?, fresh_run()?);
+        let password = folder.with_extension("password");
+        std::fs::write(&password, postgres.password()).context("cannot write the password")?;
+        let launch = Launch::shop(server()?, folder, &token)
+            .with_setting("POSTGRES__URL", &postgres.url())
+            .with_setting("POSTGRES__PASSWORD_FILE", &password.display().to_string())
+            .with_setting("POSTGRES__TLS", "off");
+        let behind = postgres.pid();
+        self.beside = Some(postgres);
+        Ok((launch, behind, Some(token)))
     }
 
     fn on_redis(&mut self, sync: AppendFsync, folder: &Path) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {
@@ -138,7 +160,11 @@ impl Field {
     fn on_postgres(&mut self, pool: usize, folder: &Path) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {
         let postgres = match self.postgres.take() {
             Some(running) => running,
-            None => start_postgres()?,
+            None => {
+                let postgres = start_postgres()?;
+                postgres.sql(SCHEMA).context("the tables cannot be made")?;
+                postgres
+            }
         };
         let (url, password, pool) = (postgres.url(), postgres.password(), pool.to_string());
         let launch = peer(folder, &["postgres", "--server", &url, "--password", password, "--pool", &pool])?;
@@ -153,7 +179,6 @@ fn start_postgres() -> anyhow::Result<Postgres> {
     let settings = [("shared_buffers", "512MB"), ("max_wal_size", "8GB"), ("max_connections", "60")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let postgres = Postgres::with(&PostgresOptions { durable: true, settings, ..PostgresOptions::default() })?;
-    postgres.sql(SCHEMA).context("the tables cannot be made")?;
     Ok(postgres)
 }
 

@@ -16,11 +16,22 @@ use crate::{
 };
 
 /// Who takes part unless told otherwise: the ceiling and ours first.
-pub(crate) const ALL: [Kind; 6] =
-    [Kind::Echo, Kind::Holdfast, Kind::RedisEverysec, Kind::RedisAlways, Kind::Postgres2, Kind::Postgres32];
+pub(crate) const ALL: [Kind; 7] = [
+    Kind::Echo,
+    Kind::Holdfast,
+    Kind::RedisEverysec,
+    Kind::RedisAlways,
+    Kind::Postgres2,
+    Kind::Postgres32,
+    Kind::HoldfastPostgres,
+];
 
-/// What a server still has to do after a measurement (payments, syncs) is not to fall into the next one's.
-const PAUSE: Duration = Duration::from_millis(500);
+/// What a server still has to do after a measurement (payments, snapshots, a projection) is not to fall into the next one's:
+/// it is at rest once it uses less than so much processor time in one look.
+const AT_REST: Duration = Duration::from_millis(30);
+const LOOK: Duration = Duration::from_millis(300);
+/// One that does not come to rest is not waited for longer than so many looks.
+const LOOKS: usize = 200;
 
 /// How the contest is held.
 #[derive(Debug, Args)]
@@ -95,15 +106,26 @@ pub(crate) fn run(arguments: &ContestArguments) -> anyhow::Result<ExitCode> {
 pub(crate) fn measure(runtime: &Runtime, contender: &Contender, goods: Goods, load: Load) -> anyhow::Result<Turn> {
     let failed = || format!("{} did not sell {}", contender.kind.name(), goods.name());
     let sale = runtime.block_on(Sale::put_up(contender, goods)).with_context(failed)?;
-    thread::sleep(PAUSE);
     let processes = contender.processes();
+    wait_for_rest(&processes);
     let before = cpu::used(&processes);
     let mut report = runtime.block_on(sale.run(load));
     let used = cpu::used(&processes).saturating_sub(before);
+    wait_for_rest(&processes);
     report.oversold = runtime.block_on(sale.oversold(report.sold)).with_context(failed)?;
     #[expect(clippy::cast_precision_loss, reason = "a run has fewer orders than 2^52")]
     let orders = report.orders.max(1) as f64;
     Ok(Turn { report, cpu_us_per_order: used.as_secs_f64() * 1e6 / orders })
+}
+
+fn wait_for_rest(processes: &[u32]) {
+    for _ in 0..LOOKS {
+        let before = cpu::used(processes);
+        thread::sleep(LOOK);
+        if cpu::used(processes).saturating_sub(before) < AT_REST {
+            return;
+        }
+    }
 }
 
 /// The generator's runtime: one thread, as in `holdfast bench`.

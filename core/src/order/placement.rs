@@ -91,7 +91,8 @@ impl PaymentToken {
     pub fn parse(text: &str) -> Result<Self, PaymentTokenError> {
         Self::check(text)?;
         // In free text '.' and '_' part several numbers; in a token, which has no spaces, also the groups of one.
-        if looks_like_card_number(&text.replace(['.', '_'], "-")) {
+        let has_digits = text.bytes().any(|byte| byte.is_ascii_digit());
+        if has_digits && looks_like_card_number(&text.replace(['.', '_'], "-")) {
             return Err(PaymentTokenError::CardNumber);
         }
         Ok(Self(CompactString::new(text)))

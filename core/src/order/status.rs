@@ -69,6 +69,8 @@ impl fmt::Display for OrderStatus {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]

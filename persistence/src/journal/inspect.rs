@@ -145,6 +145,23 @@ impl JournalReader {
         Ok(first.unwrap_or_default())
     }
 
+    /// Per shard, the sequence number behind its last intact record. Empty before anything was written. What a running
+    /// process wrote last may not be durable yet.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or frames contradict each other.
+    pub fn next_seqs(&self) -> Result<Vec<u64>, JournalError> {
+        let listed = list(&self.disk)?.into_iter().filter_map(|listed| Some((listed.segment, listed.header.ok()?)));
+        let Some((segment, header)) = listed.filter(|(_, header)| !header.is_spare()).last() else {
+            return Ok(Vec::new());
+        };
+        let mut scan = Scan::new(segment, &header);
+        while let Step::Chunk(chunk) = scan.next()? {
+            scan.split(&chunk, |_, _, _| {})?;
+        }
+        Ok(scan.next_seqs)
+    }
+
     /// Every segment file, oldest first.
     ///
     /// # Errors

@@ -192,6 +192,12 @@ pub struct JournalStats {
     pub purged_bytes: u64,
 }
 
+/// Whoever reads behind the writer, and how far it is.
+pub trait HistoryReader: Send + Sync {
+    /// The first record of `shard` it may still want.
+    fn needs_from(&self, shard: ShardId) -> u64;
+}
+
 /// An append-only, durable, ordered record of events, grouped by shard.
 pub trait Journal: Send + Sync + 'static {
     /// Encodes `batch` in the caller's thread and queues it for the writer. `done` is called exactly once, in append
@@ -235,6 +241,10 @@ pub trait Journal: Send + Sync + 'static {
     /// When a file cannot be measured or deleted, or its deletion not made durable. The journal goes on, but nothing may
     /// be purged after that: a power cut could leave a gap.
     fn purge_below(&self, floor: &BTreeMap<ShardId, u64>, keep_bytes: u64) -> Result<PurgeSummary, JournalError>;
+
+    /// Keeps history that `reader` still needs from being purged, for as long as what is kept for it takes at most
+    /// `limit_bytes` beyond what is kept anyway. A journal that purges nothing need not know.
+    fn retain_for(&self, _reader: Arc<dyn HistoryReader>, _limit_bytes: u64) {}
 
     /// Counts since the journal was opened.
     fn stats(&self) -> JournalStats;

@@ -12,10 +12,11 @@ use std::{
 };
 
 use holdfast_core::{ShardCount, ShardId, planted};
+use parking_lot::Mutex;
 
 use super::{
-    AppendError, Batch, BatchRefusal, Completion, Journal, JournalError, JournalOptions, JournalStats, PurgeSummary,
-    ReplayProgress, ReplaySummary, SurveyedJournal, TornTail, Unwritable,
+    AppendError, Batch, BatchRefusal, Completion, HistoryReader, Journal, JournalError, JournalOptions, JournalStats,
+    PurgeSummary, ReplayProgress, ReplaySummary, SurveyedJournal, TornTail, Unwritable,
     catalog::Catalog,
     disk::{Access, Disk, FsDisk},
     follow::{Follower, SegmentFollower, Segments},
@@ -39,12 +40,13 @@ thread_local! {
 }
 
 /// The journal in segment files of one directory.
-#[derive(Debug)]
 pub struct SegmentJournal {
     disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
     identity: Identity,
     options: JournalOptions,
+    /// Whoever still wants history, and how many bytes of it are kept for them.
+    reader: Mutex<Option<(Arc<dyn HistoryReader>, u64)>>,
     writer: Option<JoinHandle<()>>,
     preparer: Option<JoinHandle<()>>,
 }
@@ -133,7 +135,8 @@ impl SegmentJournal {
             meters: Meters::new(),
         };
         let preparer = Preparer::new(Arc::clone(&disk), Arc::clone(&shared), identity, options.segment_bytes);
-        (Self { disk, shared, identity, options, writer: None, preparer: None }, writer, preparer)
+        let reader = Mutex::new(None);
+        (Self { disk, shared, identity, options, reader, writer: None, preparer: None }, writer, preparer)
     }
 
     /// Whether the journal reaches back to the first record ever.
@@ -255,13 +258,24 @@ impl Journal for SegmentJournal {
 
     fn purge_below(&self, floor: &BTreeMap<ShardId, u64>, keep_bytes: u64) -> Result<PurgeSummary, JournalError> {
         let _alone = self.shared.catalog.retention.write();
-        let purged = purge::purge_below(&*self.disk, &self.shared.catalog, floor, keep_bytes)?;
+        let purged =
+            purge::purge_below(&*self.disk, &self.shared.catalog, floor, keep_bytes, self.reader.lock().as_ref())?;
         self.shared.stats.count_purge(purged);
         Ok(purged)
     }
 
+    fn retain_for(&self, reader: Arc<dyn HistoryReader>, limit_bytes: u64) {
+        *self.reader.lock() = Some((reader, limit_bytes));
+    }
+
     fn stats(&self) -> JournalStats {
         JournalStats { segments: self.shared.catalog.begun().len() as u64, ..self.shared.stats.read() }
+    }
+}
+
+impl std::fmt::Debug for SegmentJournal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SegmentJournal").field("disk", &self.disk).field("shared", &self.shared).finish_non_exhaustive()
     }
 }
 

@@ -66,12 +66,13 @@ impl Database {
     /// [`PostgresError::Behind`] when it does not come that far in time, and whatever keeps PostgreSQL from answering.
     pub async fn search_orders(
         &self,
-        search: &OrderSearch,
+        wanted: &OrderSearch,
         durable: &[(ShardId, u64)],
         patience: Duration,
     ) -> Result<Vec<FoundOrder>, PostgresError> {
         let begun = Instant::now();
-        within(patience, async {
+        // On the heap: making a connection is a large future, and a search is rare.
+        let search = Box::pin(async {
             let connection = self.connection().await?;
             while !contains(&connection, durable).await? {
                 if begun.elapsed() + LOOK_EVERY > patience {
@@ -80,11 +81,11 @@ impl Database {
                 }
                 sleep(LOOK_EVERY).await;
             }
-            let found = find(&connection, search).await?;
+            let found = find(&connection, wanted).await?;
             connection.give_back();
             Ok(found)
-        })
-        .await
+        });
+        within(patience, search).await
     }
 }
 

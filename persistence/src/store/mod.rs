@@ -132,6 +132,15 @@ impl Store {
         })
     }
 
+    /// Whose data directory `dir` is, and its number of shards. Takes no lock and changes nothing.
+    ///
+    /// # Errors
+    /// When there is no data directory, or its meta file cannot be read.
+    pub fn identity(dir: &Path) -> Result<([u8; 16], ShardCount), StoreError> {
+        let meta = Meta::read(dir)?.ok_or_else(|| StoreError::NotAStore { path: dir.to_path_buf() })?;
+        Ok((meta.store, meta.shards))
+    }
+
     /// The journal's directory within the data directory `dir`, for [`JournalReader`](crate::JournalReader).
     pub fn journal_dir(dir: &Path) -> PathBuf {
         dir.join(JOURNAL_DIR)

@@ -1,9 +1,15 @@
 //! Letting old segments go: whole ones, oldest first, and the rest stays readable.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{Journal, JournalError};
+use holdfast_persistence::{HistoryReader, Journal, JournalError};
 
 use crate::{
     memory_disk::MemoryDisk,
@@ -83,4 +89,33 @@ fn the_segment_being_written_is_never_purged() {
     drop(journal);
     let (journal, _) = open(&disk).unwrap();
     assert_eq!(journal.next_seq(ShardId(0)), next + 1);
+}
+
+/// A reader that has read everything before one place in every shard.
+struct ReaderAt(AtomicU64);
+
+impl HistoryReader for ReaderAt {
+    fn needs_from(&self, _: ShardId) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn what_a_reader_still_needs_stays_until_it_takes_more_than_its_bytes() {
+    let (disk, written) = filled();
+    let (journal, _) = open(&disk).unwrap();
+    let floor = floor(&[(0, written + 1), (1, 2)]);
+    assert!(journal.stats().segments > 2);
+    let reader = Arc::new(ReaderAt(AtomicU64::new(1)));
+    journal.retain_for(Arc::clone(&reader) as Arc<dyn HistoryReader>, u64::MAX);
+    assert_eq!(journal.purge_below(&floor, 0).unwrap().segments, 0);
+    // It comes forward: what it read goes, what it has not stays readable.
+    reader.0.store(written / 2, Ordering::SeqCst);
+    assert!(journal.purge_below(&floor, 0).unwrap().segments >= 1);
+    assert_eq!(replay_from(&journal, written / 2).unwrap()[&0].len() as u64, written / 2 + 1);
+    // It does not come forward any more, and what waits for it takes more than it may.
+    journal.retain_for(reader, 0);
+    assert!(journal.purge_below(&floor, 64 << 10).unwrap().segments >= 1);
+    assert_eq!(journal.stats().segments, 1);
+    assert!(matches!(replay_from(&journal, written / 2), Err(JournalError::Purged { .. })));
 }

@@ -7,6 +7,7 @@ mod connections;
 mod databases;
 mod migrations;
 mod recovery;
+mod roles;
 mod tls;
 
 use std::time::Duration;
@@ -20,6 +21,8 @@ fn settings(url: &str) -> PostgresSettings {
         url: Some(PostgresUrl::try_from(url.to_owned()).unwrap()),
         tls: TlsMode::Off,
         retry_ms: 50,
+        // A slow machine is no reason to fail; tests of a time-out set their own.
+        connect_timeout_ms: 100_000,
         ..PostgresSettings::default()
     }
 }

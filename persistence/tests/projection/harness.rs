@@ -37,10 +37,10 @@ pub(crate) fn schema() -> String {
 pub(crate) fn journal(shards: u16) -> (Arc<dyn Journal>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let options = JournalOptions {
-        segment_bytes: 256 << 10,
-        reserve_bytes: 64 << 10,
-        frame_limit_bytes: 32 << 10,
-        record_limit_bytes: 32 << 10,
+        segment_bytes: 64 << 10,
+        reserve_bytes: 16 << 10,
+        frame_limit_bytes: 8 << 10,
+        record_limit_bytes: 8 << 10,
         ..JournalOptions::default()
     };
     let (journal, _) = SegmentJournal::open(folder.path(), STORE, ShardCount::new(shards).unwrap(), options).unwrap();
@@ -66,6 +66,8 @@ pub(crate) fn small(batch_records: usize, entities: usize) -> ProjectionSettings
         busy_records_per_s: u64::MAX,
         retry_initial_ms: 5,
         retry_max_ms: 20,
+        // A test that purges means it.
+        backlog_bytes: 0,
         ..ProjectionSettings::default()
     }
 }

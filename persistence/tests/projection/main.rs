@@ -6,5 +6,6 @@ mod agreement;
 mod commit_cut;
 mod harness;
 mod proxy;
+mod rebuilding;
 mod repetition;
 mod world;

@@ -67,7 +67,7 @@ impl World {
                 3..6 => self.place_order(),
                 _ => self.go_on(),
             }
-            if self.below(3) == 0 {
+            if self.below(20) == 0 {
                 records += self.journal(journal);
             }
         }

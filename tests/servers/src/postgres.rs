@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::{account::Account, certificate::ServerCertificate, port, processes::Processes, programs::Programs};
 
 /// How long a server may take to start or to stop before something is wrong with it, on however slow a machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// How often its readiness is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The administrator of every server. Not a secret: it opens a server of one test on loopback.

@@ -446,6 +446,10 @@ impl Journal for WatchedJournal {
         self.journal.purge_below(floor, keep_bytes)
     }
 
+    fn retain_for(&self, reader: Arc<dyn holdfast_persistence::HistoryReader>, limit_bytes: u64) {
+        self.journal.retain_for(reader, limit_bytes);
+    }
+
     fn stats(&self) -> holdfast_persistence::JournalStats {
         self.journal.stats()
     }

@@ -3,7 +3,7 @@
 use holdfast_core::ShardId;
 
 use super::fold::FoldError;
-use crate::{journal::JournalError, postgres::PostgresError};
+use crate::{journal::JournalError, postgres::PostgresError, snapshot::SnapshotError};
 
 /// Why the projection does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +13,7 @@ pub enum ProjectionError {
     Postgres(#[from] PostgresError),
     /// The journal cannot be read, or what comes next was purged.
     #[error("the journal cannot be followed")]
-    Journal(#[from] JournalError),
+    Journal(#[source] JournalError),
     /// The records do not fit the tables.
     #[error("the journal does not continue what the tables contain")]
     Fold(#[from] FoldError),
@@ -34,9 +34,37 @@ pub enum ProjectionError {
         /// Where the journal goes on.
         next_seq: u64,
     },
+    /// What comes next was purged before it was projected.
+    #[error(
+        "the journal's history was purged before it was projected (shard {}, from sequence number {from} on): the projection was \
+         behind by more than postgres.projection.backlog_bytes, or was not there yet; stop the server and run \
+         `holdfast projection rebuild`, which begins with the node's own snapshots",
+        shard.0
+    )]
+    Purged {
+        /// The shard.
+        shard: ShardId,
+        /// The first sequence number that is missing.
+        from: u64,
+    },
+    /// The node's own snapshots cannot be read.
+    #[error("the node's own snapshots cannot be read")]
+    Snapshots(#[from] SnapshotError),
+    /// Another rebuild is at work.
+    #[error("another rebuild of this schema is at work")]
+    Rebuilding,
     /// The projection's thread could not be started.
     #[error("the projection cannot start")]
     Thread(#[from] std::io::Error),
+}
+
+impl From<JournalError> for ProjectionError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Purged { shard, from, .. } => Self::Purged { shard, from },
+            error => Self::Journal(error),
+        }
+    }
 }
 
 impl From<tokio_postgres::Error> for ProjectionError {

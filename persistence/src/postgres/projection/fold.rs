@@ -7,7 +7,7 @@
 //! Memory: entities of the present batch, and as many of earlier ones as the settings allow. What was forgotten is loaded
 //! from `entity_snapshots`, which is the state as of the watermark by construction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use holdfast_core::{
@@ -97,9 +97,9 @@ pub(super) struct OrderTouch {
 impl Fold {
     /// The entities whose state must be admitted before these records can be taken in.
     pub(super) fn missing(&self, records: &[Followed]) -> Vec<(ShardId, EntityId)> {
-        let mut asked = HashMap::<&EntityId, (), RandomState>::default();
+        let mut asked = HashSet::<&EntityId, RandomState>::default();
         let unknown = records.iter().filter(|one| !self.entities.contains_key(&one.record.entity));
-        let first = unknown.filter(|one| asked.insert(&one.record.entity, ()).is_none());
+        let first = unknown.filter(|one| asked.insert(&one.record.entity));
         // An entity whose first record is here begins here.
         first.filter(|one| one.record.version > 1).map(|one| (one.shard, one.record.entity.clone())).collect()
     }

@@ -2,8 +2,8 @@
 //!
 //! Read in this order: `table` and [`row`](self) say what is written and how; `value` and [`key`] are what the columns hold;
 //! `fold` takes records in, `derive` makes rows of states; `transaction` is one batch, `session` one connection's worth of
-//! them, `projector` the thread that never gives up, `trail` what it must find
-//! when it comes back, `pace` what it leaves to the sale.
+//! them, `projector` the thread that never gives up, `trail` what it must find when it comes back, `pace` what it leaves to
+//! the sale; `rebuild` and `status` are for operators.
 //!
 //! Invariants: PostgreSQL is an exact copy as of its watermarks, because rows, snapshots and watermarks of a batch are
 //! one transaction; a record is contained exactly once, because the watermark only moves from where it was read; doing a batch
@@ -16,9 +16,11 @@ pub mod key;
 mod pace;
 mod progress;
 mod projector;
+mod rebuild;
 mod row;
 mod session;
 mod settings;
+mod status;
 mod table;
 mod trail;
 mod transaction;
@@ -28,4 +30,6 @@ pub use error::ProjectionError;
 pub use fold::FoldError;
 pub use progress::ProjectionProgress;
 pub use projector::Projection;
+pub use rebuild::{RebuildProgress, RebuildSummary, needs_snapshots, rebuild};
 pub use settings::ProjectionSettings;
+pub use status::{ProjectionStatus, ShardStatus, status};

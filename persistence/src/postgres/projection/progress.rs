@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use holdfast_core::{ShardCount, ShardId};
 use parking_lot::Mutex;
 
+use crate::journal::HistoryReader;
+
 /// How far the projection is. Shared; written by the projection's thread only.
 #[derive(Debug)]
 pub struct ProjectionProgress {
@@ -29,6 +31,7 @@ impl ProjectionProgress {
         self.trouble.lock().clone()
     }
 
+    /// Notes that everything of `shard` up to `seq` is in PostgreSQL.
     pub(super) fn reached(&self, shard: ShardId, seq: u64) {
         if let Some(watermark) = self.watermarks.get(usize::from(shard.0)) {
             watermark.store(seq, Ordering::Release);
@@ -41,6 +44,12 @@ impl ProjectionProgress {
         let is_news = *known != trouble;
         *known = trouble;
         is_news
+    }
+}
+
+impl HistoryReader for ProjectionProgress {
+    fn needs_from(&self, shard: ShardId) -> u64 {
+        self.watermark(shard) + 1
     }
 }
 

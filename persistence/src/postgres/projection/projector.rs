@@ -25,7 +25,7 @@ use super::{
     trail::Trail,
 };
 use crate::{
-    journal::{Follower, Journal},
+    journal::{Follower, HistoryReader, Journal},
     postgres::{Database, database::claim, pool::within, tenure},
 };
 
@@ -73,6 +73,7 @@ impl Projection {
         let progress = Arc::new(ProjectionProgress::new(shards));
         let stop = Arc::new(Stop::default());
         let (pace, meters) = (Pace::new(&settings), Meters::new());
+        journal.retain_for(Arc::clone(&progress) as Arc<dyn HistoryReader>, settings.backlog_bytes);
         let (shown, asked) = (Arc::clone(&progress), Arc::clone(&stop));
         let trail = Trail::begin(&*journal, shards);
         let mut projector = Projector { journal, database, shards, settings, progress, stop, pace, meters, trail };

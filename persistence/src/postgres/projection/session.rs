@@ -147,9 +147,9 @@ impl Session {
         Ok(())
     }
 
-    /// The connection, for what else is done in this schema.
-    pub(super) fn client(&mut self) -> &mut Client {
-        &mut self.client
+    /// The connection, for what else is read in this schema.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 }
 

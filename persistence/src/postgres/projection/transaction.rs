@@ -75,8 +75,8 @@ impl Statements {
     ) -> Result<(), ProjectionError> {
         let transaction = client.transaction().await?;
         let parameters: [&(dyn ToSql + Sync); 4] = [&moves.shard, &moves.known, &moves.seq, &moves.at];
-        let moved = transaction.execute(&self.watermarks, &parameters).await?;
-        if moved != moves.shard.len() as u64 {
+        let hits = transaction.execute(&self.watermarks, &parameters).await?;
+        if hits != moves.shard.len() as u64 {
             return Err(ProjectionError::Rival);
         }
         for (rows, statement) in changes.tables().into_iter().zip(&self.tables) {
