@@ -175,7 +175,7 @@ fn main() -> anyhow::Result<()> {
         let single = insert_singly(&server)?;
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let (inserted, records) = (SINGLE_INSERTS as f64 / single, records as f64);
-        println!(
+        eprintln!(
             "round {round}: {rows} rows | projected {:.0} rows/s ({:.0} records/s; PostgreSQL used {:.0} % of a processor) | COPY {:.0} rows/s | one by one {inserted:.0} rows/s",
             rows / projected,
             records / projected,
