@@ -125,14 +125,14 @@ fn copy(server: &Postgres) -> anyhow::Result<f64> {
              AND attnum > 0 AND attgenerated = ''"
         ))
     };
-    let mut fill = String::new();
+    let mut fill = Vec::new();
     for table in TABLES {
         let columns = columns(table)?;
         server.sql(&format!("COPY holdfast.{table} ({columns}) TO '{folder}/{table}.copy'"))?;
         server.sql(&format!("CREATE TABLE IF NOT EXISTS public.{table} (LIKE holdfast.{table} INCLUDING ALL)"))?;
-        fill += &format!("COPY public.{table} ({columns}) FROM '{folder}/{table}.copy';");
+        fill.push(format!("COPY public.{table} ({columns}) FROM '{folder}/{table}.copy';"));
     }
-    Ok(timed(|| server.sql(&fill))?.1)
+    Ok(timed(|| server.sql(&fill.concat()))?.1)
 }
 
 /// Orders one statement each, each its own transaction, on one connection.
@@ -161,13 +161,13 @@ fn main() -> anyhow::Result<()> {
         ..Default::default()
     };
     let server = Postgres::with(&options)?;
-    println!("{} orders, {records} records", sized(ORDERS, FEW_ORDERS));
+    eprintln!("{} orders, {records} records", sized(ORDERS, FEW_ORDERS));
     for round in 1..=sized(3, 1) {
         server.sql(
             "DROP SCHEMA IF EXISTS holdfast CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public; CHECKPOINT",
         )?;
         let before = processor_seconds(&server)?;
-        let (_, projected) = timed(|| project(&server, &store.journal, shards))?;
+        let ((), projected) = timed(|| project(&server, &store.journal, shards))?;
         let used = processor_seconds(&server)? - before;
         let rows = rows(&server)?;
         server.sql("CHECKPOINT")?;
@@ -175,7 +175,7 @@ fn main() -> anyhow::Result<()> {
         let single = insert_singly(&server)?;
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let (inserted, records) = (SINGLE_INSERTS as f64 / single, records as f64);
-        println!(
+        eprintln!(
             "round {round}: {rows} rows | projected {:.0} rows/s ({:.0} records/s; PostgreSQL used {:.0} % of a processor) | COPY {:.0} rows/s | one by one {inserted:.0} rows/s",
             rows / projected,
             records / projected,

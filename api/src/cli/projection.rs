@@ -131,16 +131,17 @@ async fn rebuild(connector: &Connector, settings: &Settings, as_json: bool) -> a
         None
     };
     let own = own.as_ref().map(|store| store.snapshots.as_ref() as &dyn SnapshotSource);
-    let rebuilt = projection::rebuild(connector, identity, &dir, &settings.postgres.projection, own, &mut shown).await;
+    let pace = &settings.postgres.projection;
+    let rebuilt = Box::pin(projection::rebuild(connector, identity, &dir, pace, own, &mut shown)).await;
     bar.finish_and_clear();
     let done = rebuilt.context("the projection was not rebuilt; the live tables are as they were")?;
     let schema = connector.schema();
     let mut text = format!("rebuilt the schema {schema}: {} records, {} rows", done.records, done.rows);
     if done.snapshots > 0 {
-        text += &format!(", beginning with {} snapshots because older history was purged", done.snapshots);
+        text = format!("{text}, beginning with {} snapshots because older history was purged", done.snapshots);
     }
     if !done.old_dropped {
-        text += &format!("; somebody still reads the old tables: drop the schema {schema}_old later");
+        text = format!("{text}; somebody still reads the old tables: drop the schema {schema}_old later");
     }
     let json = json!({
         "schema": schema,

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use holdfast_core::ShardId;
@@ -45,9 +45,9 @@ fn drain(follower: &mut dyn Follower, limit: FollowLimit) -> Vec<Followed> {
     }
 }
 
-fn by_shard(followed: Vec<Followed>) -> BTreeMap<u16, Vec<(u64, holdfast_persistence::Record)>> {
+fn by_shard(given: Vec<Followed>) -> BTreeMap<u16, Vec<(u64, holdfast_persistence::Record)>> {
     let mut shards = BTreeMap::<u16, Vec<_>>::new();
-    for Followed { shard, seq, record } in followed {
+    for Followed { shard, seq, record } in given {
         shards.entry(shard.0).or_default().push((seq, record));
     }
     shards
@@ -62,9 +62,9 @@ fn a_follower_gives_what_a_replay_gives_in_bounded_pieces_across_segments() {
     }
     assert!(journal.stats().segments > 2);
     let mut follower = start(&journal);
-    let followed = drain(&mut *follower, FollowLimit { records: 7, bytes: usize::MAX });
-    assert_eq!(followed.len(), 3_200);
-    assert_eq!(by_shard(followed), replay(&journal));
+    let given = drain(&mut *follower, FollowLimit { records: 7, bytes: usize::MAX });
+    assert_eq!(given.len(), 3_200);
+    assert_eq!(by_shard(given), replay(&journal));
     assert_eq!(follower.behind(), 0);
 }
 
@@ -145,6 +145,7 @@ fn a_record_is_given_only_once_it_is_durable() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a wait that nobody ended must show")]
 fn waiting_ends_with_the_next_record_and_does_not_take_its_time() {
     let disk = MemoryDisk::new();
     let journal = Arc::new(open(&disk).unwrap().0);
@@ -154,7 +155,7 @@ fn waiting_ends_with_the_next_record_and_does_not_take_its_time() {
         thread::sleep(Duration::from_millis(50));
         append(&*writer, 2, vec![received(1)]).unwrap();
     });
-    let began = Instant::now();
+    let began = std::time::Instant::now();
     assert_eq!(follower.next(ALL, Duration::from_mins(10)).unwrap().len(), 1);
     assert!(began.elapsed() < Duration::from_mins(5));
     appended.join().unwrap();
@@ -172,8 +173,8 @@ fn after_a_restart_a_follower_goes_on_at_its_position() {
     let (journal, _) = open(&disk).unwrap();
     append(&journal, 1, vec![received(101)]).unwrap();
     let mut follower = journal.follow(&from(&[(0, 1_590), (1, 99), (2, 1)])).unwrap();
-    let followed: Vec<_> = drain(&mut *follower, ALL).into_iter().map(|one| (one.shard.0, one.seq)).collect();
-    let in_shard = |shard| followed.iter().filter(|one| one.0 == shard).map(|one| one.1).collect::<Vec<_>>();
+    let given: Vec<_> = drain(&mut *follower, ALL).into_iter().map(|one| (one.shard.0, one.seq)).collect();
+    let in_shard = |shard| given.iter().filter(|one| one.0 == shard).map(|one| one.1).collect::<Vec<_>>();
     assert_eq!(in_shard(0), (1_590..=1_600).collect::<Vec<_>>());
     assert_eq!(in_shard(1), vec![99, 100, 101]);
 }
@@ -196,8 +197,8 @@ fn what_was_torn_is_not_given_and_what_replaces_it_is() {
     let mut follower = start(&journal);
     assert_eq!(drain(&mut *follower, ALL).len(), 1);
     append(&journal, 0, vec![received(7)]).unwrap();
-    let followed = drain(&mut *follower, ALL);
-    assert_eq!((followed.len(), followed[0].seq, &followed[0].record), (1, 2, &received(7)));
+    let given = drain(&mut *follower, ALL);
+    assert_eq!((given.len(), given[0].seq, &given[0].record), (1, 2, &received(7)));
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn amounts_have_the_decimal_places_of_their_currency_and_times_are_what_they_wer
             category: String::new(),
             images: Vec::new(),
             variants: Vec::new(),
-            metadata: Default::default(),
+            metadata: std::collections::BTreeMap::default(),
         };
         // The epoch, a moment, long ago, and beyond what PostgreSQL can show.
         let at = Timestamp::from_millis(
