@@ -158,13 +158,12 @@ impl Field {
     }
 
     fn on_postgres(&mut self, pool: usize, folder: &Path) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {
-        let postgres = match self.postgres.take() {
-            Some(running) => running,
-            None => {
-                let postgres = start_postgres()?;
-                postgres.sql(SCHEMA).context("the tables cannot be made")?;
-                postgres
-            }
+        let postgres = if let Some(running) = self.postgres.take() {
+            running
+        } else {
+            let started = start_postgres()?;
+            started.sql(SCHEMA).context("the tables cannot be made")?;
+            started
         };
         let (url, password, pool) = (postgres.url(), postgres.password(), pool.to_string());
         let launch = peer(folder, &["postgres", "--server", &url, "--password", password, "--pool", &pool])?;
