@@ -224,6 +224,8 @@ fn a_restoration_that_is_interrupted_anywhere_is_simply_repeated() {
         assert_has_the_copy(&store);
         assert_eq!((store.secret, store.journal.next_seq(SHARD)), (secret, 6), "{when}");
         assert!(!scene.data.join("snapshots.fetching").exists(), "{when}");
+        // What was not finished is nobody's to look at: removed, not kept.
+        assert!(!scene.data.join("snapshots.damaged-1").exists(), "{when}");
     }
 }
 
