@@ -152,6 +152,8 @@ async fn kill_9_at_random_moments_leaves_the_projection_exactly_once() -> anyhow
     let mut house = database::house(&server, &[("STORE__SHARDS", "4")])?;
     let mut crowd = Crowd::new(house.shop().clone(), 23);
     put_up(&house, &mut crowd).await?;
+    // Before that there may be no tables yet.
+    caught_up(&server, &house).await?;
     for pause in [250, 90, 400, 160] {
         let shopping = crowd.go();
         tokio::time::sleep(Duration::from_millis(pause)).await;

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use holdfast_api::settings::{Settings, SettingsError};
 use holdfast_persistence::{
-    Store,
+    SnapshotSource, Store,
     postgres::{
         Connector, PostgresError, StoreIdentity,
         projection::{self, ProjectionStatus, RebuildProgress},
@@ -130,7 +130,7 @@ async fn rebuild(connector: &Connector, settings: &Settings, as_json: bool) -> a
     } else {
         None
     };
-    let own = own.as_ref().map(|store| store.snapshots.as_ref());
+    let own = own.as_ref().map(|store| store.snapshots.as_ref() as &dyn SnapshotSource);
     let rebuilt = projection::rebuild(connector, identity, &dir, &settings.postgres.projection, own, &mut shown).await;
     bar.finish_and_clear();
     let done = rebuilt.context("the projection was not rebuilt; the live tables are as they were")?;

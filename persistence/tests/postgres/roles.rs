@@ -20,7 +20,7 @@ fn prepared() -> (Postgres, impl Fn(&str) -> String) {
 }
 
 fn run_script(server: &Postgres) {
-    let url = server.url().replace("/postgres", "/shop").replace("postgresql:/shop", "postgresql:/");
+    let url = format!("{}/shop", server.url().rsplit_once('/').unwrap().0);
     server.psql(&url, &["-v", "database=shop", "-v", "schema=holdfast", "-f", SCRIPT]).unwrap();
 }
 
