@@ -1,13 +1,13 @@
 //! A checkout in process, whole: the facade, the shard's turns, the journal's frames, the gate and the answers, the payment
 //! and what follows from it, until the order is confirmed. It is the real node, stepped in one thread.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use holdfast_actors::{
     CheckoutRequest, CheckoutSource, Clock, NodeParts, RuntimeSettings,
-    background::CurrentRuntime,
+    background::{Background, CurrentRuntime, Task},
     payment::{GatewayError, GatewayRequest, PaymentGateway, PaymentSettings, VoidOutcome},
     stepped::SteppedNode,
 };
@@ -54,6 +54,26 @@ impl PaymentGateway for Approving {
 
     async fn refund(&self, _: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
         Ok(SettlementOutcome::Done)
+    }
+}
+
+/// Tokio, but that the node's short waits are over at once: they are for a real clock, and what is counted has none.
+struct Prompt;
+
+/// The node waits for less than this to gather work, and for more until it gives something up.
+const SHORT: Duration = Duration::from_millis(50);
+
+impl Background for Prompt {
+    fn run(&self, task: Task) {
+        CurrentRuntime.run(task);
+    }
+
+    fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        CurrentRuntime.run_blocking(work);
+    }
+
+    fn sleep(&self, time: Duration) -> Task {
+        if time < SHORT { Box::pin(yield_now()) } else { CurrentRuntime.sleep(time) }
     }
 }
 
@@ -116,7 +136,7 @@ impl Shop {
             probe: None,
         };
         let router = |shards, mailboxes| Arc::new(LocalRouter::new(shards, mailboxes)) as _;
-        let mut node = SteppedNode::open(parts, Arc::new(CurrentRuntime), router)?;
+        let mut node = SteppedNode::open(parts, Arc::new(Prompt), router)?;
         let entered = runtime.enter();
         node.recover()?;
         drop(entered);
