@@ -31,6 +31,8 @@ pub(crate) enum Group {
     Fuzz,
     /// What needs a PostgreSQL, which the tests start themselves (installed on the way, where apt-get may).
     Postgres,
+    /// The journal in NATS on real servers that are killed, cut off and overtaken (nats-server, installed on the way).
+    Cluster,
     /// The running server against its `OpenAPI` document (schemathesis, installed on the way).
     Schemathesis,
     /// Every example in the documentation runs.
@@ -52,7 +54,7 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
@@ -63,6 +65,7 @@ impl Group {
         Self::Fuzz,
         Self::Crash,
         Self::Postgres,
+        Self::Cluster,
         Self::Schemathesis,
         Self::Doc,
         Self::Docs,
@@ -82,6 +85,7 @@ impl Group {
             Self::Fuzz => "fuzz",
             Self::Crash => "crash",
             Self::Postgres => "postgres",
+            Self::Cluster => "cluster",
             Self::Schemathesis => "schemathesis",
             Self::Doc => "doc",
             Self::Docs => "docs",
@@ -112,6 +116,7 @@ impl Group {
                 let names = test_names(root, &["persistence", "actors", "cluster", "api", "tests", "tests/servers"])?;
                 Step::tests(names.into_iter().filter(|name| needs_postgres(name)))
             }
+            Self::Cluster => Step::tests(test_names(root, &["tests/cluster"])?),
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
             Self::Schemathesis => return Ok(None),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
