@@ -12,8 +12,8 @@ use std::{
 };
 
 use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
-use holdfast_cluster::LocalRouter;
-use holdfast_persistence::{Store, StoreError};
+use holdfast_cluster::{JetStreamJournal, LocalRouter, NatsError};
+use holdfast_persistence::StoreError;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -30,6 +30,7 @@ use crate::{
         service::Service,
     },
     settings::{LimitSettings, Settings, SettingsError},
+    storage::{self, Storage},
     telemetry::{Telemetry, TelemetryError},
 };
 
@@ -77,6 +78,9 @@ pub enum ServeError {
     /// The data folder cannot be opened.
     #[error("the data folder cannot be opened")]
     Store(#[from] StoreError),
+    /// The journal's servers are not fit, or do not answer.
+    #[error("the journal in NATS cannot be opened")]
+    Nats(#[from] NatsError),
     /// The node cannot start.
     #[error("the shards cannot start")]
     Node(#[from] NodeError),
@@ -134,7 +138,11 @@ impl Server {
         other_tasks.spawn(admin_acceptor.run(admin_stage));
         other_tasks.spawn(telemetry.upkeep());
         tracing::info!(%public_addr, %admin_addr, "listening");
-        let node = open_node(&app).await?;
+        let (node, shared_journal) = open_node(&app).await?;
+        if let Some(journal) = shared_journal {
+            let node = Arc::clone(&node);
+            other_tasks.spawn(async move { node.give_up(&journal.lost().await) });
+        }
         Ok(Self { public_addr, admin_addr, app, node, public, admin, public_tasks, other_tasks })
     }
 
@@ -204,12 +212,9 @@ fn random_seed() -> Result<u64, ServeError> {
 }
 
 /// Opens the store and brings the shards back, saying how far it is.
-async fn open_node(app: &App) -> Result<Arc<Node>, ServeError> {
+async fn open_node(app: &App) -> Result<(Arc<Node>, Option<Arc<JetStreamJournal>>), ServeError> {
     let settings = &app.settings;
-    let (path, options) = (settings.store.path.clone(), settings.store.options());
-    let opening = tokio::task::spawn_blocking(move || Store::open(&path, &options));
-    let store =
-        opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
+    let Storage { store, shared_journal } = storage::open(settings).await?;
     for recovery in &store.recoveries {
         tracing::warn!(?recovery, "the data folder was put right while opening");
     }
@@ -252,5 +257,5 @@ async fn open_node(app: &App) -> Result<Arc<Node>, ServeError> {
     };
     let took_ms = began.elapsed().as_millis();
     tracing::info!(snapshots = summary.snapshots, records = summary.records, took_ms, "ready");
-    Ok(node)
+    Ok((node, shared_journal))
 }

@@ -1,0 +1,53 @@
+//! Where the store is: all of it in the data folder, or the snapshots there and the journal in NATS.
+//!
+//! Invariant: with `nats.url` nothing is appended anywhere else; a folder with a journal of its own is refused then.
+
+use std::{io, sync::Arc};
+
+use holdfast_cluster::{JetStream, JetStreamJournal};
+use holdfast_core::ShardCount;
+use holdfast_persistence::{Store, StoreError};
+
+use crate::{
+    serve::ServeError,
+    settings::{Settings, StoreSettings},
+};
+
+/// An open store.
+pub(crate) struct Storage {
+    pub(crate) store: Store,
+    /// The journal, if it is in NATS: another node may take it over.
+    pub(crate) shared_journal: Option<Arc<JetStreamJournal>>,
+}
+
+/// Opens the store the settings name.
+pub(crate) async fn open(settings: &Settings) -> Result<Storage, ServeError> {
+    let settings = settings.clone();
+    let opening = tokio::task::spawn_blocking(move || {
+        if settings.nats.is_on() { open_over_nats(&settings) } else { open_here(&settings.store) }
+    });
+    opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })?
+}
+
+fn open_here(settings: &StoreSettings) -> Result<Storage, ServeError> {
+    let store = Store::open(&settings.path, &settings.options())?;
+    Ok(Storage { store, shared_journal: None })
+}
+
+fn open_over_nats(settings: &Settings) -> Result<Storage, ServeError> {
+    let options = settings.store.options();
+    let shards = ShardCount::new(options.shards).map_err(|error| ServeError::System {
+        what: "the number of shards",
+        source: io::Error::other(error.to_string()),
+    })?;
+    let servers = JetStream::connect(&settings.nats, &options.journal)?;
+    let known = servers.store(shards)?;
+    let mut shared_journal = None;
+    let opened = Store::open_over(&settings.store.path, &options, known, |store, shards| {
+        let (journal, found) = servers.open(store, shards, &options.journal)?;
+        shared_journal = Some(journal);
+        Ok(found)
+    });
+    let store = opened.map_err(StoreError::from)?;
+    Ok(Storage { store, shared_journal })
+}
