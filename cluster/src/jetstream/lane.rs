@@ -307,7 +307,7 @@ impl Lane {
         for Flying { entry, behind, .. } in self.flight.give_up() {
             for entry in std::iter::once(entry).chain(behind) {
                 let refusal = self.shared.refusal(log, entry.first_seq);
-                let refusal = refusal.unwrap_or_else(|| self.shared.fenced(log, entry.first_seq));
+                let refusal = refusal.unwrap_or_else(|| log.fenced(entry.first_seq));
                 (entry.done)(Err::<(), AppendError>(refusal));
             }
         }

@@ -152,7 +152,7 @@ impl Requests {
             None => stored(answer).map(Some),
             Some(404) => Ok(None),
             Some(code) => {
-                let description = answer.description.map(|text| text.to_string()).unwrap_or_default();
+                let description = answer.description.unwrap_or_default();
                 Err(RequestError::Refused { code: code.into(), description })
             }
         }
@@ -209,6 +209,7 @@ fn refusal(value: &Value) -> Option<RequestError> {
     Some(RequestError::Refused { code, description })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn malformed(error: serde_json::Error) -> RequestError {
     RequestError::Malformed(error.to_string())
 }

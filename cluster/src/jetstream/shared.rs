@@ -87,6 +87,11 @@ impl ShardLog {
         self.next_durable.load(Ordering::Acquire)
     }
 
+    /// What an append hears that another owner was faster than.
+    pub(super) fn fenced(&self, first_seq: u64) -> AppendError {
+        AppendError::Fenced { shard: self.shard, expected: self.next_durable(), given: first_seq }
+    }
+
     pub(super) fn overtaken_by(&self) -> Option<u64> {
         Some(self.overtaken_by.load(Ordering::Acquire)).filter(|epoch| *epoch > 0)
     }
@@ -176,11 +181,7 @@ impl Shared {
         if let Some(failure) = self.failure.get() {
             return Some(AppendError::Failed(Arc::clone(failure)));
         }
-        log.overtaken_by().map(|_| self.fenced(log, first_seq))
-    }
-
-    pub(super) fn fenced(&self, log: &ShardLog, first_seq: u64) -> AppendError {
-        AppendError::Fenced { shard: log.shard, expected: log.next_durable(), given: first_seq }
+        log.overtaken_by().map(|_| log.fenced(first_seq))
     }
 
     pub(super) fn writable(&self) -> Result<(), Unwritable> {
