@@ -48,6 +48,9 @@ pub enum Unavailable {
     /// The journal failed: whether this command was committed is unknown until the restart.
     #[error("the journal failed")]
     StorageFailed,
+    /// The servers that keep the journal do not answer: nothing was done, and writes resume when they answer again.
+    #[error("the journal's servers do not answer")]
+    StorageUnreachable,
 }
 
 /// Why a command did not succeed.

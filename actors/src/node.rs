@@ -200,6 +200,12 @@ impl Node {
         self.core.fatal.raised().await
     }
 
+    /// The node cannot go on, for a reason that it does not see itself: every request is refused from now on, and
+    /// [`Node::failed`] tells.
+    pub fn give_up(&self, reason: &str) {
+        self.core.fatal.raise(reason);
+    }
+
     /// Stops taking requests, lets what was accepted finish, and writes a last checkpoint, within `limit`. What does not
     /// fit in is in the journal all the same: the next start replays it. `true` when everything was written.
     pub async fn shutdown(&self, limit: Duration) -> bool {

@@ -13,6 +13,7 @@ pub mod edge;
 pub mod load;
 pub mod serve;
 pub mod settings;
+mod storage;
 pub mod telemetry;
 
 pub use descriptors::TooFewDescriptors;

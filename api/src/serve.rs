@@ -12,8 +12,8 @@ use std::{
 };
 
 use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
-use holdfast_cluster::LocalRouter;
-use holdfast_persistence::{Replica, Store, StoreError, postgres::projection::ProjectionError};
+use holdfast_cluster::{LocalRouter, NatsError};
+use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    beside::{self, Beside},
+    beside::Beside,
     descriptors::{self, TooFewDescriptors},
     edge::{
         self, App,
@@ -31,6 +31,7 @@ use crate::{
         service::Service,
     },
     settings::{LimitSettings, Settings, SettingsError},
+    storage::{self, Storage},
     telemetry::{Telemetry, TelemetryError},
 };
 
@@ -82,6 +83,9 @@ pub enum ServeError {
     /// The database's settings cannot be used. That it is down is no reason: it is waited for in the background.
     #[error("PostgreSQL cannot be used")]
     Beside(#[from] ProjectionError),
+    /// The journal's servers are not fit, or do not answer.
+    #[error("the journal in NATS cannot be opened")]
+    Nats(#[from] NatsError),
     /// The node cannot start.
     #[error("the shards cannot start")]
     Node(#[from] NodeError),
@@ -139,13 +143,17 @@ impl Server {
         other_tasks.spawn(admin_acceptor.run(admin_stage));
         other_tasks.spawn(telemetry.upkeep());
         tracing::info!(%public_addr, %admin_addr, "listening");
-        let store = open_store(&app).await?;
+        let Storage { store, shared_journal } = storage::open(&app.settings).await?;
         let beside = Beside::of(&app.settings.postgres, &store)?;
         if let Some(beside) = &beside {
             app.use_database(beside.database().clone());
             other_tasks.spawn(beside.prepare());
         }
         let node = open_node(&app, store).await?;
+        if let Some(journal) = shared_journal {
+            let node = Arc::clone(&node);
+            other_tasks.spawn(async move { node.give_up(&journal.lost().await) });
+        }
         Ok(Self { public_addr, admin_addr, app, node, beside, public, admin, public_tasks, other_tasks })
     }
 
@@ -216,21 +224,6 @@ async fn listen(addr: SocketAddr, setting: &'static str) -> Result<TcpListener, 
 
 fn random_seed() -> Result<u64, ServeError> {
     getrandom::u64().map_err(|error| ServeError::System { what: "randomness", source: io::Error::other(error) })
-}
-
-/// Opens the data folder; an empty one is restored from PostgreSQL, if that has the store.
-async fn open_store(app: &App) -> Result<Store, ServeError> {
-    let (path, options) = (app.settings.store.path.clone(), app.settings.store.options());
-    let replica = beside::replica(&app.settings.postgres)?;
-    let opening = tokio::task::spawn_blocking(move || {
-        Store::open_beside(&path, &options, replica.as_ref().map(|replica| replica as &dyn Replica))
-    });
-    let store =
-        opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
-    for recovery in &store.recoveries {
-        tracing::warn!(?recovery, "the data folder was put right while opening");
-    }
-    Ok(store)
 }
 
 /// Brings the shards back, saying how far it is.

@@ -3,12 +3,16 @@
 //! On one node there is one owner, and [`LocalRouter`] is all there is. A cluster puts its own [`Router`] in the same place:
 //! the shard map then names other nodes, requests to them travel over NATS, and nothing above or below changes.
 //!
+//! [`jetstream`] is the journal of a store that is not on one disk: a stream per shard in NATS.
+//!
 //! Invariant: no business rule lives here.
 #![forbid(unsafe_code)]
 
+pub mod jetstream;
 pub mod local;
 pub mod map;
 
 pub use holdfast_actors::Router;
+pub use jetstream::{JetStream, JetStreamJournal, NatsError, NatsSettings};
 pub use local::LocalRouter;
 pub use map::{Owner, ShardMap};

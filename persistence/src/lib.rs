@@ -26,4 +26,4 @@ pub use journal::{
 pub use record::Record;
 pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, decode_snapshot, encode_snapshot};
 pub use state::{EntityState, EntityStateRef};
-pub use store::{Held, Recovery, Replica, ReplicaError, Store, StoreError, StoreOptions};
+pub use store::{Held, JournalElsewhere, Recovery, Replica, ReplicaError, Store, StoreError, StoreOptions};

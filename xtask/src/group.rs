@@ -35,6 +35,8 @@ pub(crate) enum Group {
     Fuzz,
     /// What needs a PostgreSQL, which the tests start themselves (installed on the way, where apt-get may).
     Postgres,
+    /// The journal in NATS on real servers that are killed, cut off and overtaken (nats-server, installed on the way).
+    Cluster,
     /// The running server against its `OpenAPI` document (schemathesis, installed on the way).
     Schemathesis,
     /// Every criterion suite, once through and small, so that none of them rots.
@@ -60,7 +62,7 @@ pub(crate) struct Step {
 
 impl Group {
     /// All groups, quick ones first, so that what is easily wrong fails early.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
@@ -71,6 +73,7 @@ impl Group {
         Self::Fuzz,
         Self::Crash,
         Self::Postgres,
+        Self::Cluster,
         Self::Schemathesis,
         Self::Benches,
         Self::Instructions,
@@ -92,6 +95,7 @@ impl Group {
             Self::Fuzz => "fuzz",
             Self::Crash => "crash",
             Self::Postgres => "postgres",
+            Self::Cluster => "cluster",
             Self::Schemathesis => "schemathesis",
             Self::Benches => "benches",
             Self::Instructions => "instructions",
@@ -118,6 +122,7 @@ impl Group {
             }
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
             Self::Postgres => Step::tests(postgres_tests(root)?),
+            Self::Cluster => Step::tests(test_names(root, &["tests/cluster"])?),
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
             Self::Schemathesis | Self::Instructions => return Ok(None),
             // Without --bench on its own command line a suite runs in criterion's test mode: each measurement once.

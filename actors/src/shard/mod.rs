@@ -332,7 +332,8 @@ impl Shard {
         match self.parts.journal.writable() {
             Ok(()) => Ok(()),
             Err(Unwritable::NoSpace) => refuse(Unavailable::StorageFull),
-            Err(Unwritable::Poisoned) => refuse(Unavailable::StorageFailed),
+            Err(Unwritable::Unreachable) => refuse(Unavailable::StorageUnreachable),
+            Err(Unwritable::Poisoned | Unwritable::Overtaken) => refuse(Unavailable::StorageFailed),
         }
     }
 

@@ -12,6 +12,7 @@ mod section;
 mod source;
 
 use holdfast_actors::{RuntimeSettings, payment::PaymentSettings};
+use holdfast_cluster::NatsSettings;
 use holdfast_persistence::postgres::{PostgresError, PostgresSettings};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,8 @@ pub struct Settings {
     pub payments: PaymentSettings,
     /// The database beside it, for people; and for a node whose disk is empty.
     pub postgres: PostgresSettings,
+    /// The journal in NATS, if it is there.
+    pub nats: NatsSettings,
     /// The keys that make a retry safe.
     pub idempotency: IdempotencySettings,
     /// What is logged and how.
@@ -114,6 +117,7 @@ impl Settings {
         self.store.check()?;
         self.runtime.check()?;
         self.postgres.validate()?;
+        self.nats.check().map_err(|error| bad(error.setting, error.problem))?;
         self.check_sizes()?;
         if self.limits.stream_keep_alive_ms >= self.deadlines.idle_ms {
             return Err(bad(

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use holdfast_core::ShardId;
 
+use super::MessageDamage;
 use crate::codec::CodecError;
 
 /// A fault of the journal. Never a refusal: nothing here is the caller's mistake except [`JournalError::Purged`].
@@ -86,6 +87,28 @@ pub enum JournalError {
         from: u64,
         /// The first sequence number there is.
         first: u64,
+    },
+    /// A message of a journal that is kept elsewhere is not what was put there.
+    #[error("message {sequence} of {log} cannot be taken in. Nothing was changed. Restore {log} from a copy")]
+    Message {
+        /// What keeps the journal: a stream, say.
+        log: String,
+        /// The number of the message in it, from 1.
+        sequence: u64,
+        /// What is wrong with it.
+        #[source]
+        source: MessageDamage,
+    },
+    /// What keeps the journal elsewhere did not do what it was asked to.
+    #[error("cannot {action} {log}")]
+    Elsewhere {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// What keeps the journal: a stream, say.
+        log: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

@@ -7,6 +7,7 @@
 //! durable, `segment` is the file a frame goes into, `prepare` makes segments ahead of time, `writer` groups and syncs;
 //! `surveyed` finds the end after a crash and `recovery` puts it right, `replay` and `inspect` read it all back, `follow`
 //! reads behind the writer, `purge` lets old segments go, and `begin` goes on where a journal was lost.
+//! `message` is what a journal that is kept elsewhere makes of a batch.
 
 mod begin;
 mod catalog;
@@ -17,6 +18,7 @@ mod frame;
 #[cfg(test)]
 mod hostile_bytes;
 mod inspect;
+mod message;
 mod options;
 mod prepare;
 #[doc(hidden)]
@@ -42,6 +44,7 @@ use holdfast_core::ShardId;
 pub use error::{Damage, JournalError};
 pub use follow::{FolderFollower, FollowLimit, Followed, Follower};
 pub use inspect::{FrameInfo, JournalReader, RecordInfo, SegmentInfo, VerifySummary};
+pub use message::{Message, MessageDamage, MessageFormat};
 pub use options::{JournalOptions, VerifyOnOpen};
 pub use segment_journal::SegmentJournal;
 pub use stepped::{JournalSteps, WriterStep};
@@ -138,6 +141,12 @@ pub enum Unwritable {
     /// A write or a sync failed: only a restart helps.
     #[error("the journal has failed and takes nothing more")]
     Poisoned,
+    /// The servers that keep the journal do not answer. Reads go on; it recovers by itself when they answer again.
+    #[error("the journal's servers do not answer")]
+    Unreachable,
+    /// Another node owns the shards now: this one is to leave.
+    #[error("another node has taken the journal over")]
+    Overtaken,
 }
 
 /// How far a replay has come.

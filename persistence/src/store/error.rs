@@ -219,6 +219,27 @@ pub enum StoreError {
         /// Where the journal would go on.
         next_seq: u64,
     },
+    /// The journal is to be elsewhere, and the directory has one of its own.
+    #[error(
+        "{} holds a journal, and the settings say that the journal is elsewhere (nats.url): name another data directory",
+        path.display()
+    )]
+    JournalHere {
+        /// The journal's directory.
+        path: PathBuf,
+    },
+    /// The journal elsewhere is another store's.
+    #[error(
+        "{} belongs to another store than the journal in NATS: name an empty data directory, or another nats.deployment",
+        path.display()
+    )]
+    OtherStore {
+        /// The meta file.
+        path: PathBuf,
+    },
+    /// The journal elsewhere cannot be opened.
+    #[error("the journal cannot be opened")]
+    Elsewhere(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -16,6 +16,7 @@
 //! With a copy elsewhere (`replica`) a directory that is empty, or lost its snapshots, is restored from it (`restore`).
 
 pub(crate) mod atomic_file;
+mod elsewhere;
 mod error;
 mod lock;
 mod meta;
@@ -35,6 +36,7 @@ use std::{
 
 use holdfast_core::ShardCount;
 
+pub use elsewhere::JournalElsewhere;
 pub use error::StoreError;
 pub use options::{OptionError, StoreOptions};
 pub use recovery::{Reach, Recovery, Restored, SecretOrigin};
@@ -178,15 +180,16 @@ fn identify(dir: &Path, options: &StoreOptions, witness: Option<&mut Witness<'_>
         // What only a restoration may find there is foreign to a new directory.
         refuse_foreign(dir, false)?;
     }
-    Ok(Identity { meta: create(dir, options)?, restored: None })
+    let store = secret::random(&meta::path(dir))?;
+    Ok(Identity { meta: create(dir, options, store)?, restored: None })
 }
 
-/// Makes a new directory. The meta file comes last: an interrupted attempt is simply repeated.
-fn create(dir: &Path, options: &StoreOptions) -> Result<Meta, StoreError> {
+/// Makes a new directory for `store`. The meta file comes last: an interrupted attempt is simply repeated.
+fn create(dir: &Path, options: &StoreOptions, store: [u8; 16]) -> Result<Meta, StoreError> {
     let range =
         |_| OptionError { setting: "shards", given: options.shards.into(), min: 1, max: ShardCount::MAX.into() };
     let shards = ShardCount::new(options.shards).map_err(range)?;
-    let meta = Meta { store: secret::random(&meta::path(dir))?, shards };
+    let meta = Meta { store, shards };
     secret::create(dir, options.secret_file.as_deref())?;
     meta.write(dir)?;
     Ok(meta)

@@ -15,7 +15,7 @@ use crate::{
     snapshot::{Contents, SledSnapshots, SnapshotError, SnapshotStore},
 };
 
-const MISSING: &str = "there are none although the journal has records";
+pub(super) const MISSING: &str = "there are none although the journal has records";
 const UNFINISHED: &str = "they were being fetched when the process ended";
 
 /// Snapshots that may be opened beside the journal, before anything is put right.
@@ -153,7 +153,11 @@ impl Beside<'_> {
 }
 
 /// Opens the snapshots in `dir` and looks at them; `None` when there are none.
-fn open_checked(dir: &Path, meta: Meta, options: &StoreOptions) -> Result<Option<SledSnapshots>, SnapshotError> {
+pub(super) fn open_checked(
+    dir: &Path,
+    meta: Meta,
+    options: &StoreOptions,
+) -> Result<Option<SledSnapshots>, SnapshotError> {
     let snapshots = SledSnapshots::open(dir, options.snapshots)?;
     let contents = snapshots.contents(meta.store)?;
     if options.journal.verify_on_open == VerifyOnOpen::Whole {
@@ -179,7 +183,7 @@ pub(super) fn refuse_snapshots_ahead(
 }
 
 /// Renames the directory to the first free `snapshots.damaged-N`, so that nothing is destroyed.
-fn move_aside(dir: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn move_aside(dir: &Path) -> Result<PathBuf, StoreError> {
     let free = (1_u32..=u32::MAX).map(|n| dir.with_extension(format!("damaged-{n}"))).find(|path| !path.exists());
     let aside = free.unwrap_or_else(|| dir.with_extension("damaged"));
     std::fs::rename(dir, &aside).map_err(io_error("move aside", dir))?;
@@ -188,7 +192,7 @@ fn move_aside(dir: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// The error and what caused it, in one line.
-fn describe(error: &SnapshotError) -> String {
+pub(super) fn describe(error: &SnapshotError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {

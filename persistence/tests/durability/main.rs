@@ -7,6 +7,7 @@ mod follow;
 mod golden;
 mod inspect;
 mod memory_disk;
+mod message;
 mod power_cut;
 mod purge;
 mod recovery;

@@ -1,8 +1,8 @@
 //! Real servers for tests, started by the tests themselves, so that nothing has to be running beforehand and no two tests
 //! share anything.
 //!
-//! Read in this order: [`postgres`] is a PostgreSQL server, [`certificate`] what it proves itself with over TLS, [`redis`] a Redis
-//! server;
+//! Read in this order: [`postgres`] is a PostgreSQL server, [`certificate`] what it proves itself with over TLS; [`nats`] is a NATS
+//! server or a cluster of them, [`nats_proxy`] what loses and doubles on the way there; [`redis`] is a Redis server;
 //! `programs` finds what is installed, `account` is who it runs as, `port` where it listens, `processes` how it is stopped.
 //!
 //! Invariant: a server listens on 127.0.0.1 only, keeps all it writes in a temporary folder of its own, and is gone, with
@@ -11,6 +11,9 @@
 
 mod account;
 pub mod certificate;
+pub mod nats;
+mod nats_program;
+pub mod nats_proxy;
 mod port;
 pub mod postgres;
 mod processes;
@@ -18,5 +21,7 @@ mod programs;
 pub mod redis;
 
 pub use certificate::TestAuthority;
+pub use nats::{Nats, NatsOptions};
+pub use nats_proxy::{Mischief, NatsProxy};
 pub use postgres::{Postgres, PostgresOptions};
 pub use redis::{AppendFsync, Redis};

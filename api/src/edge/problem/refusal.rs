@@ -65,6 +65,7 @@ impl From<Unavailable> for Problem {
             Unavailable::Draining => "the server is shutting down",
             Unavailable::StorageFull => "the journal's disk is full; reads go on",
             Unavailable::StorageFailed => "the journal failed; whether this was committed is known after the restart",
+            Unavailable::StorageUnreachable => "the journal's servers do not answer; nothing was done, reads go on",
         })
     }
 }

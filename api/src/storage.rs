@@ -1,0 +1,61 @@
+//! Where the store is: all of it in the data folder, or the snapshots there and the journal in NATS.
+//!
+//! Invariant: with `nats.url` nothing is appended anywhere else; a folder with a journal of its own is refused then.
+
+use std::{io, sync::Arc};
+
+use holdfast_cluster::{JetStream, JetStreamJournal};
+use holdfast_core::ShardCount;
+use holdfast_persistence::{Replica, Store, StoreError, postgres::PostgresReplica};
+
+use crate::{
+    beside,
+    serve::ServeError,
+    settings::{Settings, StoreSettings},
+};
+
+/// An open store.
+pub(crate) struct Storage {
+    pub(crate) store: Store,
+    /// The journal, if it is in NATS: another node may take it over.
+    pub(crate) shared_journal: Option<Arc<JetStreamJournal>>,
+}
+
+/// Opens the store the settings name; an empty data folder is restored from PostgreSQL, if that has the store.
+pub(crate) async fn open(settings: &Settings) -> Result<Storage, ServeError> {
+    let settings = settings.clone();
+    let replica = beside::replica(&settings.postgres)?;
+    let opening = tokio::task::spawn_blocking(move || {
+        if settings.nats.is_on() { open_over_nats(&settings) } else { open_here(&settings.store, replica.as_ref()) }
+    });
+    let storage =
+        opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
+    for recovery in &storage.store.recoveries {
+        tracing::warn!(?recovery, "the data folder was put right while opening");
+    }
+    Ok(storage)
+}
+
+fn open_here(settings: &StoreSettings, replica: Option<&PostgresReplica>) -> Result<Storage, ServeError> {
+    let replica = replica.map(|replica| replica as &dyn Replica);
+    let store = Store::open_beside(&settings.path, &settings.options(), replica)?;
+    Ok(Storage { store, shared_journal: None })
+}
+
+fn open_over_nats(settings: &Settings) -> Result<Storage, ServeError> {
+    let options = settings.store.options();
+    let shards = ShardCount::new(options.shards).map_err(|error| ServeError::System {
+        what: "the number of shards",
+        source: io::Error::other(error.to_string()),
+    })?;
+    let servers = JetStream::connect(&settings.nats, &options.journal)?;
+    let known = servers.store(shards)?;
+    let mut shared_journal = None;
+    let opened = Store::open_over(&settings.store.path, &options, known, |store, shards| {
+        let (journal, found) = servers.open(store, shards, &options.journal)?;
+        shared_journal = Some(journal);
+        Ok(found)
+    });
+    let store = opened.map_err(StoreError::from)?;
+    Ok(Storage { store, shared_journal })
+}

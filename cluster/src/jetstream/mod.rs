@@ -1,0 +1,31 @@
+//! The journal in NATS `JetStream`: a stream per shard, a message per batch, every append a compare-and-set on the stream's
+//! end. With three servers, three replicas and `sync_interval: always` an acknowledged batch survives the loss of any server
+//! and a power cut of all.
+//!
+//! Read in this order: [`settings`] is `[nats]`; `connect` reaches the servers and refuses those that are not fit; `streams`
+//! sets the streams up and takes shards over; `journal` puts it together; `lane` appends, with what is on its way in
+//! `flight`; `reader` reads a stream in order, for `replay` and `follow`; `purge` lets old messages go; `watch` looks for
+//! other owners; `requests` is the protocol, and `blocking` waits for it.
+//!
+//! Invariants: epochs are safety. A shard's messages carry the epoch of their owner, a takeover begins the next one, and no
+//! message of an earlier epoch can come behind it. A batch is reported durable only when it is known to be in the stream.
+
+mod blocking;
+mod connect;
+mod error;
+mod flight;
+mod follow;
+mod journal;
+mod lane;
+mod purge;
+mod reader;
+mod replay;
+mod requests;
+pub mod settings;
+mod shared;
+mod streams;
+mod watch;
+
+pub use error::{NatsError, RequestError};
+pub use journal::{JetStream, JetStreamJournal};
+pub use settings::{NatsSettingError, NatsSettings};

@@ -1,0 +1,188 @@
+//! Reads one shard's stream in order, many messages an answer.
+//!
+//! Invariant: no message is skipped and none is given twice: each carries the number, the sequence and an epoch that is due.
+//! Any replica may answer, also one that is behind: then it is asked again, until what is known to be there has come.
+
+use async_nats::{Message as Answer, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use holdfast_core::ShardId;
+use holdfast_persistence::{
+    JournalError,
+    journal::{Message, MessageDamage},
+};
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    connect::PAUSE,
+    error::RequestError,
+    requests::{Stored, stored},
+    shared::{ShardLog, Shared},
+};
+
+/// Messages asked for at once, in number. The server bounds their bytes.
+const MESSAGES_AT_ONCE: u64 = 512;
+/// The answer's status at the end of what was asked for.
+const END_OF_BATCH: u16 = 204;
+
+/// A place in a shard's stream.
+pub(super) struct StreamReader {
+    inbox: String,
+    answers: Subscriber,
+    /// How often it has asked: tells answers to what was given up from those that count.
+    asked: u64,
+    is_asking: bool,
+    /// The next message.
+    next: u64,
+    /// The sequence number that is due in it, once one was read.
+    next_seq: Option<u64>,
+    epoch: u64,
+}
+
+impl StreamReader {
+    /// Begins at the message that holds record `from`, or follows the last one.
+    ///
+    /// # Errors
+    /// [`JournalError::Purged`] when it is gone.
+    pub(super) async fn begin(shared: &Shared, log: &ShardLog, from: u64) -> Result<Self, JournalError> {
+        let next = if from >= log.next_durable() { log.durable() + 1 } else { locate(shared, log, from).await? };
+        let inbox = shared.requests.client.new_inbox();
+        let subscribed = shared.requests.client.subscribe(format!("{inbox}.*")).await;
+        let answers = subscribed.map_err(|error| elsewhere(log, RequestError::Connection(error.to_string())))?;
+        Ok(Self { inbox, answers, asked: 0, is_asking: false, next, next_seq: None, epoch: 0 })
+    }
+
+    /// The number of the next message.
+    pub(super) fn next_message(&self) -> u64 {
+        self.next
+    }
+
+    /// The next message, which is known to be there, up to `until`, as what may be read ahead.
+    pub(super) async fn read(&mut self, shared: &Shared, log: &ShardLog, until: u64) -> Result<Bytes, JournalError> {
+        let began = Instant::now();
+        loop {
+            if !self.is_asking {
+                self.ask(shared, log, until).await;
+            }
+            let fault = match timeout(shared.settings.attempt_timeout(), self.answers.next()).await {
+                Ok(Some(answer)) if !self.is_current(&answer) => continue,
+                Ok(Some(answer)) => match answer.status.map(|status| status.as_u16()) {
+                    None => return self.accept(shared, log, answer),
+                    Some(END_OF_BATCH) => {
+                        self.is_asking = false;
+                        continue;
+                    }
+                    Some(503) => RequestError::NoResponders,
+                    Some(404) => RequestError::Malformed(format!("message {} is not there", self.next)),
+                    Some(code) => RequestError::Malformed(format!("status {code}")),
+                },
+                Ok(None) => RequestError::Connection("the subscription ended".to_owned()),
+                Err(_) => RequestError::TimedOut,
+            };
+            self.is_asking = false;
+            if began.elapsed() > shared.settings.start_deadline() {
+                return Err(elsewhere(log, fault));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn ask(&mut self, shared: &Shared, log: &ShardLog, until: u64) {
+        self.asked += 1;
+        self.is_asking = true;
+        let batch = MESSAGES_AT_ONCE.min(until.saturating_sub(self.next) + 1);
+        let body = json!({ "seq": self.next, "batch": batch }).to_string();
+        let (subject, reply) = (format!("$JS.API.DIRECT.GET.{}", log.stream), format!("{}.{}", self.inbox, self.asked));
+        // If it is lost, the wait for an answer ends.
+        let _ = shared.requests.client.publish_with_reply(subject, reply, body.into()).await;
+    }
+
+    fn is_current(&self, answer: &Answer) -> bool {
+        self.is_asking && answer.subject.rsplit('.').next().and_then(|asked| asked.parse().ok()) == Some(self.asked)
+    }
+
+    fn accept(&mut self, shared: &Shared, log: &ShardLog, answer: Answer) -> Result<Bytes, JournalError> {
+        let stored = stored(answer).map_err(|fault| elsewhere(log, fault))?;
+        let sequence = self.next;
+        let damaged = |source| JournalError::Message { log: log.stream.clone(), sequence, source };
+        if stored.sequence != sequence {
+            return Err(damaged(MessageDamage::Missing));
+        }
+        let message = shared.format.read(log.shard, &stored.payload).map_err(damaged)?;
+        if let Some(expected) = self.next_seq.filter(|expected| *expected != message.first_seq) {
+            return Err(damaged(MessageDamage::Sequence { expected, found: message.first_seq }));
+        }
+        if message.epoch < self.epoch || (message.boot.is_some() && message.epoch == self.epoch) {
+            return Err(damaged(MessageDamage::Epoch { expected: self.epoch, found: message.epoch }));
+        }
+        (self.next_seq, self.epoch, self.next) = (Some(message.next_seq()), message.epoch, sequence + 1);
+        Ok(stored.payload)
+    }
+}
+
+/// The first message of a stream, and the first sequence number it has.
+pub(super) async fn first(shared: &Shared, log: &ShardLog) -> Result<(u64, u64), JournalError> {
+    let stored = get(shared, log, None).await?;
+    Ok((stored.sequence, read(shared, log, &stored)?.first_seq))
+}
+
+/// The last message whose records begin at `from` or before.
+pub(super) async fn locate(shared: &Shared, log: &ShardLog, from: u64) -> Result<u64, JournalError> {
+    let (mut low, first_seq) = first(shared, log).await?;
+    if from < first_seq {
+        return Err(JournalError::Purged { shard: log.shard, from, first: first_seq });
+    }
+    if from == 1 {
+        return Ok(low);
+    }
+    // `low` begins at `from` or before; `high` is beyond the end or begins after it.
+    let mut high = log.durable() + 1;
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        let stored = get(shared, log, Some(middle)).await?;
+        if read(shared, log, &stored)?.first_seq <= from {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+fn read<'a>(shared: &Shared, log: &ShardLog, stored: &'a Stored) -> Result<Message<'a>, JournalError> {
+    shared.format.read(log.shard, &stored.payload).map_err(|source| JournalError::Message {
+        log: log.stream.clone(),
+        sequence: stored.sequence,
+        source,
+    })
+}
+
+/// The message `sequence`, or the first of all: known to be there.
+async fn get(shared: &Shared, log: &ShardLog, sequence: Option<u64>) -> Result<Stored, JournalError> {
+    let began = Instant::now();
+    loop {
+        let answer = match sequence {
+            Some(sequence) => shared.requests.message(&log.stream, sequence).await,
+            None => shared.requests.first(&log.stream, &log.subject).await,
+        };
+        let fault = match answer {
+            Ok(Some(stored)) => return Ok(stored),
+            Ok(None) => RequestError::Malformed(format!("message {} is not there", sequence.unwrap_or(1))),
+            Err(fault) => fault,
+        };
+        if began.elapsed() > shared.settings.start_deadline() {
+            return Err(elsewhere(log, fault));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+pub(super) fn elsewhere(log: &ShardLog, fault: RequestError) -> JournalError {
+    JournalError::Elsewhere { action: "read", log: log.stream.clone(), source: Box::new(fault) }
+}
+
+/// The first record of the shard that is asked for.
+pub(super) fn wanted(from: &std::collections::BTreeMap<ShardId, u64>, shard: ShardId) -> u64 {
+    from.get(&shard).copied().unwrap_or(1).max(1)
+}

@@ -1,0 +1,215 @@
+//! What is asked of `JetStream`, as requests and answers of its own protocol: few enough to be written down here, where
+//! every error code, timeout and repetition is in sight.
+//!
+//! Invariant: every request ends within the attempt timeout; none is repeated here.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_nats::{Client, HeaderMap, Message, Request, client::RequestErrorKind};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::error::RequestError;
+
+/// The header that makes an append a compare-and-set on the stream's end.
+pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Sequence";
+/// The header with a message's number in an answer.
+const SEQUENCE: &str = "Nats-Sequence";
+/// `JetStream`: the stream does not end where the append expects it to.
+pub(super) const WRONG_LAST_SEQUENCE: u64 = 10_071;
+/// `JetStream`: there is no such stream.
+pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
+
+/// How a stream is set up. What is not named here is left at the server's default.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct StreamConfig {
+    pub(super) name: String,
+    pub(super) subjects: Vec<String>,
+    pub(super) retention: String,
+    pub(super) storage: String,
+    pub(super) discard: String,
+    #[serde(default)]
+    pub(super) max_msgs: i64,
+    #[serde(default)]
+    pub(super) max_bytes: i64,
+    #[serde(default)]
+    pub(super) max_age: i64,
+    pub(super) num_replicas: usize,
+    #[serde(default)]
+    pub(super) allow_direct: bool,
+    #[serde(default)]
+    pub(super) deny_delete: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) persist_mode: Option<String>,
+    #[serde(default)]
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+/// What a stream holds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct StreamState {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+}
+
+/// A stream.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct StreamInfo {
+    pub(super) config: StreamConfig,
+    pub(super) state: StreamState,
+}
+
+/// One stored message.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    /// Its number in the stream.
+    pub(super) sequence: u64,
+    pub(super) payload: Bytes,
+}
+
+/// How an append ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Appended {
+    /// It is on a quorum, with this number.
+    At(u64),
+    /// The stream ends with another message than expected: this one, as far as the answer says.
+    WrongLast(Option<u64>),
+    /// It was not taken now, or nobody knows.
+    NotNow(RequestError),
+}
+
+/// Requests over one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Requests {
+    pub(super) client: Client,
+    pub(super) timeout: Duration,
+}
+
+impl Requests {
+    /// Asks the API. `body` may be null.
+    pub(super) async fn ask<T: DeserializeOwned>(&self, what: &str, body: &Value) -> Result<T, RequestError> {
+        let payload = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        let answer = self.request(format!("$JS.API.{what}"), HeaderMap::new(), payload).await?;
+        let value: Value = serde_json::from_slice(&answer.payload).map_err(malformed)?;
+        match refusal(&value) {
+            Some(refused) => Err(refused),
+            None => serde_json::from_value(value).map_err(malformed),
+        }
+    }
+
+    /// How the stream is set up and what it holds; `None` when there is none.
+    pub(super) async fn stream(&self, stream: &str) -> Result<Option<StreamInfo>, RequestError> {
+        match self.ask(&format!("STREAM.INFO.{stream}"), &Value::Null).await {
+            Ok(info) => Ok(Some(info)),
+            Err(RequestError::Refused { code: STREAM_NOT_FOUND, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a stream. The same again is no error.
+    pub(super) async fn create(&self, config: &StreamConfig) -> Result<StreamInfo, RequestError> {
+        let body = serde_json::to_value(config).map_err(malformed)?;
+        self.ask(&format!("STREAM.CREATE.{}", config.name), &body).await
+    }
+
+    /// Deletes the messages before number `keep_from`. How many there were.
+    pub(super) async fn purge(&self, stream: &str, keep_from: u64) -> Result<u64, RequestError> {
+        let answer: Value = self.ask(&format!("STREAM.PURGE.{stream}"), &json!({ "seq": keep_from })).await?;
+        Ok(answer.get("purged").and_then(Value::as_u64).unwrap_or(0))
+    }
+
+    /// The first message there is.
+    pub(super) async fn first(&self, stream: &str, subject: &str) -> Result<Option<Stored>, RequestError> {
+        self.direct(stream, &json!({ "seq": 1, "next_by_subj": subject })).await
+    }
+
+    /// The message with this number. From any replica: what is found was committed, what is not
+    /// found may be there all the same.
+    pub(super) async fn message(&self, stream: &str, sequence: u64) -> Result<Option<Stored>, RequestError> {
+        self.direct(stream, &json!({ "seq": sequence })).await
+    }
+
+    /// The last message a replica has. Only an append that expects it proves that it is the last one.
+    pub(super) async fn last(&self, stream: &str, subject: &str) -> Result<Option<Stored>, RequestError> {
+        self.direct(stream, &json!({ "last_by_subj": subject })).await
+    }
+
+    /// Appends a message behind number `expected_last`.
+    pub(super) async fn append(&self, subject: &str, expected_last: u64, payload: Bytes) -> Appended {
+        match self.request(subject.to_owned(), expecting(expected_last), payload).await {
+            Ok(answer) => read_ack(&answer),
+            Err(error) => Appended::NotNow(error),
+        }
+    }
+
+    async fn direct(&self, stream: &str, body: &Value) -> Result<Option<Stored>, RequestError> {
+        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let answer = self.request(subject, HeaderMap::new(), Bytes::from(body.to_string())).await?;
+        match answer.status.map(|status| status.as_u16()) {
+            None => stored(answer).map(Some),
+            Some(404) => Ok(None),
+            Some(code) => {
+                let description = answer.description.unwrap_or_default();
+                Err(RequestError::Refused { code: code.into(), description })
+            }
+        }
+    }
+
+    async fn request(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<Message, RequestError> {
+        let request = Request::new().headers(headers).payload(payload).timeout(Some(self.timeout));
+        self.client.send_request(subject, request).await.map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => RequestError::NoResponders,
+            RequestErrorKind::TimedOut => RequestError::TimedOut,
+            _ => RequestError::Connection(error.to_string()),
+        })
+    }
+}
+
+/// The headers of an append behind message `last`.
+pub(super) fn expecting(last: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(EXPECTED_LAST, last.to_string().as_str());
+    headers
+}
+
+/// Reads the answer to an append.
+pub(super) fn read_ack(answer: &Message) -> Appended {
+    if answer.status.is_some_and(|status| status.as_u16() == 503) {
+        return Appended::NotNow(RequestError::NoResponders);
+    }
+    let value: Value = match serde_json::from_slice(&answer.payload) {
+        Ok(value) => value,
+        Err(error) => return Appended::NotNow(malformed(error)),
+    };
+    match (refusal(&value), value.get("seq").and_then(Value::as_u64)) {
+        (Some(RequestError::Refused { code: WRONG_LAST_SEQUENCE, description }), _) => {
+            let found = description.rsplit(' ').next().and_then(|number| number.parse().ok());
+            Appended::WrongLast(found)
+        }
+        (Some(refused), _) => Appended::NotNow(refused),
+        (None, Some(sequence)) => Appended::At(sequence),
+        (None, None) => Appended::NotNow(RequestError::Malformed("there is no sequence in it".to_owned())),
+    }
+}
+
+/// Reads a stored message out of a direct answer.
+pub(super) fn stored(answer: Message) -> Result<Stored, RequestError> {
+    let sequence = answer.headers.as_ref().and_then(|headers| headers.get(SEQUENCE)?.as_str().parse().ok());
+    let missing = || RequestError::Malformed("it does not say which message it is".to_owned());
+    Ok(Stored { sequence: sequence.ok_or_else(missing)?, payload: answer.payload })
+}
+
+fn refusal(value: &Value) -> Option<RequestError> {
+    let error = value.get("error")?;
+    let code = error.get("err_code").or_else(|| error.get("code")).and_then(Value::as_u64).unwrap_or_default();
+    let description = error.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Some(RequestError::Refused { code, description })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn malformed(error: serde_json::Error) -> RequestError {
+    RequestError::Malformed(error.to_string())
+}

@@ -1,0 +1,230 @@
+//! The streams of a deployment, one per shard: what they are called, how they are set up, whose they are, and taking one
+//! over.
+//!
+//! Invariants: a stream carries the store's id, and no other store's node appends to it; a takeover is one append, barrier
+//! and fence in one: it expects the very message that was read last, so whatever the owner before still has on its way is
+//! refused from then on. The stream of shard 0 is made last: where it is, all of them were.
+
+use holdfast_core::{ShardCount, ShardId};
+use holdfast_persistence::{JournalError, journal::MessageFormat};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    connect::PAUSE,
+    error::{NatsError, RequestError},
+    requests::{Appended, Requests, Stored, StreamConfig, StreamInfo},
+    settings::NatsSettings,
+    shared::ShardLog,
+};
+
+/// Metadata: the store's id, in hexadecimal.
+const STORE: &str = "holdfast.store";
+/// Metadata: how many shards the store has.
+const SHARDS: &str = "holdfast.shards";
+/// Refusals that pass by themselves while servers start: no meta leader, no peers yet, no stream leader, not available.
+const PASSING: [u64; 6] = [503, 10_005, 10_008, 10_009, 10_074, 10_023];
+
+/// The streams of one deployment.
+pub(super) struct Streams<'a> {
+    pub(super) requests: &'a Requests,
+    pub(super) settings: &'a NatsSettings,
+}
+
+impl Streams<'_> {
+    pub(super) fn stream(&self, shard: ShardId) -> String {
+        format!("HOLDFAST_{}_{}", self.settings.deployment, shard.0)
+    }
+
+    pub(super) fn subject(&self, shard: ShardId) -> String {
+        format!("holdfast.{}.journal.{}", self.settings.deployment, shard.0)
+    }
+
+    /// The store whose journal this is; `None` when it was not begun, or its beginning was not finished.
+    pub(super) async fn store(&self, shards: ShardCount) -> Result<Option<[u8; 16]>, NatsError> {
+        // The first that exists says it: after an interrupted beginning, that is not the one of shard 0.
+        for shard in shards.iter() {
+            if let Some(info) = self.info(shard).await? {
+                return store_of(&info).map(Some).ok_or_else(|| self.unfit(shard, "it is not Holdfast's".to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks every stream, making those that are missing while the journal begins. Whether it reaches back to the beginning.
+    pub(super) async fn prepare(&self, store: [u8; 16], shards: ShardCount) -> Result<bool, NatsError> {
+        let is_begun = self.info(ShardId(0)).await?.is_some();
+        let mut is_complete = true;
+        let mut all: Vec<_> = shards.iter().collect();
+        all.reverse();
+        for shard in all {
+            let info = match self.info(shard).await? {
+                Some(info) => info,
+                None if is_begun => return Err(NatsError::StreamLost { stream: self.stream(shard) }),
+                None => self.create(shard, store, shards).await?,
+            };
+            self.check(shard, &info, store, shards)?;
+            is_complete &= info.state.first_seq <= 1;
+        }
+        Ok(is_complete)
+    }
+
+    /// Begins a new epoch of a shard, whoever had it before.
+    pub(super) async fn take_over(
+        &self,
+        shard: ShardId,
+        boot: [u8; 16],
+        format: &MessageFormat,
+    ) -> Result<ShardLog, NatsError> {
+        let (stream, subject) = (self.stream(shard), self.subject(shard));
+        let (began, limit) = (Instant::now(), self.settings.start_deadline());
+        loop {
+            let last = match self.requests.last(&stream, &subject).await {
+                Ok(Some(stored)) => Some(read_end(shard, &stream, &stored, boot, format)?),
+                Ok(None) => None,
+                Err(error) => {
+                    self.pause(shard, began, &error).await?;
+                    continue;
+                }
+            };
+            let end = last.unwrap_or(End { message: 0, epoch: 0, next_seq: 1, is_ours: false });
+            if end.is_ours {
+                return Ok(ShardLog::new(shard, stream, subject, end.epoch, end.message, end.next_seq));
+            }
+            let epoch = end.epoch + 1;
+            let record = format.encode_epoch(shard, epoch, boot, end.next_seq);
+            let last = match self.requests.append(&subject, end.message, record.into()).await {
+                Appended::At(message) if message == end.message + 1 => {
+                    return Ok(ShardLog::new(shard, stream, subject, epoch, message, end.next_seq));
+                }
+                Appended::At(message) => RequestError::Malformed(format!("it was appended as message {message}")),
+                // An owner that is alive was faster: at once again, or a busy one would never be overtaken.
+                Appended::WrongLast(Some(found)) if found > end.message && began.elapsed() < limit => continue,
+                // A replica that is behind was read, or it was this one's own record, whose answer was lost.
+                Appended::WrongLast(found) => RequestError::Malformed(format!("the stream ends with {found:?}")),
+                Appended::NotNow(error) => error,
+            };
+            self.pause(shard, began, &last).await?;
+        }
+    }
+
+    /// Asks for a stream until it is answered.
+    async fn info(&self, shard: ShardId) -> Result<Option<StreamInfo>, NatsError> {
+        let (stream, began) = (self.stream(shard), Instant::now());
+        loop {
+            match self.requests.stream(&stream).await {
+                Ok(info) => return Ok(info),
+                Err(error) => self.again("tell of a stream", error, began).await?,
+            }
+        }
+    }
+
+    async fn create(&self, shard: ShardId, store: [u8; 16], shards: ShardCount) -> Result<StreamInfo, NatsError> {
+        let metadata = [(STORE, hex(store)), (SHARDS, shards.get().to_string())];
+        let config = StreamConfig {
+            name: self.stream(shard),
+            subjects: vec![self.subject(shard)],
+            retention: "limits".to_owned(),
+            storage: "file".to_owned(),
+            discard: "new".to_owned(),
+            max_msgs: -1,
+            max_bytes: -1,
+            max_age: 0,
+            num_replicas: self.settings.replicas,
+            allow_direct: true,
+            deny_delete: true,
+            persist_mode: None,
+            metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        };
+        let began = Instant::now();
+        loop {
+            match self.requests.create(&config).await {
+                Ok(info) => return Ok(info),
+                Err(error) => self.again("make a stream (are there nats.replicas servers?)", error, began).await?,
+            }
+        }
+    }
+
+    fn check(&self, shard: ShardId, info: &StreamInfo, store: [u8; 16], shards: ShardCount) -> Result<(), NatsError> {
+        let (config, wanted) = (&info.config, self.settings.replicas);
+        let found = config.metadata.get(SHARDS).and_then(|count| count.parse::<u16>().ok());
+        let problem = if store_of(info) != Some(store) {
+            "it belongs to another store: choose another nats.deployment".to_owned()
+        } else if found != Some(shards.get()) {
+            format!("the store has {found:?} shards, the settings say {}", shards.get())
+        } else if config.num_replicas < wanted {
+            let found = config.num_replicas;
+            format!("it has {found} replicas, nats.replicas is {wanted}: `nats stream edit --replicas {wanted}` it")
+        } else if config.subjects != [self.subject(shard)] {
+            format!("it takes {:?}", config.subjects)
+        } else if config.storage != "file" || config.retention != "limits" || config.discard != "new" {
+            "it does not keep what it takes: storage must be file, retention limits, discard new".to_owned()
+        } else if config.max_age > 0 || config.max_msgs > 0 || config.max_bytes > 0 {
+            "it has a limit of age or size: old messages would vanish under the store".to_owned()
+        } else if config.persist_mode.as_deref() == Some("async") {
+            "it acknowledges before it has written (persist_mode async)".to_owned()
+        } else if !config.allow_direct {
+            "it does not allow direct reads".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(self.unfit(shard, problem))
+    }
+
+    fn unfit(&self, shard: ShardId, problem: String) -> NatsError {
+        NatsError::Stream { stream: self.stream(shard), problem }
+    }
+
+    /// Waits for another attempt, or gives up.
+    async fn again(&self, action: &'static str, error: RequestError, began: Instant) -> Result<(), NatsError> {
+        let passes = match &error {
+            RequestError::Refused { code, .. } => PASSING.contains(code),
+            _ => true,
+        };
+        if !passes || began.elapsed() + PAUSE > self.settings.start_deadline() {
+            return Err(NatsError::Request { action, source: error });
+        }
+        sleep(PAUSE).await;
+        Ok(())
+    }
+
+    async fn pause(&self, shard: ShardId, began: Instant, last: &RequestError) -> Result<(), NatsError> {
+        if began.elapsed() + PAUSE > self.settings.start_deadline() {
+            let (waited_ms, last) = (self.settings.start_deadline_ms, last.to_string());
+            return Err(NatsError::Takeover { shard, waited_ms, last });
+        }
+        sleep(PAUSE).await;
+        Ok(())
+    }
+}
+
+/// Where a stream ends.
+struct End {
+    message: u64,
+    epoch: u64,
+    next_seq: u64,
+    /// Whether this very boot put its beginning there.
+    is_ours: bool,
+}
+
+fn read_end(
+    shard: ShardId,
+    stream: &str,
+    stored: &Stored,
+    boot: [u8; 16],
+    format: &MessageFormat,
+) -> Result<End, JournalError> {
+    let sequence = stored.sequence;
+    let damaged = |source| JournalError::Message { log: stream.to_owned(), sequence, source };
+    let message = format.read(shard, &stored.payload).map_err(damaged)?;
+    let (epoch, next_seq, is_ours) = (message.epoch, message.next_seq(), message.boot == Some(boot));
+    Ok(End { message: sequence, epoch, next_seq, is_ours })
+}
+
+fn store_of(info: &StreamInfo) -> Option<[u8; 16]> {
+    let text = info.config.metadata.get(STORE)?;
+    (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
+}
+
+fn hex(store: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(store))
+}

@@ -1,0 +1,126 @@
+//! Figures of the journal in NATS: appends by the size of a batch, then a replay. On one
+//! server and on three, which it starts; beside the segment journal on the same disk.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "figures are its product")]
+#![expect(clippy::disallowed_methods, reason = "measures; nothing is decided by it")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use holdfast_cluster::NatsSettings;
+use holdfast_cluster_tests::{STORE, batch, open, settings, shards, wait_for};
+use holdfast_core::{ShardCount, ShardId};
+use holdfast_persistence::{
+    Journal,
+    journal::{JournalOptions, SegmentJournal},
+};
+use holdfast_servers::{Nats, NatsOptions};
+
+/// Figures of the journal in NATS.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How long each append figure is measured, in milliseconds.
+    #[arg(long, default_value_t = 2_000)]
+    measure_ms: u64,
+    /// Shards that are appended to.
+    #[arg(long, default_value_t = 4)]
+    shards: u16,
+    /// Records of the replay, in number.
+    #[arg(long, default_value_t = 2_000_000)]
+    replay_records: u64,
+}
+
+const SIZES: [u64; 3] = [1, 32, 512];
+/// Batches of each shard that were handed over and are not durable, in number.
+const WAITING: u64 = 8;
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let count = shards(arguments.shards)?;
+    println!("{:<12} {:>6} {:>12} {:>12}", "journal", "batch", "batches/s", "records/s");
+    for servers in [1, 3] {
+        let nats = Nats::start(&NatsOptions { servers, ..NatsOptions::default() })?;
+        let journal: Arc<dyn Journal> = open(&settings(&nats.url(), servers), count)?;
+        for size in SIZES {
+            append(&format!("NATS R{servers}"), &journal, count, size, &arguments)?;
+        }
+        replay(&nats, servers, count, &arguments)?;
+    }
+    let folder = tempfile::tempdir()?;
+    let (journal, _) = SegmentJournal::open(folder.path(), STORE, count, JournalOptions::default())?;
+    let journal: Arc<dyn Journal> = Arc::new(journal);
+    for size in SIZES {
+        append("segments", &journal, count, size, &arguments)?;
+    }
+    Ok(())
+}
+
+/// Keeps some batches of every shard waiting.
+fn append(
+    name: &str,
+    journal: &Arc<dyn Journal>,
+    count: ShardCount,
+    size: u64,
+    arguments: &Arguments,
+) -> anyhow::Result<()> {
+    let done = Arc::new(AtomicU64::new(0));
+    let (mut sent, shards) = (0_u64, u64::from(count.get()));
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(arguments.measure_ms) {
+        if sent - done.load(Ordering::Acquire) >= WAITING * shards {
+            std::thread::sleep(Duration::from_micros(50));
+            continue;
+        }
+        let shard = ShardId(u16::try_from(sent % shards)?);
+        let batch = batch(shard, journal.next_seq(shard), size, 1)?;
+        let counted = Arc::clone(&done);
+        journal.append(
+            &batch,
+            Box::new(move |outcome| {
+                counted.fetch_add(u64::from(outcome.is_ok()), Ordering::AcqRel);
+            }),
+        );
+        sent += 1;
+    }
+    let (seconds, batches) = (began.elapsed().as_secs_f64(), done.load(Ordering::Acquire));
+    wait_for("the rest", || done.load(Ordering::Acquire) == sent)?;
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = batches as f64 / seconds;
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let records = rate * size as f64;
+    println!("{name:<12} {size:>6} {rate:>12.0} {records:>12.0}");
+    Ok(())
+}
+
+/// Fills a deployment with batches of 100 records, and reads it all back.
+fn replay(nats: &Nats, servers: usize, count: ShardCount, arguments: &Arguments) -> anyhow::Result<()> {
+    let settings = NatsSettings { deployment: "replay".to_owned(), ..settings(&nats.url(), servers) };
+    let journal = open(&settings, count)?;
+    let done = Arc::new(AtomicU64::new(0));
+    let (size, shards) = (100, u64::from(count.get()));
+    let batches = arguments.replay_records / size;
+    for index in 0..batches {
+        let shard = ShardId(u16::try_from(index % shards)?);
+        let counted = Arc::clone(&done);
+        let batch = batch(shard, journal.next_seq(shard), size, 1)?;
+        journal.append(
+            &batch,
+            Box::new(move |outcome| {
+                counted.fetch_add(u64::from(outcome.is_ok()), Ordering::AcqRel);
+            }),
+        );
+    }
+    wait_for("the filling", || done.load(Ordering::Acquire) == batches)?;
+    let began = Instant::now();
+    let summary = journal.replay(&count.iter().map(|shard| (shard, 1)).collect(), &|_, _, _| {}, &|_| {})?;
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = summary.records as f64 / began.elapsed().as_secs_f64();
+    println!("NATS R{servers} replay of {} records in batches of {size}: {rate:.0} records/s", summary.records);
+    Ok(())
+}

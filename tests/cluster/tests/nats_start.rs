@@ -1,0 +1,73 @@
+//! Servers that would not keep the promise are refused at start, each with its reason.
+
+use std::{io::Write as _, net::TcpListener, thread};
+
+use holdfast_cluster::{NatsError, NatsSettings};
+use holdfast_cluster_tests::{STORE, open, open_as, settings, shards};
+use holdfast_servers::{Nats, NatsOptions};
+
+fn start(options: NatsOptions) -> Nats {
+    Nats::start(&options).unwrap()
+}
+
+#[test]
+fn a_server_that_acknowledges_before_it_syncs_is_refused_where_it_can_be_seen() {
+    let nats = start(NatsOptions { sync_always: false, ..NatsOptions::default() });
+    let seen = NatsSettings { monitors: nats.monitors(), ..settings(&nats.url(), 1) };
+    let error = open(&seen, shards(1).unwrap()).unwrap_err();
+    assert!(matches!(&error, NatsError::NotDurable { found, .. } if found == "120s"), "{error}");
+    let durable = start(NatsOptions::default());
+    let seen = NatsSettings { monitors: durable.monitors(), ..settings(&durable.url(), 1) };
+    open(&seen, shards(1).unwrap()).unwrap();
+}
+
+#[test]
+fn servers_without_streams_or_with_too_small_messages_are_refused() {
+    let nats = start(NatsOptions { jetstream: false, ..NatsOptions::default() });
+    let error = open(&settings(&nats.url(), 1), shards(1).unwrap()).unwrap_err();
+    assert!(matches!(error, NatsError::NoJetStream), "{error}");
+    let nats = start(NatsOptions { max_payload: 1 << 20, ..NatsOptions::default() });
+    let error = open(&settings(&nats.url(), 1), shards(1).unwrap()).unwrap_err();
+    assert!(matches!(error, NatsError::Payload { found: 0x10_0000, .. }), "{error}");
+}
+
+#[test]
+fn fewer_replicas_than_configured_are_refused() {
+    let nats = start(NatsOptions::default());
+    let hasty = NatsSettings { start_deadline_ms: 2_000, ..settings(&nats.url(), 3) };
+    let error = open(&hasty, shards(1).unwrap()).unwrap_err();
+    assert!(matches!(error, NatsError::Request { .. }) && error.to_string().contains("replicas"), "{error}");
+    drop(open(&settings(&nats.url(), 1), shards(1).unwrap()).unwrap());
+    let error = open(&hasty, shards(1).unwrap()).unwrap_err();
+    assert!(matches!(&error, NatsError::Stream { problem, .. } if problem.contains("1 replicas")), "{error}");
+}
+
+#[test]
+fn another_store_or_another_number_of_shards_is_refused() {
+    let nats = start(NatsOptions::default());
+    let settings = settings(&nats.url(), 1);
+    drop(open(&settings, shards(2).unwrap()).unwrap());
+    let error = open_as(&settings, shards(2).unwrap(), [9; 16]).unwrap_err();
+    assert!(error.to_string().contains("another store"), "{error}");
+    let error = open(&settings, shards(1).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("the settings say 1"), "{error}");
+    let elsewhere = NatsSettings { deployment: "other".to_owned(), ..settings };
+    drop(open_as(&elsewhere, shards(1).unwrap(), [9; 16]).unwrap());
+    assert_ne!(STORE, [9; 16]);
+}
+
+#[test]
+fn a_server_before_2_11_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let info = r#"INFO {"server_id":"x","server_name":"old","version":"2.10.29","proto":1,"go":"go1","host":"x","port":1,"headers":true,"max_payload":8388608,"jetstream":true}"#;
+        for mut client in listener.incoming().flatten() {
+            // The client's own greeting ends with a ping.
+            let _ = client.write_all(format!("{info}\r\nPONG\r\n").as_bytes());
+            thread::spawn(move || std::io::copy(&mut client, &mut std::io::sink()));
+        }
+    });
+    let error = open(&settings(&url, 1), shards(1).unwrap()).unwrap_err();
+    assert!(matches!(&error, NatsError::TooOld { found, .. } if found == "2.10.29"), "{error}");
+}
