@@ -6,7 +6,7 @@ use std::{io, sync::Arc};
 
 use holdfast_cluster::{JetStream, JetStreamJournal};
 use holdfast_core::ShardCount;
-use holdfast_persistence::{Replica, Store, StoreError, postgres::PostgresReplica};
+use holdfast_persistence::{Replica, Store, postgres::PostgresReplica};
 
 use crate::{
     beside,
@@ -56,6 +56,6 @@ fn open_over_nats(settings: &Settings) -> Result<Storage, ServeError> {
         shared_journal = Some(journal);
         Ok(found)
     });
-    let store = opened.map_err(StoreError::from)?;
+    let store = opened?;
     Ok(Storage { store, shared_journal })
 }

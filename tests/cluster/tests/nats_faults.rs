@@ -13,13 +13,13 @@ use holdfast_persistence::{Journal, Unwritable};
 use holdfast_servers::{Nats, NatsOptions, NatsProxy};
 
 fn three_servers() -> Nats {
-    Nats::start(&NatsOptions { servers: 3, ..NatsOptions::default() }).unwrap()
+    Nats::start(&NatsOptions { servers: 3, ..NatsOptions::default() }).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// Every record that was acknowledged is there once, in its place; what came after in the same epoch may be there too.
 fn assert_whole(journal: &JetStreamJournal, count: ShardCount, told: &Arc<Told>) {
     assert_eq!((told.refused.load(Ordering::SeqCst), told.disordered.load(Ordering::SeqCst)), (0, 0));
-    let seen = replay(journal, count, 1).unwrap();
+    let seen = replay(journal, count, 1).unwrap_or_else(|error| panic!("{error:#}"));
     for shard in count.iter() {
         let expected: Vec<_> = (1..=told.durable(shard.0)).map(|seq| (seq, 1)).collect();
         assert_eq!(seen.get(&shard.0).map_or(&[][..], Vec::as_slice), expected, "shard {}", shard.0);
@@ -28,7 +28,8 @@ fn assert_whole(journal: &JetStreamJournal, count: ShardCount, told: &Arc<Told>)
 
 fn wait_for_more(writer: &Writer, records: u64) {
     let before = writer.told.total();
-    wait_for("more acknowledged records", || writer.told.total() >= before + records).unwrap();
+    wait_for("more acknowledged records", || writer.told.total() >= before + records)
+        .unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 #[test]

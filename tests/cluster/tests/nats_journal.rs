@@ -12,7 +12,8 @@ use holdfast_persistence::{AppendError, FollowLimit, Journal, JournalError, Unwr
 use holdfast_servers::{Mischief, Nats, NatsOptions, NatsProxy};
 
 fn one_server() -> Nats {
-    Nats::start(&NatsOptions { sync_always: false, ..NatsOptions::default() }).unwrap()
+    Nats::start(&NatsOptions { sync_always: false, ..NatsOptions::default() })
+        .unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 fn numbered(last: u64, mark: u64) -> Vec<(u64, u64)> {
@@ -49,7 +50,7 @@ fn many_batches_on_their_way_are_told_in_order_and_an_empty_one_waits_for_them()
     let journal = open(&settings(&nats.url(), 1), count).unwrap();
     let (told, outcomes) = std::sync::mpsc::channel();
     for index in 0..200_u64 {
-        let size = if index % 10 == 9 { 0 } else { 1 };
+        let size = u64::from(index % 10 != 9);
         let batch = batch(ShardId(0), journal.next_seq(ShardId(0)), size, 1).unwrap();
         let told = told.clone();
         journal.append(&batch, Box::new(move |outcome| told.send((index, outcome.is_ok())).unwrap()));
@@ -122,7 +123,7 @@ fn a_follower_gets_what_is_durable_in_order_and_waits_for_more() {
     let limit = FollowLimit { records: 4, bytes: 1 << 20 };
     let mut seen = Vec::new();
     while seen.len() < 6 {
-        let some = follower.next(limit, Duration::from_secs(60)).unwrap();
+        let some = follower.next(limit, Duration::from_mins(1)).unwrap();
         assert!(!some.is_empty() && some.len() <= 4);
         seen.extend(some.into_iter().map(|followed| (followed.shard.0, followed.seq)));
     }
@@ -131,7 +132,7 @@ fn a_follower_gets_what_is_durable_in_order_and_waits_for_more() {
     assert!(follower.next(limit, Duration::from_millis(10)).unwrap().is_empty());
     let appending = Arc::clone(&journal);
     let later = std::thread::spawn(move || append(&*appending, 1, 1, 1).unwrap().unwrap());
-    assert_eq!(follower.next(limit, Duration::from_secs(60)).unwrap()[0].seq, 4);
+    assert_eq!(follower.next(limit, Duration::from_mins(1)).unwrap()[0].seq, 4);
     later.join().unwrap();
     assert_eq!(follower.behind(), 0);
 }

@@ -6,34 +6,34 @@ use holdfast_cluster::{NatsError, NatsSettings};
 use holdfast_cluster_tests::{STORE, open, open_as, settings, shards};
 use holdfast_servers::{Nats, NatsOptions};
 
-fn start(options: NatsOptions) -> Nats {
-    Nats::start(&options).unwrap()
+fn start(options: &NatsOptions) -> Nats {
+    Nats::start(options).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 #[test]
 fn a_server_that_acknowledges_before_it_syncs_is_refused_where_it_can_be_seen() {
-    let nats = start(NatsOptions { sync_always: false, ..NatsOptions::default() });
+    let nats = start(&NatsOptions { sync_always: false, ..NatsOptions::default() });
     let seen = NatsSettings { monitors: nats.monitors(), ..settings(&nats.url(), 1) };
     let error = open(&seen, shards(1).unwrap()).unwrap_err();
     assert!(matches!(&error, NatsError::NotDurable { found, .. } if found == "120s"), "{error}");
-    let durable = start(NatsOptions::default());
+    let durable = start(&NatsOptions::default());
     let seen = NatsSettings { monitors: durable.monitors(), ..settings(&durable.url(), 1) };
     open(&seen, shards(1).unwrap()).unwrap();
 }
 
 #[test]
 fn servers_without_streams_or_with_too_small_messages_are_refused() {
-    let nats = start(NatsOptions { jetstream: false, ..NatsOptions::default() });
+    let nats = start(&NatsOptions { jetstream: false, ..NatsOptions::default() });
     let error = open(&settings(&nats.url(), 1), shards(1).unwrap()).unwrap_err();
     assert!(matches!(error, NatsError::NoJetStream), "{error}");
-    let nats = start(NatsOptions { max_payload: 1 << 20, ..NatsOptions::default() });
+    let nats = start(&NatsOptions { max_payload: 1 << 20, ..NatsOptions::default() });
     let error = open(&settings(&nats.url(), 1), shards(1).unwrap()).unwrap_err();
     assert!(matches!(error, NatsError::Payload { found: 0x10_0000, .. }), "{error}");
 }
 
 #[test]
 fn fewer_replicas_than_configured_are_refused() {
-    let nats = start(NatsOptions::default());
+    let nats = start(&NatsOptions::default());
     let hasty = NatsSettings { start_deadline_ms: 2_000, ..settings(&nats.url(), 3) };
     let error = open(&hasty, shards(1).unwrap()).unwrap_err();
     assert!(matches!(error, NatsError::Request { .. }) && error.to_string().contains("replicas"), "{error}");
@@ -44,7 +44,7 @@ fn fewer_replicas_than_configured_are_refused() {
 
 #[test]
 fn another_store_or_another_number_of_shards_is_refused() {
-    let nats = start(NatsOptions::default());
+    let nats = start(&NatsOptions::default());
     let settings = settings(&nats.url(), 1);
     drop(open(&settings, shards(2).unwrap()).unwrap());
     let error = open_as(&settings, shards(2).unwrap(), [9; 16]).unwrap_err();

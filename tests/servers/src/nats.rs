@@ -186,7 +186,8 @@ impl Nats {
         writeln!(text, "http: 127.0.0.1:{}\nmax_payload: {}", server.monitor_port, options.max_payload)?;
         if options.jetstream {
             let sync = if options.sync_always { "always" } else { "\"2m\"" };
-            writeln!(text, "jetstream {{ store_dir: {:?}, sync_interval: {sync} }}", self.path(index, "data"))?;
+            let folder = self.path(index, "data");
+            writeln!(text, "jetstream {{ store_dir: \"{}\", sync_interval: {sync} }}", folder.display())?;
         }
         if options.servers > 1 {
             let routes = self.servers.iter().map(|other| format!("nats://127.0.0.1:{}", other.cluster_port));
