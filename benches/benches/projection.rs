@@ -49,7 +49,7 @@ async fn fill(dir: &Path) {
             shop.stock(&sku, 1_000_000).await;
             for number in 0..sized(ORDERS, FEW_ORDERS) / SKUS {
                 let order = one_line_order(
-                    (u128::from(client << 32 | (number + 1)) * 0x9e37_79b9_7f4a_7c15_f39c_0cb5) << 16,
+                    u128::from(client << 32 | (number + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_0cb5) << 16,
                     &sku,
                 );
                 shop.node.commerce().checkout(order).await.unwrap_or_else(|error| panic!("{error}"));

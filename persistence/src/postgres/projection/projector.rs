@@ -154,6 +154,8 @@ impl Projector {
     /// Follows until told to stop, which is `Ok`, or until something fails.
     async fn follow(&mut self) -> Result<(), ProjectionError> {
         self.database.ready().await;
+        // Another host may have taken over since, and its schema may be older, or not there yet.
+        self.database.prepare_once().await?;
         let client = self.database.connector().connect().await?;
         let patience = self.database.connector().statement_timeout();
         within(patience, tenure::hold(&client, self.database.schema())).await?;
