@@ -51,6 +51,15 @@ pub enum Unavailable {
     /// The servers that keep the journal do not answer: nothing was done, and writes resume when they answer again.
     #[error("the journal's servers do not answer")]
     StorageUnreachable,
+    /// The shard is changing hands, or nobody owns it at the moment: nothing was done.
+    #[error("the shard is changing hands")]
+    Moving,
+    /// This node cannot reach most of the others, so it does not know whether the shard is still its own: nothing was done.
+    #[error("the node is cut off")]
+    Isolated,
+    /// It was sent to the shard's owner, whose answer did not come: whether it was done is not known.
+    #[error("the shard's owner did not answer")]
+    Unknown,
 }
 
 /// Why a command did not succeed.

@@ -18,6 +18,7 @@ mod fatal;
 mod gate;
 mod id_map;
 pub mod key;
+pub mod lease;
 pub mod mailbox;
 pub mod message;
 pub mod node;
@@ -38,6 +39,7 @@ pub use checkout::{CheckoutError, CheckoutOutcome, CheckoutRequest, CheckoutSour
 pub use clock::Clock;
 pub use commerce::Commerce;
 pub use error::{CommandError, Rejection, Unavailable};
+pub use lease::Lease;
 pub use mailbox::Mailbox;
 pub use node::{Node, NodeError, NodeParts, ShardReport};
 pub use router::Router;

@@ -8,11 +8,17 @@
 //! Invariant: no business rule lives here.
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod jetstream;
 pub mod local;
 pub mod map;
+pub mod owners;
+pub mod settings;
 
+pub use boot::BootId;
 pub use holdfast_actors::Router;
 pub use jetstream::{JetStream, JetStreamJournal, NatsError, NatsSettings};
 pub use local::LocalRouter;
 pub use map::{Owner, ShardMap};
+pub use owners::{Owners, Ownership};
+pub use settings::ClusterSettings;

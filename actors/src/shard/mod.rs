@@ -213,7 +213,7 @@ impl Shard {
 
     /// Whether another turn would have work although nothing new arrived. What the journal refuses waits for the next tick.
     pub(crate) fn has_more_now(&self) -> bool {
-        self.next_due() <= self.now && self.parts.journal.writable().is_ok()
+        self.next_due() <= self.now && self.parts.journal.writable(self.parts.id).is_ok()
     }
 
     pub(crate) fn figures(&self) -> ShardFigures {
@@ -329,7 +329,7 @@ impl Shard {
         use holdfast_persistence::Unwritable;
         let retry_after_ms = self.parts.settings.retry_after_ms;
         let refuse = |reason| Err(CommandError::Unavailable { reason, retry_after_ms });
-        match self.parts.journal.writable() {
+        match self.parts.journal.writable(self.parts.id) {
             Ok(()) => Ok(()),
             Err(Unwritable::NoSpace) => refuse(Unavailable::StorageFull),
             Err(Unwritable::Unreachable) => refuse(Unavailable::StorageUnreachable),

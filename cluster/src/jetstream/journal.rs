@@ -203,7 +203,7 @@ impl Journal for JetStreamJournal {
         }
     }
 
-    fn writable(&self) -> Result<(), Unwritable> {
+    fn writable(&self, _shard: ShardId) -> Result<(), Unwritable> {
         self.shared.writable()
     }
 

@@ -215,8 +215,13 @@ pub trait Journal: Send + Sync + 'static {
     /// The queue has no bound of its own: whoever admits commands bounds it (an admission permit per command).
     fn append(&self, batch: &Batch, done: Completion);
 
-    /// Whether writes are to be accepted now. Asked before a command is decided: what was accepted still fits.
-    fn writable(&self) -> Result<(), Unwritable>;
+    /// Whether writes to the shard are to be accepted now. Asked before a command is decided: what was accepted still fits.
+    fn writable(&self, shard: ShardId) -> Result<(), Unwritable>;
+
+    /// Whether this process may append to the shard. A journal that nobody shares is its process's own.
+    fn owns(&self, _shard: ShardId) -> bool {
+        true
+    }
 
     /// Gives `sink` every durable record whose sequence number is at least `from[shard]` (1 when the shard is not
     /// named), in order per shard. Different shards may be given concurrently, from several threads.

@@ -107,7 +107,7 @@ fn a_journal_written_by_version_1_still_replays() {
     assert_eq!(torn, None);
     let expected = (1..).zip(records).collect();
     assert_eq!(replay(&journal), BTreeMap::from([(1, expected)]));
-    assert_eq!(journal.writable(), Ok(()));
+    assert_eq!(journal.writable(ShardId(0)), Ok(()));
 }
 
 #[test]

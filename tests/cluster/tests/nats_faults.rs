@@ -9,6 +9,7 @@ use std::{
 use holdfast_cluster::{JetStreamJournal, NatsSettings};
 use holdfast_cluster_tests::{Told, Writer, open, replay, settings, shards, wait_for};
 use holdfast_core::ShardCount;
+use holdfast_core::ShardId;
 use holdfast_persistence::{Journal, Unwritable};
 use holdfast_servers::{Nats, NatsOptions, NatsProxy};
 
@@ -57,13 +58,14 @@ fn all_servers_are_killed_under_load_and_every_acknowledged_record_is_there() {
     for _ in 0..2 {
         wait_for_more(&writer, 300);
         nats.kill_all().unwrap();
-        wait_for("new commands to be refused", || journal.writable() == Err(Unwritable::Unreachable)).unwrap();
+        wait_for("new commands to be refused", || journal.writable(ShardId(0)) == Err(Unwritable::Unreachable))
+            .unwrap();
         nats.start_all().unwrap();
         wait_for_more(&writer, 300);
     }
     let told = writer.finish().unwrap();
     assert_whole(&journal, count, &told);
-    wait_for("new commands to be taken", || journal.writable() == Ok(())).unwrap();
+    wait_for("new commands to be taken", || journal.writable(ShardId(0)) == Ok(())).unwrap();
     // Another node, later, sees the same.
     let later = open(&settings(&nats.url(), 3), count).unwrap();
     assert_whole(&later, count, &told);
@@ -78,13 +80,13 @@ fn a_node_that_is_cut_off_refuses_early_and_goes_on_when_the_way_is_free_again()
     let writer = Writer::start(&journal, count, 3, 1);
     wait_for_more(&writer, 100);
     proxy.mischief.is_cut.store(true, Ordering::Relaxed);
-    wait_for("new commands to be refused", || journal.writable() == Err(Unwritable::Unreachable)).unwrap();
+    wait_for("new commands to be refused", || journal.writable(ShardId(0)) == Err(Unwritable::Unreachable)).unwrap();
     thread::sleep(Duration::from_secs(2));
     assert_eq!(writer.told.refused.load(Ordering::SeqCst), 0, "what was accepted waits");
     proxy.mischief.is_cut.store(false, Ordering::Relaxed);
     wait_for_more(&writer, 100);
     let told = writer.finish().unwrap();
-    wait_for("new commands to be taken", || journal.writable() == Ok(())).unwrap();
+    wait_for("new commands to be taken", || journal.writable(ShardId(0)) == Ok(())).unwrap();
     assert_whole(&journal, count, &told);
 }
 
@@ -119,5 +121,5 @@ fn a_node_gives_up_at_its_deadline_and_tells_everyone() {
     nats.kill(0).unwrap();
     let outcome = holdfast_cluster_tests::append(&*journal, 0, 1, 1).unwrap();
     assert!(matches!(outcome, Err(holdfast_persistence::AppendError::Failed(_))), "{outcome:?}");
-    assert_eq!(journal.writable(), Err(Unwritable::Poisoned));
+    assert_eq!(journal.writable(ShardId(0)), Err(Unwritable::Poisoned));
 }

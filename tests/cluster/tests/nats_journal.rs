@@ -91,7 +91,7 @@ fn the_later_of_two_owners_wins_and_the_earlier_commits_nothing_more() {
     let told = writer.finish().unwrap();
     let zombie = append(&*first, 0, 1, 1).unwrap();
     assert!(matches!(zombie, Err(AppendError::Fenced { .. })), "{zombie:?}");
-    assert_eq!(first.writable(), Err(Unwritable::Overtaken));
+    assert_eq!(first.writable(ShardId(0)), Err(Unwritable::Overtaken));
     for (shard, records) in replay(&*second, count, 1).unwrap() {
         let taken_at = taken_at[usize::from(shard)];
         assert!(told.durable(shard) < taken_at, "acknowledged to the first after the second had taken over");
@@ -106,10 +106,10 @@ fn the_later_of_two_owners_wins_and_the_earlier_commits_nothing_more() {
 fn an_owner_with_nothing_to_do_notices_that_another_has_taken_over() {
     let (nats, count) = (one_server(), shards(2).unwrap());
     let first = open(&settings(&nats.url(), 1), count).unwrap();
-    assert_eq!(first.writable(), Ok(()));
+    assert_eq!(first.writable(ShardId(0)), Ok(()));
     let second = open(&settings(&nats.url(), 1), count).unwrap();
-    wait_for("the first to notice", || first.writable() == Err(Unwritable::Overtaken)).unwrap();
-    assert_eq!(second.writable(), Ok(()));
+    wait_for("the first to notice", || first.writable(ShardId(0)) == Err(Unwritable::Overtaken)).unwrap();
+    assert_eq!(second.writable(ShardId(0)), Ok(()));
 }
 
 #[test]
