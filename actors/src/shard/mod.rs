@@ -73,6 +73,10 @@ pub struct ShardFigures {
     pub sequence: u64,
     /// Every record up to here is in snapshots.
     pub watermark: u64,
+    /// Requests of clients and other nodes that it has decided or answered since the node started.
+    pub requests: u64,
+    /// What its entities take in memory, about, in bytes: by their number and the mean of each kind, as measured.
+    pub memory_bytes: u64,
 }
 
 /// What a shard is made with.
@@ -118,6 +122,8 @@ pub(crate) struct Shard {
     metrics: ShardMetrics,
     /// What the node's count has of this shard's entities.
     reported: usize,
+    /// Requests served so far.
+    requests: u64,
 
     // Of this turn.
     tally: Tally,
@@ -160,6 +166,7 @@ impl Shard {
             charge: Charge::default(),
             metrics: ShardMetrics::new(),
             reported: 0,
+            requests: 0,
             tally: Tally::default(),
             batch: Batch { shard: id, first_seq: 1, records: Vec::new() },
             staged_bytes: 0,
@@ -236,6 +243,8 @@ impl Shard {
             pursuits: self.pursuits.len(),
             sequence: self.sequence,
             watermark: self.checkpointing.watermark(),
+            requests: self.requests,
+            memory_bytes: tables.memory_bytes(),
         }
     }
 
@@ -257,6 +266,7 @@ impl Shard {
                 if port.sender.is_closed() {
                     return; // The caller hung up before its turn came: nothing was decided, nothing is owed.
                 }
+                self.requests += 1;
                 let outcome = if request.writes() {
                     self.writable().and_then(|()| self.guarded(|shard| shard.serve(request)))
                 } else {
