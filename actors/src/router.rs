@@ -8,7 +8,7 @@ use holdfast_core::{ShardCount, ShardId, Slot};
 use crate::{
     error::{CommandError, Unavailable},
     key::KeyGuard,
-    mailbox::Mailbox,
+    mailbox::{Mailbox, Refused},
     message::{Message, Outcome, Request},
 };
 
@@ -39,28 +39,34 @@ pub trait Router: Send + Sync + 'static {
     }
 }
 
-/// Asks the shard of `slot` and waits for the outcome. The key stays taken until there is one.
+/// Asks the shard of `slot` and waits for the outcome, wherever the shard is. The key stays taken until there is one.
 ///
 /// # Errors
 /// The shard's refusal, or that it could not be asked.
 pub(crate) async fn ask(router: &dyn Router, slot: Slot, request: Request, guard: Option<KeyGuard>) -> Outcome {
     let shard = router.shards().shard_of(slot);
-    match router.local(shard) {
-        Some(mailbox) => ask_here(router, mailbox, request, guard).await,
-        None => router.remote(shard, request).await,
-    }
+    let (request, _guard) = match router.local(shard) {
+        None => (request, guard),
+        Some(mailbox) => match ask_here(router, mailbox, request, guard).await {
+            Ok(outcome) => return outcome,
+            // It goes to another node in this very moment: there it is asked.
+            Err(refused) if is_moving(&refused.error) => (refused.request, refused.guard),
+            Err(refused) => return Err(refused.error),
+        },
+    };
+    router.remote(shard, request).await
 }
 
 /// Asks a shard of this node and waits for the outcome.
 ///
 /// # Errors
-/// The shard's refusal, or that it could not be asked, or that this node was cut off meanwhile.
+/// The request, when the mailbox did not take it.
 pub async fn ask_here(
     router: &dyn Router,
     mailbox: &Arc<Mailbox>,
     request: Request,
     guard: Option<KeyGuard>,
-) -> Outcome {
+) -> Result<Outcome, Box<Refused>> {
     let writes = request.writes();
     let outcome = match mailbox.request(request, guard)?.await {
         Ok(outcome) => outcome,
@@ -68,11 +74,16 @@ pub async fn ask_here(
     };
     // Another node may have taken the shard over before this was decided. What changed anything is in the journal, so it was
     // this node's to say; what was only looked at may be old.
-    match outcome {
+    Ok(match outcome {
         Ok(_) if writes => outcome,
         Ok(_) | Err(CommandError::Rejected(_)) if router.is_isolated() => {
             Err(mailbox.unavailable(Unavailable::Isolated))
         }
         outcome => outcome,
-    }
+    })
+}
+
+/// Whether the shard was refusing because it goes to another node, or is there already.
+pub fn is_moving(error: &CommandError) -> bool {
+    matches!(error, CommandError::Unavailable { reason: Unavailable::Moving, .. })
 }
