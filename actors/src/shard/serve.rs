@@ -20,7 +20,7 @@ use crate::{
 
 impl Request {
     /// Whether it may change anything: refused while the journal has no room.
-    pub(crate) fn writes(&self) -> bool {
+    pub fn writes(&self) -> bool {
         !matches!(self, Self::ReadCart(_) | Self::ReadOrder(_) | Self::ReadProduct(_))
     }
 }
