@@ -21,7 +21,9 @@ pub mod wire;
 
 pub use boot::BootId;
 pub use holdfast_actors::Router;
-pub use jetstream::{JetStream, JetStreamJournal, NatsError, NatsSettings};
+pub use jetstream::{
+    Acquired, JetStream, JetStreamJournal, NatsError, NatsSettings, Released, Requests, Tail, TailSink,
+};
 pub use link::{ClusterRouter, Link, LinkParts, Living};
 pub use local::LocalRouter;
 pub use map::{Owner, ShardMap};
