@@ -7,6 +7,7 @@ mod bench;
 mod config;
 mod console;
 mod demo;
+mod gateway;
 mod journal;
 mod migrate;
 mod parent;
@@ -34,6 +35,8 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(serve::ServeArguments),
+    /// Run the sandbox payment gateway as a service of its own, which several nodes ask.
+    Gateway(gateway::GatewayArguments),
     /// See it all at once: a flash sale over real HTTP, a kill -9 in the middle of it, and every order found again.
     Demo(demo::DemoArguments),
     /// Put load on a server and measure it.
@@ -79,6 +82,7 @@ fn is_about_settings(error: &anyhow::Error) -> bool {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(arguments) => serve::run(arguments)?,
+        Command::Gateway(arguments) => gateway::run(arguments)?,
         Command::Demo(arguments) => demo::run(&arguments)?,
         Command::Bench(command) => return bench::run(&command),
         Command::Journal(command) => return journal::run(&command),

@@ -25,8 +25,8 @@ pub mod problem;
 mod pulse;
 mod query;
 mod reaper;
-mod reply;
-mod routes;
+pub(crate) mod reply;
+pub(crate) mod routes;
 mod search;
 pub(crate) mod service;
 mod stream;
@@ -55,6 +55,7 @@ use crate::{settings::Settings, telemetry::Telemetry};
 pub use auth::CART_TOKEN;
 pub use idempotency::{IDEMPOTENCY_KEY, REPLAYED};
 pub use openapi::to_json as openapi_json;
+pub(crate) use body::{parse as parse_body, read as read_body};
 pub(crate) use routes::router;
 pub use service::REQUEST_ID;
 

@@ -5,6 +5,7 @@
 //! these fields, with its unit in its name; `config/holdfast.toml` lists and explains them all, and a test holds it to
 //! the defaults here.
 
+mod cluster;
 mod deadline;
 mod limit;
 mod secret;
@@ -12,14 +13,14 @@ mod section;
 mod source;
 
 use holdfast_actors::{RuntimeSettings, payment::PaymentSettings};
-use holdfast_cluster::NatsSettings;
+use holdfast_cluster::{NatsSettings, settings::ClusterSettings};
 use holdfast_persistence::postgres::{PostgresError, PostgresSettings};
 use serde::{Deserialize, Serialize};
 
 pub use deadline::DeadlineSettings;
 pub use limit::LimitSettings;
 pub use secret::Secret;
-pub use section::{AdminSettings, IdempotencySettings, LogFormat, LogSettings, ServerSettings, StoreSettings};
+pub use section::{AdminSettings, GatewaySettings, IdempotencySettings, LogFormat, LogSettings, ServerSettings, StoreSettings};
 pub use source::{DEFAULT_FILE, Sources};
 
 /// The settings of one server.
@@ -42,8 +43,12 @@ pub struct Settings {
     pub payments: PaymentSettings,
     /// The database beside it, for people; and for a node whose disk is empty.
     pub postgres: PostgresSettings,
+    /// The sandbox gateway as a service of its own.
+    pub gateway: GatewaySettings,
     /// The journal in NATS, if it is there.
     pub nats: NatsSettings,
+    /// This node among others, if there are others.
+    pub cluster: ClusterSettings,
     /// The keys that make a retry safe.
     pub idempotency: IdempotencySettings,
     /// What is logged and how.
@@ -118,6 +123,9 @@ impl Settings {
         self.runtime.check()?;
         self.postgres.validate()?;
         self.nats.check().map_err(|error| bad(error.setting, error.problem))?;
+        self.gateway.check()?;
+        self.check_gateway_url()?;
+        self.check_cluster()?;
         self.check_sizes()?;
         if self.limits.stream_keep_alive_ms >= self.deadlines.idle_ms {
             return Err(bad(
