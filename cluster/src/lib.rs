@@ -14,6 +14,7 @@ pub mod local;
 pub mod map;
 pub mod operator;
 pub mod owners;
+pub mod plan;
 pub mod settings;
 
 pub use boot::BootId;
