@@ -12,7 +12,9 @@ pub mod boot;
 pub mod jetstream;
 pub mod local;
 pub mod map;
+pub mod operator;
 pub mod owners;
+pub mod plan;
 pub mod settings;
 
 pub use boot::BootId;
