@@ -105,6 +105,7 @@ impl Shard {
             Internal::Loaded { entity, state } => self.install(&entity, *state),
             Internal::Snapshotted(entities) => self.evict(entities),
             Internal::Checkpointed { watermark } => self.checkpointing.done(watermark),
+            Internal::CheckpointNow(done) => self.checkpointing.demand(done),
             Internal::Drain(done) => self.begin_draining(done),
         }
     }
