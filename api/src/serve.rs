@@ -247,6 +247,7 @@ async fn open_node(app: &App, store: Store) -> Result<Arc<Node>, ServeError> {
         store,
         gateway,
         clock: Clock::system(),
+        lease: holdfast_actors::Lease::perpetual(),
         probe: None,
     };
     let node = Node::open(parts, |shards, mailboxes| Arc::new(LocalRouter::new(shards, mailboxes)))?;
