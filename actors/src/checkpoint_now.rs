@@ -3,12 +3,12 @@
 //! Invariant: what is answered is a watermark that is durable. A shard that dies meanwhile answers nothing.
 
 use holdfast_core::ShardId;
-use holdfast_persistence::Journal as _;
 use tokio::sync::oneshot;
 
 use crate::{
+    mailbox::Role,
     message::{Envelope, Internal},
-    node::Node,
+    node::{Node, ShardReport},
 };
 
 /// How far a shard's snapshots go.
@@ -27,10 +27,10 @@ impl Node {
     /// A shard with an entity out of service keeps its watermark: the answer is the old one.
     pub async fn checkpoint_now(&self, only: Option<ShardId>) -> Vec<Checkpointed> {
         let mut asked = Vec::new();
-        for mailbox in self.mailboxes() {
-            let shard = mailbox.shard();
+        for ShardReport { shard, is_open, .. } in self.shards() {
             let is_wanted = only.is_none_or(|only| only == shard);
-            if is_wanted && mailbox.is_open() && self.journal().owns(shard) {
+            let owned = self.mailbox(shard).filter(|_| is_wanted && is_open && self.role(shard) == Role::Owner);
+            if let Some(mailbox) = owned {
                 let (sender, receiver) = oneshot::channel();
                 mailbox.deliver(Envelope::Internal(Internal::CheckpointNow(sender)));
                 asked.push((shard, receiver));
