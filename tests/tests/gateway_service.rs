@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use holdfast_actors::payment::{
     GatewayError, GatewayRequest, PaymentGateway, SandboxGateway, SandboxSettings, VoidOutcome,
 };
@@ -29,7 +29,7 @@ use holdfast_tests::{House, binary, purchase::buy};
 use hyper::Method;
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncReadExt as _,
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
@@ -211,11 +211,14 @@ async fn a_call_that_arrived_and_whose_answer_was_lost_is_an_unknown_outcome() -
     let thief = async {
         let (mut client, _) = listener.accept().await?;
         let mut server = TcpStream::connect(target).await?;
-        let mut bytes = [0; 4_096];
-        let count = client.read(&mut bytes).await?;
-        server.write_all(bytes.get(..count).unwrap_or_default()).await?;
-        ensure!(server.read(&mut bytes).await? > 0, "the gateway did not answer");
-        anyhow::Ok(())
+        let ((mut from_client, _), (mut from_server, mut to_server)) = (client.split(), server.split());
+        let mut answer = [0; 4_096];
+        let count = tokio::select! {
+            ended = tokio::io::copy(&mut from_client, &mut to_server) => bail!("the client left first: {ended:?}"),
+            count = from_server.read(&mut answer) => count?,
+        };
+        ensure!(count > 0, "the gateway did not answer");
+        Ok(())
     };
     let (told, stolen) = tokio::join!(through.capture(&capture), thief);
     stolen?;
