@@ -308,11 +308,45 @@ mod tests {
             keys
         };
         assert_eq!(keys(file), keys(&shown(&Settings::default())));
+        assert_explained(file);
+    }
+
+    /// A setting follows a comment, or a setting that does.
+    fn assert_explained(file: &str) {
         let mut is_explained = false;
         for line in file.lines() {
             is_explained = line.starts_with('#') || (is_explained && !line.is_empty() && !line.starts_with('['));
             assert!(is_explained || line.is_empty() || line.starts_with('['), "{line} is not explained");
         }
+    }
+
+    #[test]
+    fn the_file_for_a_cluster_explains_every_setting_of_its_two_sections_and_a_node_starts_with_it() {
+        let file = include_str!("../../../config/cluster.toml");
+        let environment = [("HOLDFAST__CLUSTER__NODE", "n2"), ("HOLDFAST__STORE__PATH", "data/n2")];
+        let settings = load(&[file], &environment, &[]).expect("a node starts with it");
+        assert_eq!((settings.cluster.node.as_str(), settings.store.path.to_str()), ("n2", Some("data/n2")));
+        // Said by the file, because it cannot be the default; everything else in the two sections is.
+        let cluster = ClusterSettings {
+            node: "n2".to_owned(),
+            admin_url: "http://127.0.0.1:9090".to_owned(),
+            ..ClusterSettings::default()
+        };
+        let nats = NatsSettings { url: settings.nats.url.clone(), ..NatsSettings::default() };
+        assert_eq!((&settings.cluster, &settings.nats), (&cluster, &nats));
+        let keys = |text: &str, section: &str| -> Vec<String> {
+            let lines = text.lines().skip_while(|line| *line != section).skip(1).take_while(|line| !line.starts_with('['));
+            let key = |line: &str| line.split_once(" = ").map(|(key, _)| key.to_owned());
+            let mut keys: Vec<_> = lines.filter(|line| !line.starts_with('#')).filter_map(key).collect();
+            keys.sort();
+            keys
+        };
+        let all = Settings::default().to_redacted_toml().expect("shown");
+        for section in ["[cluster]", "[nats]"] {
+            assert!(!keys(&all, section).is_empty(), "{section}");
+            assert_eq!(keys(file, section), keys(&all, section), "{section}");
+        }
+        assert_explained(file);
     }
 
     #[test]

@@ -57,6 +57,6 @@ fn strange(error: &serde_json::Error) -> AdminError {
 }
 
 #[expect(clippy::disallowed_methods, reason = "rates are over the time between two looks")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }

@@ -145,14 +145,9 @@ fn micros(bound: u64) -> f64 {
 fn sample(line: &str) -> Option<(&str, BTreeMap<&str, &str>, f64)> {
     let (head, value) = line.rsplit_once(' ')?;
     let (name, labels) = head.split_once('{').unwrap_or((head, ""));
-    let pair = |label: &'_ str| -> Option<(usize, usize)> {
-        let (name, value) = label.split_once("=\"")?;
-        Some((name.len(), value.len()))
-    };
     let labels = labels.trim_end_matches('}').split("\",").filter_map(|label| {
-        let label = label.trim_end_matches('"');
-        let (name_end, value_bytes) = pair(label)?;
-        Some((label.get(..name_end)?, label.get(label.len() - value_bytes..)?))
+        let (name, value) = label.split_once("=\"")?;
+        Some((name, value.trim_end_matches('"')))
     });
     Some((name, labels.collect(), value.parse().ok()?))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_cluster::operator::{ClusterStatus, ShardStatus};
+use holdfast_cluster::operator::{ClusterStatus, ShardState, ShardStatus};
 
 use super::{
     sample::Sample,
@@ -27,7 +27,7 @@ pub(super) struct View {
     pub(super) units: BTreeMap<String, f64>,
     pub(super) orders: f64,
     pub(super) nodes: Vec<NodeRow>,
-    /// By number.
+    /// Those that need looking at first, then the busiest.
     pub(super) shards: Vec<ShardStatus>,
     pub(super) cluster: Option<ClusterStatus>,
     /// Why there is no newer sample.
@@ -50,7 +50,9 @@ impl View {
     /// What happened between two samples, and how it is after the second.
     pub(super) fn between(before: &Sample, now: &Sample) -> Self {
         let seconds = now.at.saturating_duration_since(before.at).as_secs_f64();
-        let mut view = Self { seconds, shards: now.shards.clone(), cluster: now.cluster.clone(), ..Self::default() };
+        let mut shards = now.shards.clone();
+        shards.sort_by(|one, other| attention(other).total_cmp(&attention(one)).then(one.shard.cmp(&other.shard)));
+        let mut view = Self { seconds, shards, cluster: now.cluster.clone(), ..Self::default() };
         for (name, scrape) in &now.nodes {
             // A node that was not there before has no rate yet.
             let earlier = before.nodes.get(name).unwrap_or(scrape);
@@ -120,6 +122,15 @@ impl View {
     }
 }
 
+/// How far up a shard is shown: nobody's above those on their way, these above all others, and those by their rate.
+fn attention(shard: &ShardStatus) -> f64 {
+    match shard.state {
+        ShardState::Unowned => f64::INFINITY,
+        ShardState::Moving => f64::MAX,
+        ShardState::Owned => shard.commands_per_s,
+    }
+}
+
 /// How much a count has risen. One that fell was begun anew.
 fn risen(before: f64, now: f64) -> f64 {
     if now < before { now } else { now - before }
@@ -140,6 +151,40 @@ fn owned(name: &str, sample: &Sample) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shard_that_is_nobodys_is_shown_above_the_busiest() {
+        let shard = |number, state, commands_per_s| ShardStatus {
+            shard: holdfast_core::ShardId(number),
+            owner: None,
+            desired: None,
+            epoch: 1,
+            state,
+            entities: 0,
+            commands_per_s,
+            mailbox_depth: 0,
+            lag_records: 0,
+            memory_bytes: 0,
+            sequence: 0,
+        };
+        let shards = vec![
+            shard(0, ShardState::Owned, 0.0),
+            shard(1, ShardState::Owned, 900.0),
+            shard(2, ShardState::Moving, 0.0),
+            shard(3, ShardState::Unowned, 0.0),
+            shard(4, ShardState::Owned, 0.0),
+        ];
+        let sample = |shards| Sample {
+            at: crate::cli::top::sample::now(),
+            nodes: BTreeMap::new(),
+            silent: vec!["n2".to_owned()],
+            shards,
+            cluster: None,
+        };
+        let view = View::between(&sample(Vec::new()), &sample(shards));
+        assert_eq!(view.shards.iter().map(|shard| shard.shard.0).collect::<Vec<_>>(), [3, 2, 1, 0, 4]);
+        assert_eq!(view.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect::<Vec<_>>(), [("n2", "silent")]);
+    }
 
     #[test]
     fn a_count_that_fell_was_begun_anew() {
