@@ -10,6 +10,7 @@
 mod actor;
 pub mod background;
 pub mod checkout;
+mod checkpoint_now;
 pub mod clock;
 pub mod commerce;
 mod effects;
@@ -38,6 +39,7 @@ mod supervisor;
 pub mod view;
 
 pub use checkout::{CheckoutError, CheckoutOutcome, CheckoutRequest, CheckoutSource};
+pub use checkpoint_now::Checkpointed;
 pub use clock::Clock;
 pub use commerce::Commerce;
 pub use error::{CommandError, Rejection, Unavailable};

@@ -348,6 +348,8 @@ pub enum Internal {
         /// Every record up to here is in the snapshots.
         watermark: u64,
     },
+    /// Write a checkpoint of everything up to now, and say up to where the snapshots then go.
+    CheckpointNow(oneshot::Sender<u64>),
     /// Stop taking requests, write everything out, and say so.
     Drain(oneshot::Sender<()>),
     /// Records that another node has made durable, in order; said once they are taken in.

@@ -10,6 +10,7 @@ mod beside;
 pub mod demo;
 mod descriptors;
 pub mod edge;
+pub mod gateway;
 pub mod load;
 pub mod serve;
 pub mod settings;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
+use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts};
 use holdfast_cluster::{LocalRouter, NatsError};
 use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
 use tokio::{
@@ -30,6 +30,7 @@ use crate::{
         accept::{Acceptor, Stage},
         service::Service,
     },
+    gateway,
     settings::{LimitSettings, Settings, SettingsError},
     storage::{self, Storage},
     telemetry::{Telemetry, TelemetryError},
@@ -233,18 +234,18 @@ async fn open_node(app: &App, store: Store) -> Result<Arc<Node>, ServeError> {
     // A gateway may answer on its own, as a real one does by webhook: the answer goes to the order like any other.
     let commerce: Arc<OnceLock<Commerce>> = Arc::default();
     let listener = Arc::clone(&commerce);
-    let gateway = SandboxGateway::open(&settings.payments.sandbox)
-        .map_err(|source| ServeError::System { what: "the sandbox gateway's book (payments.sandbox.book)", source })?;
-    let gateway = gateway.with_duplicates(Box::new(move |order, answer| {
+    let on_duplicate = Box::new(move |order, answer| {
         if let Some(commerce) = listener.get() {
             commerce.record_payment(order, answer);
         }
-    }));
+    });
+    let gateway = gateway::open(&settings.payments.sandbox, on_duplicate)
+        .map_err(|source| ServeError::System { what: "the payment gateway (payments.sandbox)", source })?;
     let parts = NodeParts {
         settings: settings.runtime.clone(),
         payments: settings.payments.clone(),
         store,
-        gateway: Arc::new(gateway),
+        gateway,
         clock: Clock::system(),
         lease: holdfast_actors::Lease::perpetual(),
         probe: None,

@@ -15,7 +15,9 @@ pub mod jetstream;
 pub mod link;
 pub mod local;
 pub mod map;
+pub mod operator;
 pub mod owners;
+pub mod plan;
 pub mod settings;
 pub mod wire;
 

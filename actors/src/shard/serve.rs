@@ -106,6 +106,7 @@ impl Shard {
             Internal::Loaded { entity, state } => self.install(&entity, *state),
             Internal::Snapshotted(entities) => self.evict(entities),
             Internal::Checkpointed { watermark } => self.checkpointing.done(watermark),
+            Internal::CheckpointNow(done) => self.checkpointing.demand(done),
             Internal::Drain(done) => self.begin_draining(done),
             Internal::Followed { records, done } => self.follow(records, done),
             Internal::TakeCharge { head, done } => self.take_charge(head, done),

@@ -25,8 +25,8 @@ pub mod problem;
 mod pulse;
 mod query;
 mod reaper;
-mod reply;
-mod routes;
+pub(crate) mod reply;
+pub(crate) mod routes;
 mod search;
 pub(crate) mod service;
 mod stream;
@@ -48,6 +48,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::{
     accept::Stage,
+    admin::{Operations, Rates},
     problem::{Kind, Problem},
 };
 use crate::{settings::Settings, telemetry::Telemetry};
@@ -55,6 +56,7 @@ use crate::{settings::Settings, telemetry::Telemetry};
 pub use auth::CART_TOKEN;
 pub use idempotency::{IDEMPOTENCY_KEY, REPLAYED};
 pub use openapi::to_json as openapi_json;
+pub(crate) use body::{parse as parse_body, read as read_body};
 pub(crate) use routes::router;
 pub use service::REQUEST_ID;
 
@@ -73,6 +75,8 @@ pub(crate) struct AppState {
     /// The metrics.
     pub(crate) telemetry: Telemetry,
     node: OnceLock<Running>,
+    cluster: OnceLock<Arc<dyn Operations>>,
+    rates: Rates,
     database: OnceLock<Database>,
     is_draining: AtomicBool,
 }
@@ -95,8 +99,17 @@ impl App {
     /// The state of a server whose node is not there yet.
     pub(crate) fn new(settings: Settings, stage: watch::Receiver<Stage>, telemetry: Telemetry) -> Self {
         let streams = Arc::new(Semaphore::new(settings.limits.streams));
-        let (node, database, is_draining) = (OnceLock::new(), OnceLock::new(), AtomicBool::new(false));
-        Self(Arc::new(AppState { settings, stage, streams, telemetry, node, database, is_draining }))
+        Self(Arc::new(AppState {
+            settings,
+            stage,
+            streams,
+            telemetry,
+            node: OnceLock::new(),
+            cluster: OnceLock::new(),
+            rates: Rates::new(),
+            database: OnceLock::new(),
+            is_draining: AtomicBool::new(false),
+        }))
     }
 }
 
@@ -105,6 +118,17 @@ impl AppState {
     pub(crate) fn open(&self, node: Arc<Node>, secret: [u8; 32]) {
         // Only the composition root calls this, once.
         let _ = self.node.set(Running { node, secret });
+    }
+
+    /// Hands the cluster in that the node is one of.
+    pub(crate) fn join(&self, cluster: Arc<dyn Operations>) {
+        // Only the composition root calls this, once.
+        let _ = self.cluster.set(cluster);
+    }
+
+    /// The cluster, if the node is one of several and has joined.
+    pub(crate) fn cluster(&self) -> Option<&Arc<dyn Operations>> {
+        self.cluster.get()
     }
 
     /// Hands the database in. It may not be ready; it says so itself.
