@@ -379,14 +379,9 @@ impl NodeCore {
         if let Some(slot) = self.gates.lock().get_mut(index) {
             *slot = Some(Arc::clone(&gate));
         }
-        Some(ShardRun {
-            shard: Box::new(shard),
-            mailbox,
-            inbox: Vec::new(),
-            gate,
-            clock: self.clock.clone(),
-            figures: Arc::clone(self.figures.get(index)?),
-        })
+        let figures = Arc::clone(self.figures.get(index)?);
+        *figures.write() = shard.figures();
+        Some(ShardRun { shard: Box::new(shard), mailbox, inbox: Vec::new(), gate, clock: self.clock.clone(), figures })
     }
 
     fn shard_parts(&self, id: ShardId) -> ShardParts {

@@ -12,6 +12,7 @@ mod descriptors;
 pub mod edge;
 pub mod gateway;
 pub mod load;
+mod membership;
 pub mod serve;
 pub mod settings;
 mod storage;

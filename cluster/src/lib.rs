@@ -18,6 +18,7 @@ pub mod map;
 pub mod operator;
 pub mod owners;
 pub mod plan;
+pub mod replica;
 pub mod settings;
 pub mod wire;
 

@@ -57,11 +57,12 @@ fn node(compose: &Value, name: &str) -> anyhow::Result<Settings> {
 }
 
 #[test]
-fn the_nodes_of_the_deployment_start_with_settings_that_fit_each_other_and_the_services_beside_them() -> anyhow::Result<()>
-{
+fn the_nodes_of_the_deployment_start_with_settings_that_fit_each_other_and_the_services_beside_them()
+-> anyhow::Result<()> {
     let compose = compose()?;
     let services = names(&compose["services"])?;
-    let nodes: Vec<_> = services.iter().filter(|name| compose["services"][name.as_str()]["command"][0] == "serve").collect();
+    let nodes: Vec<_> =
+        services.iter().filter(|name| compose["services"][name.as_str()]["command"][0] == "serve").collect();
     ensure!(nodes == ["n1", "n2", "n3"], "the nodes are {nodes:?}");
     let first = node(&compose, "n1")?;
     for name in nodes {
@@ -98,7 +99,8 @@ fn what_the_deployment_mounts_and_waits_for_is_there() -> anyhow::Result<()> {
         let service = &compose["services"][name.as_str()];
         for mount in service["volumes"].as_sequence().context("volumes")? {
             let source = mount.as_str().and_then(|mount| mount.split(':').next()).context("a mount")?;
-            let is_there = if source.starts_with('.') { deploy().join(source).is_file() } else { volumes.contains(source) };
+            let is_there =
+                if source.starts_with('.') { deploy().join(source).is_file() } else { volumes.contains(source) };
             ensure!(is_there, "{name} mounts {source}, which is not there");
             ensure!(source.starts_with('.') || own.insert(source.to_owned()), "{source} belongs to two services");
         }

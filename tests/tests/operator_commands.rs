@@ -41,7 +41,9 @@ async fn an_operator_sees_the_shards_has_them_snapshotted_and_leaves_a_line_for_
     ensure!(shards.iter().any(|shard| shard["watermark"].as_u64() > Some(10)), "{taken}");
 
     // What is about several nodes: refused, with the reason and exit code 1.
-    for call in [&["admin", "cluster"][..], &["admin", "rebalance", "--dry-run"], &["admin", "drain", "n1", "--no-wait"]] {
+    for call in
+        [&["admin", "cluster"][..], &["admin", "rebalance", "--dry-run"], &["admin", "drain", "n1", "--no-wait"]]
+    {
         let (code, text, errors) = told(&operator(&house, call)?);
         ensure!(code == Some(1) && text.is_empty() && errors.contains("cluster-not-configured"), "{code:?} {errors}");
     }

@@ -52,7 +52,9 @@ impl Book {
     pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<GatewayRequest>)> {
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).append(true).open(path)?;
         file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another gateway has this book open"),
+            TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::ResourceBusy, "another gateway has this book open")
+            }
             TryLockError::Error(error) => error,
         })?;
         let mut text = String::new();

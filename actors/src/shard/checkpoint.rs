@@ -157,7 +157,11 @@ impl Shard {
         // Records of this turn are not yet numbered; the checkpoint covers those before it.
         let since = self.sequence - state.last_began_sequence;
         let by_time = state.due(&self.parts.settings).is_some_and(|due| due <= self.now);
-        if since >= self.parts.settings.checkpoint_records || by_time || self.draining.is_some() || !state.demands.waiting.is_empty() {
+        if since >= self.parts.settings.checkpoint_records
+            || by_time
+            || self.draining.is_some()
+            || !state.demands.waiting.is_empty()
+        {
             state.demands.running.append(&mut state.demands.waiting);
             state.last_began = self.now;
             state.last_began_sequence = self.sequence;

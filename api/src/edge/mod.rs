@@ -48,15 +48,16 @@ use tokio::sync::{Semaphore, watch};
 
 use self::{
     accept::Stage,
-    admin::{Operations, Rates},
+    admin::Rates,
     problem::{Kind, Problem},
 };
 use crate::{settings::Settings, telemetry::Telemetry};
 
+pub(crate) use admin::Operations;
 pub use auth::CART_TOKEN;
+pub(crate) use body::{parse as parse_body, read as read_body};
 pub use idempotency::{IDEMPOTENCY_KEY, REPLAYED};
 pub use openapi::to_json as openapi_json;
-pub(crate) use body::{parse as parse_body, read as read_body};
 pub(crate) use routes::router;
 pub use service::REQUEST_ID;
 
@@ -78,6 +79,7 @@ pub(crate) struct AppState {
     cluster: OnceLock<Arc<dyn Operations>>,
     rates: Rates,
     database: OnceLock<Database>,
+    is_settled: AtomicBool,
     is_draining: AtomicBool,
 }
 
@@ -108,6 +110,7 @@ impl App {
             cluster: OnceLock::new(),
             rates: Rates::new(),
             database: OnceLock::new(),
+            is_settled: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
         }))
     }
@@ -140,6 +143,11 @@ impl AppState {
     /// The database, if the settings name one.
     pub(crate) fn database(&self) -> Option<&Database> {
         self.database.get()
+    }
+
+    /// The start is over: the node has recovered and, if it is one of several, joined the others.
+    pub(crate) fn become_ready(&self) {
+        self.is_settled.store(true, Ordering::Relaxed);
     }
 
     /// From now on the server is not ready, and does not become so again.
@@ -176,7 +184,7 @@ impl AppState {
             return Err(Unavailable::Draining);
         }
         match self.node() {
-            Some(node) if node.is_ready() => Ok(()),
+            Some(node) if node.is_ready() && self.is_settled.load(Ordering::Relaxed) => Ok(()),
             _ => Err(Unavailable::Recovering),
         }
     }

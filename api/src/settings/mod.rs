@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 pub use deadline::DeadlineSettings;
 pub use limit::LimitSettings;
 pub use secret::Secret;
-pub use section::{AdminSettings, GatewaySettings, IdempotencySettings, LogFormat, LogSettings, ServerSettings, StoreSettings};
+pub use section::{
+    AdminSettings, GatewaySettings, IdempotencySettings, LogFormat, LogSettings, ServerSettings, StoreSettings,
+};
 pub use source::{DEFAULT_FILE, Sources};
 
 /// The settings of one server.
@@ -335,7 +337,8 @@ mod tests {
         let nats = NatsSettings { url: settings.nats.url.clone(), ..NatsSettings::default() };
         assert_eq!((&settings.cluster, &settings.nats), (&cluster, &nats));
         let keys = |text: &str, section: &str| -> Vec<String> {
-            let lines = text.lines().skip_while(|line| *line != section).skip(1).take_while(|line| !line.starts_with('['));
+            let lines =
+                text.lines().skip_while(|line| *line != section).skip(1).take_while(|line| !line.starts_with('['));
             let key = |line: &str| line.split_once(" = ").map(|(key, _)| key.to_owned());
             let mut keys: Vec<_> = lines.filter(|line| !line.starts_with('#')).filter_map(key).collect();
             keys.sort();

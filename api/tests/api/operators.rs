@@ -138,7 +138,11 @@ async fn what_is_about_several_nodes_is_refused_by_a_server_on_its_own() {
         let problem = call().bearer(ADMIN).send().await.problem("cluster-not-configured");
         assert_eq!(problem["status"], 409, "{method} {path}");
     }
-    Call::new(shop.server.admin_addr(), "PUT", "/admin/v1/rebalance").bearer(ADMIN).send().await.problem("method-not-allowed");
+    Call::new(shop.server.admin_addr(), "PUT", "/admin/v1/rebalance")
+        .bearer(ADMIN)
+        .send()
+        .await
+        .problem("method-not-allowed");
     let odd = Call::new(shop.server.admin_addr(), "GET", "/admin/v1/shards").bearer(ADMIN).header("x-operator", "a b");
     odd.send().await.problem("invalid-header");
     shop.close().await;

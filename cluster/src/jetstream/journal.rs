@@ -93,6 +93,14 @@ impl JetStream {
         self.runtime.block_on(self.streams().store(shards))
     }
 
+    /// The same; begun as the store `proposed` where there is none. Nodes that start at once get the same answer. Blocking.
+    ///
+    /// # Errors
+    /// As [`JetStream::store`].
+    pub fn store_or_begin(&self, shards: ShardCount, proposed: [u8; 16]) -> Result<[u8; 16], NatsError> {
+        self.runtime.block_on(self.streams().store_or_begin(shards, proposed))
+    }
+
     /// Opens the journal of `store` and takes every shard over, beginning it where there is none: for a node that is alone.
     /// When it loses a shard it takes nothing more, and says so. Blocking.
     ///

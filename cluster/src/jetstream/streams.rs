@@ -25,6 +25,9 @@ const SHARDS: &str = "holdfast.shards";
 /// Refusals that pass by themselves while servers start: no meta leader, no peers yet, no stream leader, not available.
 pub(super) const PASSING: [u64; 6] = [503, 10_005, 10_008, 10_009, 10_074, 10_023];
 
+/// `JetStream`: there is a stream of that name with another configuration.
+const NAME_IN_USE: u64 = 10_058;
+
 /// The streams of one deployment.
 pub(super) struct Streams<'a> {
     pub(super) requests: &'a Requests,
@@ -49,6 +52,23 @@ impl Streams<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The store whose journal this is; begun as `proposed` where there is none. Nodes that start at once get the same answer.
+    pub(super) async fn store_or_begin(&self, shards: ShardCount, proposed: [u8; 16]) -> Result<[u8; 16], NatsError> {
+        if let Some(store) = self.store(shards).await? {
+            return Ok(store);
+        }
+        // The one that [`Streams::prepare`] makes first: whoever makes it says whose the others are.
+        let first = shards.iter().last().unwrap_or(ShardId(0));
+        match self.create(first, proposed, shards).await {
+            Ok(_) => Ok(proposed),
+            Err(NatsError::Request { source: RequestError::Refused { code: NAME_IN_USE, .. }, .. }) => {
+                let store = self.store(shards).await?;
+                store.ok_or_else(|| self.unfit(first, "it was there and is gone".to_owned()))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Checks every stream, making those that are missing while the journal begins. Whether it reaches back to the beginning.

@@ -83,8 +83,7 @@ pub fn move_shard(plan: &Plan, scene: &Scene, shard: ShardId, to: &str, by: &str
     if from.as_deref() != Some(to) {
         moves.push(Move { shard, from, to: to.to_owned(), why: format!("{by} moved it there") });
     }
-    let mut planned =
-        scene.planned(plan, Placed { placement, moves }, by, format!("moved shard {} to {to}", shard.0));
+    let mut planned = scene.planned(plan, Placed { placement, moves }, by, format!("moved shard {} to {to}", shard.0));
     planned.pinned.insert(shard);
     Ok(planned)
 }
@@ -190,9 +189,8 @@ pub fn coordinate(plan: &Plan, scene: &Scene) -> Option<Plan> {
 
 /// The moves of the plan that are still to be made.
 pub fn remaining(plan: &Plan, actual: &Placement) -> Vec<Move> {
-    let is_ahead = |a_move: &&Move| {
-        plan.home(a_move.shard) == Some(&a_move.to) && actual.get(&a_move.shard) != Some(&a_move.to)
-    };
+    let is_ahead =
+        |a_move: &&Move| plan.home(a_move.shard) == Some(&a_move.to) && actual.get(&a_move.shard) != Some(&a_move.to);
     plan.moves.iter().filter(is_ahead).cloned().collect()
 }
 

@@ -309,7 +309,9 @@ mod tests {
         let joined = Situation { takers: &three, desired: &first.placement, actual: &first.placement, ..fresh };
         let second = place(&joined, Goal::Balanced);
         assert_eq!(second.moves.len(), 5, "a third of 16");
-        assert!(second.moves.iter().all(|a_move| a_move.to == "n2" && a_move.why.contains("of 16 shards, its share is")));
+        assert!(
+            second.moves.iter().all(|a_move| a_move.to == "n2" && a_move.why.contains("of 16 shards, its share is"))
+        );
     }
 
     #[test]

@@ -187,10 +187,8 @@ impl AdminClient {
 
 impl Shards {
     pub(crate) fn read(value: &Value) -> Result<Self, AdminError> {
-        Self::deserialize(value).map_err(|error| AdminError::Strange {
-            address: "the admin listener".to_owned(),
-            why: error.to_string(),
-        })
+        Self::deserialize(value)
+            .map_err(|error| AdminError::Strange { address: "the admin listener".to_owned(), why: error.to_string() })
     }
 }
 

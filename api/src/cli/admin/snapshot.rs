@@ -29,9 +29,12 @@ pub(super) async fn take(client: &AdminClient, shard: Option<u16>, as_json: bool
         None => vec![("-".to_owned(), client.at(&client.address(), PATIENCE)?)],
         Some(status) => {
             let living = status.nodes.iter().filter(|node| node.state != NodeState::Dead);
-            let silent: Vec<&str> = living.clone().filter(|n| n.admin_url.is_empty()).map(|n| n.node.as_str()).collect();
+            let silent: Vec<&str> =
+                living.clone().filter(|n| n.admin_url.is_empty()).map(|n| n.node.as_str()).collect();
             ensure!(silent.is_empty(), "cluster.admin_url is not set on {}: they cannot be asked", silent.join(", "));
-            living.map(|n| Ok((n.node.clone(), client.at(&n.admin_url, PATIENCE)?))).collect::<Result<_, AdminError>>()?
+            living
+                .map(|n| Ok((n.node.clone(), client.at(&n.admin_url, PATIENCE)?)))
+                .collect::<Result<_, AdminError>>()?
         }
     };
     let body = shard.map_or_else(|| json!({}), |shard| json!({ "shard": shard }));
@@ -58,9 +61,8 @@ pub(super) async fn take(client: &AdminClient, shard: Option<u16>, as_json: bool
 }
 
 fn say(rows: &[(String, Taken)], as_json: bool) -> anyhow::Result<()> {
-    let shards = rows.iter().map(|(node, taken)| {
-        json!({ "shard": taken.shard, "node": node, "watermark": taken.watermark })
-    });
+    let shards =
+        rows.iter().map(|(node, taken)| json!({ "shard": taken.shard, "node": node, "watermark": taken.watermark }));
     let mut table = Table::new();
     table.load_preset(UTF8_BORDERS_ONLY).set_header(["shard", "node", "contained up to"]);
     for (node, taken) in rows {

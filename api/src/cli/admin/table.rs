@@ -38,7 +38,8 @@ pub(super) fn cluster(status: &ClusterStatus) -> String {
 
 /// The shards, and their sums.
 pub(super) fn shards(shards: &[ShardStatus]) -> String {
-    let mut table = new(["shard", "owner", "state", "epoch", "entities", "req/s", "mailbox", "lag", "memory", "sequence"]);
+    let mut table =
+        new(["shard", "owner", "state", "epoch", "entities", "req/s", "mailbox", "lag", "memory", "sequence"]);
     for shard in shards {
         table.add_row([
             number(shard.shard.0),

@@ -183,7 +183,10 @@ mod tests {
         };
         let view = View::between(&sample(Vec::new()), &sample(shards));
         assert_eq!(view.shards.iter().map(|shard| shard.shard.0).collect::<Vec<_>>(), [3, 2, 1, 0, 4]);
-        assert_eq!(view.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect::<Vec<_>>(), [("n2", "silent")]);
+        assert_eq!(
+            view.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect::<Vec<_>>(),
+            [("n2", "silent")]
+        );
     }
 
     #[test]
