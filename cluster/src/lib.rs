@@ -12,6 +12,7 @@ pub mod boot;
 pub mod jetstream;
 pub mod local;
 pub mod map;
+pub mod members;
 pub mod operator;
 pub mod owners;
 pub mod plan;
