@@ -193,7 +193,7 @@ impl Roster {
     }
 }
 
-fn millis_since(then: Timestamp, now: Timestamp) -> u64 {
+pub(crate) fn millis_since(then: Timestamp, now: Timestamp) -> u64 {
     u64::try_from(now.as_millis().saturating_sub(then.as_millis())).unwrap_or(0)
 }
 

@@ -8,5 +8,7 @@
 pub mod decide;
 pub mod document;
 pub mod edit;
+pub mod knowledge;
 pub mod placement;
 pub mod ports;
+pub mod reconcile;
