@@ -15,6 +15,7 @@ pub mod commerce;
 mod effects;
 pub mod error;
 mod fatal;
+mod following;
 mod gate;
 mod id_map;
 pub mod key;
@@ -39,8 +40,9 @@ pub use checkout::{CheckoutError, CheckoutOutcome, CheckoutRequest, CheckoutSour
 pub use clock::Clock;
 pub use commerce::Commerce;
 pub use error::{CommandError, Rejection, Unavailable};
+pub use following::ChargeError;
 pub use lease::Lease;
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, Refused, Role};
 pub use node::{Node, NodeError, NodeParts, ShardReport};
 pub use router::Router;
 pub use settings::RuntimeSettings;

@@ -8,7 +8,7 @@ use holdfast_core::{
     product::{ProductCommand, ProductDetails},
     stock::{SalePolicy, StockCommand},
 };
-use holdfast_persistence::EntityState;
+use holdfast_persistence::{EntityState, Record};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -271,4 +271,20 @@ pub enum Internal {
     },
     /// Stop taking requests, write everything out, and say so.
     Drain(oneshot::Sender<()>),
+    /// Records that another node has made durable, in order; said once they are taken in.
+    Followed {
+        /// With their sequence numbers.
+        records: Vec<(u64, Record)>,
+        /// Who waits.
+        done: oneshot::Sender<()>,
+    },
+    /// The shard is this node's from here on, if it has taken in everything up to `head`.
+    TakeCharge {
+        /// The last sequence number there is.
+        head: u64,
+        /// Who waits: how far the shard is, if that is not there.
+        done: oneshot::Sender<Result<(), u64>>,
+    },
+    /// Finish what was accepted, and decide nothing more: another node will. Says the last sequence number.
+    Yield(oneshot::Sender<u64>),
 }

@@ -35,7 +35,7 @@ pub trait Router: Send + Sync + 'static {
 pub(crate) async fn ask(router: &dyn Router, slot: Slot, request: Request, guard: Option<KeyGuard>) -> Outcome {
     let shard = router.shards().shard_of(slot);
     match router.local(shard) {
-        Some(mailbox) => match mailbox.request(request, guard)?.await {
+        Some(mailbox) => match mailbox.request(request, guard).map_err(|refused| refused.error)?.await {
             Ok(outcome) => outcome,
             Err(_) => Err::<_, CommandError>(mailbox.lost()),
         },

@@ -106,6 +106,9 @@ impl Shard {
             Internal::Snapshotted(entities) => self.evict(entities),
             Internal::Checkpointed { watermark } => self.checkpointing.done(watermark),
             Internal::Drain(done) => self.begin_draining(done),
+            Internal::Followed { records, done } => self.follow(records, done),
+            Internal::TakeCharge { head, done } => self.take_charge(head, done),
+            Internal::Yield(done) => self.begin_yield(done),
         }
     }
 
