@@ -154,6 +154,11 @@ impl JetStreamJournal {
         self.shared.log(shard).map_or(0, |log| log.epoch)
     }
 
+    /// Requests over the journal's connection, for whatever else nodes tell one another.
+    pub fn requests(&self) -> &Requests {
+        &self.shared.requests
+    }
+
     /// How many batches were sent more than once.
     pub fn resent(&self) -> u64 {
         self.shared.counts.resent.load(std::sync::atomic::Ordering::Relaxed)

@@ -5,13 +5,14 @@
 //! Read in this order: [`settings`] is `[nats]`; `connect` reaches the servers and refuses those that are not fit; `streams`
 //! sets the streams up and takes shards over; `journal` puts it together; `lane` appends, with what is on its way in
 //! `flight`; `reader` reads a stream in order, for `replay` and `follow`; `purge` lets old messages go; `watch` looks for
-//! other owners; `requests` is the protocol, and `blocking` waits for it.
+//! other owners; `requests` is the protocol, with what nodes tell one another in [`control`], and `blocking` waits for it.
 //!
 //! Invariants: epochs are safety. A shard's messages carry the epoch of their owner, a takeover begins the next one, and no
 //! message of an earlier epoch can come behind it. A batch is reported durable only when it is known to be in the stream.
 
 mod blocking;
 mod connect;
+pub mod control;
 mod error;
 mod flight;
 mod follow;
@@ -28,4 +29,5 @@ mod watch;
 
 pub use error::{NatsError, RequestError};
 pub use journal::{JetStream, JetStreamJournal};
+pub use requests::{Appended, Requests, Stored};
 pub use settings::{NatsSettingError, NatsSettings};

@@ -22,7 +22,7 @@ const STORE: &str = "holdfast.store";
 /// Metadata: how many shards the store has.
 const SHARDS: &str = "holdfast.shards";
 /// Refusals that pass by themselves while servers start: no meta leader, no peers yet, no stream leader, not available.
-const PASSING: [u64; 6] = [503, 10_005, 10_008, 10_009, 10_074, 10_023];
+pub(super) const PASSING: [u64; 6] = [503, 10_005, 10_008, 10_009, 10_074, 10_023];
 
 /// The streams of one deployment.
 pub(super) struct Streams<'a> {
@@ -127,6 +127,7 @@ impl Streams<'_> {
             storage: "file".to_owned(),
             discard: "new".to_owned(),
             max_msgs: -1,
+            max_msgs_per_subject: -1,
             max_bytes: -1,
             max_age: 0,
             num_replicas: self.settings.replicas,
@@ -158,7 +159,7 @@ impl Streams<'_> {
             format!("it takes {:?}", config.subjects)
         } else if config.storage != "file" || config.retention != "limits" || config.discard != "new" {
             "it does not keep what it takes: storage must be file, retention limits, discard new".to_owned()
-        } else if config.max_age > 0 || config.max_msgs > 0 || config.max_bytes > 0 {
+        } else if config.has_limit() {
             "it has a limit of age or size: old messages would vanish under the store".to_owned()
         } else if config.persist_mode.as_deref() == Some("async") {
             "it acknowledges before it has written (persist_mode async)".to_owned()
