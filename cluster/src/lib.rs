@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod cluster;
 pub mod jetstream;
 pub mod local;
 pub mod map;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod settings;
 
 pub use boot::BootId;
+pub use cluster::{Cluster, ClusterError, ClusterParts};
 pub use holdfast_actors::Router;
 pub use jetstream::{JetStream, JetStreamJournal, NatsError, NatsSettings};
 pub use local::LocalRouter;

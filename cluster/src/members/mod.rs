@@ -5,5 +5,6 @@
 //! Invariant: silence is measured by the listener's own clock, from when it heard last, and only while it could have heard.
 
 pub mod beat;
+pub mod presence;
 pub mod pulse;
 pub mod roster;

@@ -1,6 +1,6 @@
 //! A node's own beats: what it says of itself, one number after the other, and what it takes to say it.
 //!
-//! Invariant: a beat claims every shard that this node owns in the journal, and those it is about to take over.
+//! Invariant: a beat claims every shard that this node owns in the journal or answers for, and those it is about to take over.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -109,7 +109,8 @@ impl Pulse {
         let elapsed_ms = millis_since(self.rated_at, now);
         for shard in shards.iter() {
             let step = busy.get(&shard);
-            if log.owns(shard) || matches!(step, Some(Step::TakeOver { .. } | Step::Open)) {
+            let is_here = log.owns(shard) || node.role(shard) == Role::Owner;
+            if is_here || matches!(step, Some(Step::TakeOver { .. } | Step::Open)) {
                 let epoch = if log.owns(shard) { owners.of(shard).epoch } else { 0 };
                 let is_leaving = matches!(step, Some(Step::HandOver { .. }));
                 let figures = self.figures(shard, node, elapsed_ms);

@@ -54,6 +54,22 @@ pub struct Knowledge {
     company: (BTreeSet<String>, Timestamp),
     /// Since when a change of the plan is due.
     due_since: Option<Timestamp>,
+    /// Owners that shards were taken from without their doing.
+    taken_from: BTreeMap<ShardId, BootId>,
+    /// When a beat was acknowledged last, and since when they are again, after a while in which none was.
+    acknowledged_at: Option<Timestamp>,
+    back_since: Timestamp,
+}
+
+/// What an acknowledged beat is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// The lease is renewed.
+    Now,
+    /// Nothing yet: it had run out, and others may be about to take this node's shards over.
+    Later,
+    /// The lease is renewed once every shard that this node believes to own was seen to be its own.
+    AfterLook,
 }
 
 impl Knowledge {
@@ -81,6 +97,9 @@ impl Knowledge {
             yielded: BTreeMap::new(),
             company: (BTreeSet::new(), now),
             due_since: None,
+            taken_from: BTreeMap::new(),
+            acknowledged_at: None,
+            back_since: now,
         }
     }
 
@@ -111,15 +130,19 @@ impl Knowledge {
         if beat.boot == this.boot {
             return Ok(Heard::Same);
         }
-        if beat.node == this.node {
+        let is_namesake = beat.node == this.node;
+        if is_namesake || beat.secret_digest != this.secret_digest {
+            // Of the two the one that has gone on for longer stays: a newcomer, and one that was stopped meanwhile, leaves.
             let mine = (self.pulse.unbroken_ms(now), this.boot);
-            if beat.state == Standing::Alive && mine < (beat.unbroken_ms, beat.boot) {
-                return Err(format!(
-                    "another node is called {} as well (boot {}): give every node its own cluster.node",
-                    beat.node, beat.boot
-                ));
+            if beat.state != Standing::Alive || mine > (beat.unbroken_ms, beat.boot) {
+                return Ok(Heard::Rival);
             }
-            return Ok(Heard::Rival);
+            let (node, boot) = (&beat.node, beat.boot);
+            return Err(if is_namesake {
+                format!("another node is called {node} as well (boot {boot}): give every node its own cluster.node")
+            } else {
+                format!("this node's store secret is not that of node {node}: copy it from there (store.secret_file)")
+            });
         }
         Ok(self.roster.hear(beat, now))
     }
@@ -162,6 +185,50 @@ impl Knowledge {
             }
         }
         steps
+    }
+
+    /// A quorum took a beat. A node that was stopped or cut off for longer than its lease may have lost its shards and not
+    /// know it. It must not answer from memory just because it beats again: not before everybody has heard that it lives, so
+    /// that nobody begins to take over any more, and it has then looked at its shards' streams. Whoever was taking over at
+    /// that moment hears it, too: see [`Knowledge::may_open`].
+    pub fn acknowledged(&mut self, is_valid: bool, now: Timestamp) -> Renewal {
+        let (lease_ms, before) = (self.settings.lease_ms, self.acknowledged_at.replace(now));
+        if before.is_none_or(|before| millis_since(before, now) >= lease_ms) {
+            self.back_since = now;
+        }
+        let is_any_here = self.owners.shards().iter().any(|shard| self.is_here(shard));
+        if is_valid || !is_any_here {
+            return Renewal::Now;
+        }
+        let margin_ms = self.settings.dead_after_ms.saturating_sub(lease_ms);
+        if millis_since(self.back_since, now) < margin_ms { Renewal::Later } else { Renewal::AfterLook }
+    }
+
+    /// Whether this node owns the shard, or acts as if it did.
+    pub fn is_here(&self, shard: ShardId) -> bool {
+        self.log.owns(shard) || self.shards.role(shard) == Role::Owner
+    }
+
+    /// A step begins.
+    pub fn begin(&mut self, shard: ShardId, step: Step) {
+        match step {
+            Step::TakeOver { clean: false } => {
+                let from = self.owners.of(shard).boot.filter(|boot| *boot != self.boot());
+                from.map(|boot| self.taken_from.insert(shard, boot));
+            }
+            Step::TakeOver { clean: true } | Step::HandOver { .. } | Step::Demote => {
+                self.taken_from.remove(&shard);
+            }
+            Step::Open => {}
+        }
+        self.busy.insert(shard, step);
+    }
+
+    /// Whether a shard whose epoch has begun here can be opened: not while the owner before, taken for dead, turns out to
+    /// live and to believe that it still owns it. It finds out as soon as it reads the stream.
+    pub fn may_open(&self, shard: ShardId, now: Timestamp) -> bool {
+        let from = self.taken_from.get(&shard);
+        from.is_none_or(|boot| self.roster.tenure(*boot, shard, now) != Tenure::Claimed)
     }
 
     fn sight(&self, plan: &Plan, shard: ShardId, is_connected: bool, now: Timestamp) -> Sight {
@@ -215,6 +282,7 @@ impl Knowledge {
             alive,
             actual: self.actual(now),
             under_way: claims.filter(|(_, claim)| claim.is_leaving).map(|(shard, _)| *shard).collect(),
+            secret_digest: self.pulse.identity().secret_digest.clone(),
             is_settled: millis_since(self.company.1, now) >= self.settings.settle_ms,
             now_ms: now.as_millis(),
         }

@@ -69,6 +69,8 @@ pub trait Log: Send + Sync + 'static {
     async fn acquire(&self, shard: ShardId, clean: bool) -> Result<u64, StepError>;
     /// Finishes what was to be appended, and appends nothing more. The sequence number that the next record gets.
     async fn release(&self, shard: ShardId) -> Result<u64, StepError>;
+    /// Whether the shard's stream is still in this node's epoch, by a look that began now. `false`: another one has it.
+    async fn confirm(&self, shard: ShardId) -> Result<bool, StepError>;
     /// Whether this node may append to the shard.
     fn owns(&self, shard: ShardId) -> bool;
     /// The sequence number that the next record gets.

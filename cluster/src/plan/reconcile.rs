@@ -21,7 +21,7 @@ use super::{
     decide::Step,
     document::{AUTHOR_CHARS, Plan, Revision, VERSION},
     edit::Scene,
-    knowledge::Knowledge,
+    knowledge::{Knowledge, Renewal},
     ports::{Air, Control, StepError, Written},
 };
 use crate::{
@@ -86,6 +86,8 @@ pub struct Reconciler {
     wake: Notify,
     /// There is something to say.
     urge: Notify,
+    /// The plan was changed.
+    news: Notify,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -108,6 +110,7 @@ impl Reconciler {
             plan: watch::Sender::new(Arc::default()),
             wake: Notify::new(),
             urge: Notify::new(),
+            news: Notify::new(),
             failed: watch::Sender::new(None),
         })
     }
@@ -147,7 +150,7 @@ impl Reconciler {
         let heard = self.knowledge().hear(beat, self.now());
         match heard {
             Ok(Heard::Same | Heard::Old) => {}
-            Ok(Heard::Rival) => tracing::warn!(node, %boot, "two nodes have the same name"),
+            Ok(Heard::Rival) => tracing::warn!(node, %boot, "a node of the same name, or with another secret, is there"),
             Ok(Heard::Arrival | Heard::News) => self.wake.notify_one(),
             Err(reason) => {
                 self.failed.send_replace(Some(reason));
@@ -207,7 +210,7 @@ impl Reconciler {
         let sent_at = self.now();
         let beat = self.knowledge().beat(sent_at);
         match self.air.beat(&beat).await {
-            Ok(()) => self.renew(sent_at),
+            Ok(()) => self.renew(sent_at).await,
             Err(error) => {
                 metrics::counter!("holdfast_cluster_beats_unanswered_total").increment(1);
                 tracing::debug!(%error, "a beat was not acknowledged");
@@ -216,8 +219,17 @@ impl Reconciler {
     }
 
     /// A quorum took what this node had sent at `sent_at`.
-    pub fn renew(&self, sent_at: Timestamp) {
+    pub async fn renew(&self, sent_at: Timestamp) {
         let was_valid = self.lease.is_valid();
+        let renewal = self.knowledge().acknowledged(was_valid, self.now());
+        let is_proved = match renewal {
+            Renewal::Now => true,
+            Renewal::Later => false,
+            Renewal::AfterLook => self.look_at_own().await,
+        };
+        if !is_proved {
+            return;
+        }
         let lasts_ms = i64::try_from(self.settings.lease_ms).unwrap_or(i64::MAX);
         self.lease.renew_until(sent_at.saturating_add_millis(lasts_ms));
         if !was_valid {
@@ -225,14 +237,45 @@ impl Reconciler {
         }
     }
 
-    /// Reads the plan again and again: whoever tells of a change may not be heard.
+    /// Looks whether the shards that this node believes to own are its own. `false` when one could not be looked at. One that
+    /// is another node's is the journal's to give up, which it has by the time it says so.
+    async fn look_at_own(&self) -> bool {
+        let owned: Vec<ShardId> = {
+            let knowledge = self.knowledge();
+            self.owners.shards().iter().filter(|shard| knowledge.is_here(*shard)).collect()
+        };
+        let looks = owned.into_iter().map(|shard| async move { (shard, self.log.confirm(shard).await) });
+        let looks = futures_util::future::join_all(looks).await;
+        looks.into_iter().all(|(shard, look)| match look {
+            Ok(true) => true,
+            Ok(false) => {
+                self.shards.demote(shard);
+                !self.knowledge().is_here(shard)
+            }
+            Err(error) => {
+                tracing::debug!(shard = shard.0, %error, "whose the shard is could not be looked at");
+                false
+            }
+        })
+    }
+
+    /// Reads the plan whenever a change was told, and again and again: whoever tells of one may not be heard.
     pub async fn look_up(self: Arc<Self>) {
         let mut looks = interval(Duration::from_millis(self.settings.tail_poll_ms));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
+            tokio::select! {
+                biased;
+                () = self.news.notified() => {}
+                _ = looks.tick() => {}
+            }
             self.read_plan().await;
         }
+    }
+
+    /// The plan was changed, it is said.
+    pub fn look_soon(&self) {
+        self.news.notify_one();
     }
 
     async fn read_plan(&self) {
@@ -277,7 +320,7 @@ impl Reconciler {
             return;
         }
         for (shard, step) in begun {
-            knowledge.busy.insert(shard, step);
+            knowledge.begin(shard, step);
             steps.spawn(Arc::clone(self).carry_out(shard, step));
         }
         self.urge.notify_one();
@@ -332,6 +375,15 @@ impl Reconciler {
         while self.shards.position(shard) < head {
             if !self.log.owns(shard) {
                 return Err(StepError("another node took it over meanwhile".to_owned()));
+            }
+            sleep(LOOK).await;
+        }
+        let since = self.now();
+        while !self.knowledge().may_open(shard, self.now()) {
+            let waited_ms = self.now().as_millis() - since.as_millis();
+            if waited_ms >= i64::try_from(self.settings.dead_after_ms).unwrap_or(i64::MAX) {
+                tracing::error!(shard = shard.0, waited_ms, "the owner before lives and does not give up: opened beside it");
+                break;
             }
             sleep(LOOK).await;
         }

@@ -3,6 +3,8 @@
 //! Invariant: a writer notes every outcome it was told, so that what is in the streams can be held against it.
 #![forbid(unsafe_code)]
 
+pub mod world;
+
 use std::{
     collections::BTreeMap,
     sync::{
