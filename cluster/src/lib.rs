@@ -22,7 +22,9 @@ pub mod settings;
 pub use boot::BootId;
 pub use cluster::{Cluster, ClusterError, ClusterParts};
 pub use holdfast_actors::Router;
-pub use jetstream::{JetStream, JetStreamJournal, NatsError, NatsSettings};
+pub use jetstream::{
+    Acquired, JetStream, JetStreamJournal, NatsError, NatsSettings, Released, Requests, Tail, TailSink,
+};
 pub use local::LocalRouter;
 pub use map::{Owner, ShardMap};
 pub use owners::{Owners, Ownership};

@@ -58,15 +58,17 @@ impl Shards for NodeShards {
 #[async_trait]
 impl Log for JournalLog {
     async fn acquire(&self, shard: ShardId, clean: bool) -> Result<u64, StepError> {
-        let _ = (shard, clean); Err(StepError(String::new()))
+        let acquired = self.0.acquire(shard, clean).await;
+        acquired.map(|acquired| acquired.next_seq).map_err(|error| StepError(error.to_string()))
     }
 
     async fn release(&self, shard: ShardId) -> Result<u64, StepError> {
-        let _ = shard; Err(StepError(String::new()))
+        let released = self.0.release(shard).await;
+        released.map(|released| released.next_seq).map_err(|error| StepError(error.to_string()))
     }
 
     async fn confirm(&self, shard: ShardId) -> Result<bool, StepError> {
-        let _ = shard; Err(StepError(String::new()))
+        self.0.confirm(shard).await.map_err(|error| StepError(error.to_string()))
     }
 
     fn owns(&self, shard: ShardId) -> bool {

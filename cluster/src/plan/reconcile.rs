@@ -237,8 +237,8 @@ impl Reconciler {
         }
     }
 
-    /// Looks whether the shards that this node believes to own are its own. `false` when one could not be looked at. One that
-    /// is another node's is the journal's to give up, which it has by the time it says so.
+    /// Looks whether the shards that this node believes to own are its own. `false` when one could not be looked at, or is
+    /// another node's and not given up yet.
     async fn look_at_own(&self) -> bool {
         let owned: Vec<ShardId> = {
             let knowledge = self.knowledge();
