@@ -11,10 +11,12 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod cluster;
 pub mod jetstream;
 pub mod link;
 pub mod local;
 pub mod map;
+pub mod members;
 pub mod operator;
 pub mod owners;
 pub mod plan;
@@ -23,6 +25,7 @@ pub mod settings;
 pub mod wire;
 
 pub use boot::BootId;
+pub use cluster::{Cluster, ClusterError, ClusterParts};
 pub use holdfast_actors::Router;
 pub use jetstream::{
     Acquired, JetStream, JetStreamJournal, NatsError, NatsSettings, Released, Requests, Tail, TailSink,

@@ -12,6 +12,7 @@
 //! message of an earlier epoch can come behind it. A batch is reported durable only when it is known to be in the stream.
 
 mod blocking;
+mod confirm;
 mod connect;
 pub mod control;
 mod error;

@@ -3,6 +3,7 @@
 //! Invariant: a writer notes every outcome it was told, so that what is in the streams can be held against it.
 #![forbid(unsafe_code)]
 
+pub mod world;
 pub mod audit;
 pub mod nodes;
 
