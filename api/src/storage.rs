@@ -6,7 +6,7 @@ use std::{io, sync::Arc};
 
 use holdfast_cluster::{BootId, JetStream, JetStreamJournal, Owners};
 use holdfast_core::ShardCount;
-use holdfast_persistence::{Replica, Store, postgres::PostgresReplica};
+use holdfast_persistence::{Replica, Store, StoreError, postgres::PostgresReplica};
 
 use crate::{
     beside,
@@ -56,7 +56,12 @@ fn open_over_nats(settings: &Settings) -> Result<Storage, ServeError> {
         // Of nodes that start at once only one may name the store.
         let mut fresh = [0; 16];
         getrandom::fill(&mut fresh).map_err(random)?;
-        Some(servers.store_or_begin(shards, Store::identity(&settings.store.path)?.unwrap_or(fresh))?)
+        let ours = match Store::identity(&settings.store.path) {
+            Ok((store, _)) => store,
+            Err(StoreError::NotAStore { .. }) => fresh,
+            Err(error) => return Err(error.into()),
+        };
+        Some(servers.store_or_begin(shards, ours)?)
     } else {
         servers.store(shards)?
     };

@@ -186,8 +186,14 @@ impl Cluster {
         self.reconciler.leave(limit).await
     }
 
+    /// Whether the node of this boot lives, as far as this one has heard.
+    pub fn is_alive(&self, boot: BootId) -> bool {
+        let now = self.reconciler.now();
+        self.reconciler.knowledge().roster.node_of(boot, now).is_some()
+    }
+
     /// Says goodbye, once the node takes and appends nothing more: whatever shards it still had are taken over at once.
-    pub async fn part(self) {
+    pub async fn part(&self) {
         let limit = self.reconciler.knowledge().settings.dead_after();
         if timeout(limit, Arc::clone(&self.reconciler).part()).await.is_err() {
             tracing::warn!("nobody acknowledged this node's goodbye: the others wait for its silence");

@@ -45,12 +45,7 @@ impl Presence {
             metadata: of_store(store),
         };
         requests.keep(&stream, nats.start_deadline()).await?;
-        Ok(Self {
-            requests: requests.clone(),
-            deployment: nats.deployment.clone(),
-            stream: stream.name,
-            patience,
-        })
+        Ok(Self { requests: requests.clone(), deployment: nats.deployment.clone(), stream: stream.name, patience })
     }
 
     /// What every beat is sent to.

@@ -74,7 +74,14 @@ pub enum Tenure {
 impl Roster {
     /// A roster of the node with boot `this`, which begins to listen now.
     pub fn new(this: BootId, dead_after_ms: u64, now: Timestamp) -> Self {
-        Self { this, dead_after_ms, listening_since: now, members: BTreeMap::new(), names: BTreeMap::new(), former: BTreeMap::new() }
+        Self {
+            this,
+            dead_after_ms,
+            listening_since: now,
+            members: BTreeMap::new(),
+            names: BTreeMap::new(),
+            former: BTreeMap::new(),
+        }
     }
 
     /// Takes in a beat, heard now.

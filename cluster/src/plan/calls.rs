@@ -169,8 +169,7 @@ impl Knowledge {
     fn shard_status(&self, plan: &Plan, shard: ShardId, now: Timestamp) -> ShardStatus {
         let ownership = self.owners.of(shard);
         let owner = ownership.boot.and_then(|boot| self.roster.node_of(boot, now));
-        let claim: Option<Claim> =
-            owner.and_then(|node| self.roster.member(node)?.beat.claims.get(&shard)).copied();
+        let claim: Option<Claim> = owner.and_then(|node| self.roster.member(node)?.beat.claims.get(&shard)).copied();
         let desired = plan.home(shard);
         let state = match (owner, claim) {
             (None, _) => ShardState::Unowned,

@@ -297,9 +297,8 @@ impl Knowledge {
     /// Who plans, in order: first those that have listened for long enough, by name.
     fn planners(&self, now: Timestamp) -> Vec<&str> {
         let staying = self.roster.living(now).filter(|(_, member)| member.beat.state == Standing::Alive);
-        let mut planners: Vec<(bool, &str)> = staying
-            .map(|(name, member)| (member.beat.unbroken_ms < self.settings.dead_after_ms, name))
-            .collect();
+        let mut planners: Vec<(bool, &str)> =
+            staying.map(|(name, member)| (member.beat.unbroken_ms < self.settings.dead_after_ms, name)).collect();
         planners.sort_unstable();
         planners.into_iter().map(|(_, name)| name).collect()
     }

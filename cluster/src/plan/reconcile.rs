@@ -150,7 +150,9 @@ impl Reconciler {
         let heard = self.knowledge().hear(beat, self.now());
         match heard {
             Ok(Heard::Same | Heard::Old) => {}
-            Ok(Heard::Rival) => tracing::warn!(node, %boot, "a node of the same name, or with another secret, is there"),
+            Ok(Heard::Rival) => {
+                tracing::warn!(node, %boot, "a node of the same name, or with another secret, is there")
+            }
             Ok(Heard::Arrival | Heard::News) => self.wake.notify_one(),
             Err(reason) => {
                 self.failed.send_replace(Some(reason));
@@ -179,7 +181,11 @@ impl Reconciler {
             let note = &plan.plan.change;
             tracing::info!(revision = plan.number, by = note.by, what = note.what, "the plan");
             if is_newer {
-                tracing::warn!(found = plan.plan.version, known = VERSION, "the plan is of a newer version: not written here");
+                tracing::warn!(
+                    found = plan.plan.version,
+                    known = VERSION,
+                    "the plan is of a newer version: not written here"
+                );
             }
         }
     }
@@ -382,7 +388,11 @@ impl Reconciler {
         while !self.knowledge().may_open(shard, self.now()) {
             let waited_ms = self.now().as_millis() - since.as_millis();
             if waited_ms >= i64::try_from(self.settings.dead_after_ms).unwrap_or(i64::MAX) {
-                tracing::error!(shard = shard.0, waited_ms, "the owner before lives and does not give up: opened beside it");
+                tracing::error!(
+                    shard = shard.0,
+                    waited_ms,
+                    "the owner before lives and does not give up: opened beside it"
+                );
                 break;
             }
             sleep(LOOK).await;

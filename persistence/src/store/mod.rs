@@ -70,14 +70,6 @@ pub struct Store {
 }
 
 impl Store {
-    /// The id of the store that `dir` is of; `None` when it is of none yet.
-    ///
-    /// # Errors
-    /// [`StoreError`], when its meta file cannot be read.
-    pub fn identity(dir: &Path) -> Result<Option<[u8; 16]>, StoreError> {
-        Ok(Meta::read(dir)?.map(|meta| meta.store))
-    }
-
     /// Opens the data directory at `dir`, making it if it is not there.
     ///
     /// # Errors

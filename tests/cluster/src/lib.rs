@@ -3,9 +3,9 @@
 //! Invariant: a writer notes every outcome it was told, so that what is in the streams can be held against it.
 #![forbid(unsafe_code)]
 
-pub mod world;
 pub mod audit;
 pub mod nodes;
+pub mod world;
 
 use std::{
     collections::BTreeMap,

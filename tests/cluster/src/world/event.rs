@@ -37,19 +37,61 @@ pub enum Fault {
 
 pub(super) enum Event {
     Fault(Fault),
-    Turn { node: usize, life: u64, again: bool },
-    Beat { node: usize, life: u64, again: bool },
-    Hear { node: usize, beat: Box<Beat> },
-    HearYielded { node: usize, yielded: Yielded },
-    Acknowledged { node: usize, life: u64, until: u64 },
-    Plan { node: usize },
-    Learn { node: usize, shard: ShardId },
-    LearnAll { node: usize },
+    Turn {
+        node: usize,
+        life: u64,
+        again: bool,
+    },
+    Beat {
+        node: usize,
+        life: u64,
+        again: bool,
+    },
+    Hear {
+        node: usize,
+        beat: Box<Beat>,
+    },
+    HearYielded {
+        node: usize,
+        yielded: Yielded,
+    },
+    Acknowledged {
+        node: usize,
+        life: u64,
+        until: u64,
+    },
+    Plan {
+        node: usize,
+    },
+    Learn {
+        node: usize,
+        shard: ShardId,
+    },
+    LearnAll {
+        node: usize,
+    },
     /// It has looked at its own shards' streams.
-    Looked { node: usize, life: u64, until: u64 },
-    Piece { node: usize, life: u64, shard: ShardId, step: Step, piece: u8 },
-    Ended { node: usize, life: u64, shard: ShardId },
-    Part { node: usize, life: u64 },
+    Looked {
+        node: usize,
+        life: u64,
+        until: u64,
+    },
+    Piece {
+        node: usize,
+        life: u64,
+        shard: ShardId,
+        step: Step,
+        piece: u8,
+    },
+    Ended {
+        node: usize,
+        life: u64,
+        shard: ShardId,
+    },
+    Part {
+        node: usize,
+        life: u64,
+    },
 }
 
 impl World {
