@@ -96,7 +96,9 @@ async fn one_screen_of_top_shows_rates_percentiles_units_and_shards_in_80_by_24(
     house.put_up("A", 1_000).await?;
     let selling = async {
         loop {
-            buy(house.shop(), &[("A", 1)], "tok_approve").await?;
+            if let Err(error) = buy(house.shop(), &[("A", 1)], "tok_approve").await {
+                return error;
+            }
         }
     };
     let looking = async {
@@ -108,7 +110,7 @@ async fn one_screen_of_top_shows_rates_percentiles_units_and_shards_in_80_by_24(
         anyhow::Ok(tokio::task::spawn_blocking(move || command.output()).await??)
     };
     let output: Output = tokio::select! {
-        ended = selling => { ended.map(|never: std::convert::Infallible| match never {})? }
+        error = selling => return Err(error),
         looked = looking => looked?,
     };
     let (code, text, errors) = told(&output);

@@ -91,7 +91,7 @@ mod tests {
     fn with_postgresql_beside_it_history_may_go() {
         let with_both = refused_after(|it| {
             it.store.journal.retain_bytes = 1 << 40;
-            it.postgres.url = "postgresql://shop@db/shop".parse().ok();
+            it.postgres.url = "postgresql://shop@db/shop".to_owned().try_into().ok();
         });
         assert_eq!(with_both, None);
     }

@@ -11,7 +11,10 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use holdfast_cluster::operator::{Change, ClusterStatus, RebalancePlan};
+use holdfast_cluster::{
+    operator::{Change, ClusterStatus, RebalancePlan},
+    settings::is_name,
+};
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -43,6 +46,7 @@ enum Call {
         /// The shard's number.
         shard: u16,
         /// The node's name.
+        #[arg(value_parser = node_name)]
         node: String,
         #[command(flatten)]
         waiting: Waiting,
@@ -64,6 +68,7 @@ enum Call {
     /// Have a node give its shards away and get none: before it is stopped.
     Drain {
         /// The node's name.
+        #[arg(value_parser = node_name)]
         node: String,
         #[command(flatten)]
         waiting: Waiting,
@@ -71,6 +76,7 @@ enum Call {
     /// Have a drained node get shards again.
     Undrain {
         /// The node's name.
+        #[arg(value_parser = node_name)]
         node: String,
     },
     /// Have every node write a checkpoint of the shards it owns, now.
@@ -168,9 +174,13 @@ async fn ask(client: &AdminClient, call: &Call, as_json: bool) -> anyhow::Result
 }
 
 fn drain_path(node: &str) -> String {
-    // A name has letters, digits, '-' and '_'; whatever else was typed must not become another path.
-    let plain: String = node.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
-    format!("/admin/v1/nodes/{plain}/drain")
+    format!("/admin/v1/nodes/{node}/drain")
+}
+
+/// A node's name: what is none must not become another path.
+fn node_name(text: &str) -> Result<String, String> {
+    let refused = || "a node's name has 1 to 32 letters, digits, '-' or '_'".to_owned();
+    is_name(text).then(|| text.to_owned()).ok_or_else(refused)
 }
 
 /// Says what was changed, and waits until it is done unless told not to.

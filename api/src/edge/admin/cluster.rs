@@ -2,10 +2,7 @@
 //!
 //! Invariant: a call is answered once the plan has it, not once it is done; that is looked up under the same address.
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use holdfast_cluster::operator::{Change, OperatorError, RebalanceStatus};
 use holdfast_core::ShardId;
 use serde::{Deserialize, Serialize};
@@ -18,6 +15,9 @@ use crate::edge::{
     query::PathPart,
     reply::{self, Answer},
 };
+
+/// A node or a shard by its name in the path. It is read in the handler, so that a path that cannot be leaves its line too.
+type Node = Result<PathPart, Problem>;
 
 /// Where a shard shall go.
 #[derive(Deserialize)]
@@ -53,15 +53,16 @@ pub(super) async fn status(State(app): State<App>, operator: Operator) -> Answer
 pub(super) async fn move_shard(
     State(app): State<App>,
     operator: Operator,
-    Path(id): Path<String>,
+    id: Node,
     body: Result<Json<MoveTo>, Problem>,
 ) -> Answer {
+    let subject = named(&id);
     let moved = async {
-        let cluster = cluster(&app)?;
+        let (cluster, PathPart(id)) = (cluster(&app)?, id?);
         let Json(MoveTo { to }) = body?;
         accepted(cluster.move_shard(shard(&id)?, &to, operator.name()).await)
     };
-    operator.note("move", &id, moved.await)
+    operator.note("move", &subject, moved.await)
 }
 
 pub(super) async fn rebalance(
@@ -96,14 +97,21 @@ pub(super) async fn cancel(State(app): State<App>, operator: Operator) -> Answer
     operator.note("rebalance (cancel)", "", canceled.await)
 }
 
-pub(super) async fn drain(State(app): State<App>, operator: Operator, PathPart(node): PathPart) -> Answer {
-    let drained = async { accepted(cluster(&app)?.drain(&node, operator.name()).await) };
-    operator.note("drain", &node, drained.await)
+pub(super) async fn drain(State(app): State<App>, operator: Operator, node: Node) -> Answer {
+    let subject = named(&node);
+    let drained = async { accepted(cluster(&app)?.drain(&node?.0, operator.name()).await) };
+    operator.note("drain", &subject, drained.await)
 }
 
-pub(super) async fn undrain(State(app): State<App>, operator: Operator, PathPart(node): PathPart) -> Answer {
-    let undrained = async { accepted(cluster(&app)?.undrain(&node, operator.name()).await) };
-    operator.note("undrain", &node, undrained.await)
+pub(super) async fn undrain(State(app): State<App>, operator: Operator, node: Node) -> Answer {
+    let subject = named(&node);
+    let undrained = async { accepted(cluster(&app)?.undrain(&node?.0, operator.name()).await) };
+    operator.note("undrain", &subject, undrained.await)
+}
+
+/// What a path is about, for the log: the start of it, whatever was sent.
+fn named(part: &Node) -> String {
+    part.as_ref().map(|PathPart(part)| part.chars().take(64).collect()).unwrap_or_default()
 }
 
 /// The plan has it; the nodes make it so.
