@@ -16,7 +16,10 @@ use holdfast_cluster::{
 };
 use holdfast_core::{ShardCount, ShardId, Timestamp};
 
-pub use self::{event::Fault, node::Condition};
+pub use self::{
+    event::Fault,
+    node::{Condition, Here},
+};
 use self::{event::Event, node::WorldNode, stream::Streams};
 
 /// The shortest and the longest way of a message, in milliseconds.
