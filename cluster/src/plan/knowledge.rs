@@ -54,8 +54,9 @@ pub struct Knowledge {
     company: (BTreeSet<String>, Timestamp),
     /// Since when a change of the plan is due.
     due_since: Option<Timestamp>,
-    /// Owners that shards were taken from without their doing.
-    taken_from: BTreeMap<ShardId, BootId>,
+    /// What was believed of shards when they were taken over: the epoch that would begin, and the owner it was taken from
+    /// without its doing.
+    taken: BTreeMap<ShardId, (u64, Option<BootId>)>,
     /// When a beat was acknowledged last, and since when they are again, after a while in which none was.
     acknowledged_at: Option<Timestamp>,
     back_since: Timestamp,
@@ -97,7 +98,7 @@ impl Knowledge {
             yielded: BTreeMap::new(),
             company: (BTreeSet::new(), now),
             due_since: None,
-            taken_from: BTreeMap::new(),
+            taken: BTreeMap::new(),
             acknowledged_at: None,
             back_since: now,
         }
@@ -212,23 +213,28 @@ impl Knowledge {
     /// A step begins.
     pub fn begin(&mut self, shard: ShardId, step: Step) {
         match step {
-            Step::TakeOver { clean: false } => {
-                let from = self.owners.of(shard).boot.filter(|boot| *boot != self.boot());
-                from.map(|boot| self.taken_from.insert(shard, boot));
+            Step::TakeOver { clean } => {
+                let owner = self.owners.of(shard);
+                self.taken.insert(shard, (owner.epoch + 1, owner.boot.filter(|_| !clean)));
             }
-            Step::TakeOver { clean: true } | Step::HandOver { .. } | Step::Demote => {
-                self.taken_from.remove(&shard);
-            }
+            Step::HandOver { .. } | Step::Demote => drop(self.taken.remove(&shard)),
             Step::Open => {}
         }
         self.busy.insert(shard, step);
     }
 
     /// Whether a shard whose epoch has begun here can be opened: not while the owner before, taken for dead, turns out to
-    /// live and to believe that it still owns it. It finds out as soon as it reads the stream.
+    /// live and to believe that it still owns it. It finds out as soon as it reads the stream. And if there was yet another
+    /// owner that this node did not know of, not before that one must have been heard, and claims the shard no more.
     pub fn may_open(&self, shard: ShardId, now: Timestamp) -> bool {
-        let from = self.taken_from.get(&shard);
-        from.is_none_or(|boot| self.roster.tenure(*boot, shard, now) != Tenure::Claimed)
+        let Some((epoch, from)) = self.taken.get(&shard) else { return true };
+        if self.owners.of(shard).epoch == *epoch {
+            return from.is_none_or(|boot| self.roster.tenure(boot, shard, now) != Tenure::Claimed);
+        }
+        let learned_at = self.learned.get(usize::from(shard.0)).map_or(now, |learned| learned.1);
+        let margin_ms = self.settings.beat_interval_ms + self.settings.dead_after_ms - self.settings.lease_ms;
+        let claims = |beat: &Beat| beat.boot != self.boot() && beat.claims.contains_key(&shard);
+        millis_since(learned_at, now) >= margin_ms && !self.roster.living(now).any(|(_, member)| claims(&member.beat))
     }
 
     fn sight(&self, plan: &Plan, shard: ShardId, is_connected: bool, now: Timestamp) -> Sight {

@@ -45,7 +45,7 @@ pub(super) struct WorldNode {
 }
 
 /// The node's shards and its journal: what it is to each shard, and the epochs it may append in.
-pub(super) struct Here {
+pub struct Here {
     pub(super) roles: Mutex<Vec<Role>>,
     pub(super) epochs: Mutex<Vec<Option<u64>>>,
     /// Shards that it let go of in their present epoch.
@@ -111,7 +111,8 @@ impl WorldNode {
 }
 
 impl Here {
-    fn new(shards: usize) -> Self {
+    /// A follower of so many shards.
+    pub fn new(shards: usize) -> Self {
         Self {
             roles: Mutex::new(vec![Role::Follower; shards]),
             epochs: Mutex::new(vec![None; shards]),
@@ -119,11 +120,13 @@ impl Here {
         }
     }
 
-    pub(super) fn set_role(&self, shard: ShardId, role: Role) {
+    /// Makes the node that to a shard.
+    pub fn set_role(&self, shard: ShardId, role: Role) {
         self.roles.lock()[usize::from(shard.0)] = role;
     }
 
-    pub(super) fn set_epoch(&self, shard: ShardId, epoch: Option<u64>) {
+    /// Lets the node append to a shard in that epoch, or not.
+    pub fn set_epoch(&self, shard: ShardId, epoch: Option<u64>) {
         self.epochs.lock()[usize::from(shard.0)] = epoch;
     }
 }
