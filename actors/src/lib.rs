@@ -26,6 +26,7 @@ pub mod message;
 pub mod node;
 pub mod outbound;
 pub mod payment;
+mod reads;
 mod rebuild;
 pub mod recovery;
 mod retention;

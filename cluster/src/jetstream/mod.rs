@@ -26,6 +26,7 @@ mod shared;
 mod streams;
 mod watch;
 
+pub use connect::connect_link;
 pub use error::{NatsError, RequestError};
 pub use journal::{JetStream, JetStreamJournal};
 pub use settings::{NatsSettingError, NatsSettings};
