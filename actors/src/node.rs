@@ -189,13 +189,14 @@ impl Node {
 
     /// Every shard's figures.
     pub fn shards(&self) -> Vec<ShardReport> {
-        let report = |(mailbox, figures): (&Arc<Mailbox>, &Arc<RwLock<ShardFigures>>)| ShardReport {
-            shard: mailbox.shard(),
-            is_open: mailbox.is_open(),
-            mailbox_depth: mailbox.depth(),
-            figures: *figures.read(),
-        };
-        self.core.mailboxes.iter().zip(&self.core.figures).map(report).collect()
+        self.core.mailboxes.iter().filter_map(|mailbox| self.shard(mailbox.shard())).collect()
+    }
+
+    /// One shard's figures; `None` for one there is none of.
+    pub fn shard(&self, shard: ShardId) -> Option<ShardReport> {
+        let mailbox = self.mailbox(shard)?;
+        let figures = self.figures_of(shard)?;
+        Some(ShardReport { shard, is_open: mailbox.is_open(), mailbox_depth: mailbox.depth(), figures })
     }
 
     /// Waits until the node cannot go on (the journal failed) and says why. The process must then leave.

@@ -11,10 +11,12 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod cluster;
 pub mod jetstream;
 pub mod link;
 pub mod local;
 pub mod map;
+pub mod members;
 pub mod operator;
 pub mod owners;
 pub mod plan;
@@ -22,8 +24,11 @@ pub mod settings;
 pub mod wire;
 
 pub use boot::BootId;
+pub use cluster::{Cluster, ClusterError, ClusterParts};
 pub use holdfast_actors::Router;
-pub use jetstream::{JetStream, JetStreamJournal, NatsError, NatsSettings};
+pub use jetstream::{
+    Acquired, JetStream, JetStreamJournal, NatsError, NatsSettings, Released, Requests, Tail, TailSink,
+};
 pub use link::{ClusterRouter, Link, LinkParts, Living};
 pub use local::LocalRouter;
 pub use map::{Owner, ShardMap};

@@ -96,7 +96,7 @@ impl NatsSettings {
         Duration::from_millis(self.attempt_timeout_ms)
     }
 
-    pub(super) fn start_deadline(&self) -> Duration {
+    pub(crate) fn start_deadline(&self) -> Duration {
         Duration::from_millis(self.start_deadline_ms)
     }
 }

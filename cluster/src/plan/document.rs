@@ -20,6 +20,9 @@ pub const AUTHOR_CHARS: usize = 64;
 pub struct Plan {
     /// The version of this document's form.
     pub version: u32,
+    /// Tells the secret of the store, without telling it: a node with another one stays away.
+    #[serde(default)]
+    pub secret_digest: String,
     /// The nodes that the shards were spread over.
     #[serde(default)]
     pub members: BTreeSet<String>,
@@ -58,6 +61,7 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             version: VERSION,
+            secret_digest: String::new(),
             members: BTreeSet::new(),
             placement: BTreeMap::new(),
             pinned: BTreeSet::new(),

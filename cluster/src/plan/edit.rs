@@ -29,6 +29,8 @@ pub struct Scene {
     pub actual: Placement,
     /// Shards that are being handed over right now.
     pub under_way: BTreeSet<ShardId>,
+    /// What is told of the store's secret.
+    pub secret_digest: String,
     /// Whether the nodes that live have been the same for `settle_ms`.
     pub is_settled: bool,
     /// The present, in milliseconds since the Unix epoch.
@@ -56,7 +58,8 @@ impl Scene {
         let stays = |shard: &ShardId| plan.placement.get(shard) == placed.placement.get(shard);
         let pinned = plan.pinned.iter().copied().filter(|shard| stays(shard)).collect();
         let Placed { placement, moves } = placed;
-        Plan { version: VERSION, placement, pinned, moves, cancelled: false, change, ..plan.clone() }
+        let secret_digest = self.secret_digest.clone();
+        Plan { version: VERSION, secret_digest, placement, pinned, moves, cancelled: false, change, ..plan.clone() }
     }
 }
 

@@ -44,7 +44,7 @@ use holdfast_core::ShardId;
 pub use error::{Damage, JournalError};
 pub use follow::{FolderFollower, FollowLimit, Followed, Follower};
 pub use inspect::{FrameInfo, JournalReader, RecordInfo, SegmentInfo, VerifySummary};
-pub use message::{Message, MessageDamage, MessageFormat};
+pub use message::{Message, MessageDamage, MessageFormat, Unsealed};
 pub use options::{JournalOptions, VerifyOnOpen};
 pub use segment_journal::SegmentJournal;
 pub use stepped::{JournalSteps, WriterStep};
