@@ -72,12 +72,10 @@ impl From<OperatorError> for Problem {
     fn from(error: OperatorError) -> Self {
         let said = error.to_string();
         match error {
-            OperatorError::UnknownNode(node) => Self::new(Kind::NotFound).detail(said).member("node", node),
-            OperatorError::UnknownShard { shard, last } => {
-                let (shard, last) = (u32::from(shard.0), u32::from(last));
-                Self::new(Kind::NotFound).detail(said).member("shard", shard).member("last_shard", last)
+            OperatorError::UnknownNode(_) | OperatorError::UnknownShard { .. } => {
+                Self::new(Kind::NotFound).detail(said)
             }
-            OperatorError::NodeNotAlive(node) => Self::new(Kind::NodeNotAlive).detail(said).member("node", node),
+            OperatorError::NodeNotAlive(_) => Self::new(Kind::NodeNotAlive).detail(said),
             OperatorError::NobodyLeft => Self::new(Kind::NoNodeLeft),
             OperatorError::Conflict => Self::new(Kind::PlanChanged).detail(said),
             OperatorError::NoQuorum(_) => Self::new(Kind::Unavailable).detail(said).retry_after_ms(1_000),
