@@ -176,7 +176,8 @@ async fn a_snapshot_now_contains_everything_up_to_now() {
     assert_eq!((one["shards"].as_array().map(Vec::len), &one["shards"][0]["shard"]), (Some(1), &json!(2)), "{one}");
     take("{\"shard\": 64}").send().await.problem("not-found");
     take("{\"shards\": 2}").send().await.problem("invalid-request");
-    take("").bearer("wrong").send().await.problem("unauthorized");
+    let wrong = Call::new(shop.server.admin_addr(), "POST", "/admin/v1/snapshots").bearer("wrong");
+    wrong.send().await.problem("unauthorized");
     shop.close().await;
 }
 

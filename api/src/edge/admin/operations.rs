@@ -3,7 +3,10 @@
 //! Why a trait: the listener is up before the node has joined, and on a server of its own there is no cluster at all.
 
 use async_trait::async_trait;
-use holdfast_cluster::operator::{Change, ClusterStatus, OperatorError, RebalancePlan, ShardStatus};
+use holdfast_cluster::{
+    Cluster,
+    operator::{Change, ClusterStatus, OperatorError, RebalancePlan, ShardStatus},
+};
 use holdfast_core::ShardId;
 
 use crate::edge::{
@@ -23,6 +26,37 @@ pub(crate) trait Operations: Send + Sync + 'static {
     async fn undrain(&self, node: &str, by: &str) -> Result<Change, OperatorError>;
 }
 
+#[async_trait]
+impl Operations for Cluster {
+    fn status(&self) -> ClusterStatus {
+        Self::status(self)
+    }
+
+    fn shards(&self) -> Vec<ShardStatus> {
+        Self::shards(self)
+    }
+
+    async fn move_shard(&self, shard: ShardId, to: &str, by: &str) -> Result<Change, OperatorError> {
+        Self::move_shard(self, shard, to, by).await
+    }
+
+    async fn rebalance(&self, dry_run: bool, by: &str) -> Result<RebalancePlan, OperatorError> {
+        Self::rebalance(self, dry_run, by).await
+    }
+
+    async fn cancel_rebalance(&self, by: &str) -> Result<Change, OperatorError> {
+        Self::cancel_rebalance(self, by).await
+    }
+
+    async fn drain(&self, node: &str, by: &str) -> Result<Change, OperatorError> {
+        Self::drain(self, node, by).await
+    }
+
+    async fn undrain(&self, node: &str, by: &str) -> Result<Change, OperatorError> {
+        Self::undrain(self, node, by).await
+    }
+}
+
 /// The cluster, or why there is none to ask.
 pub(super) fn cluster(app: &App) -> Result<&dyn Operations, Problem> {
     match app.cluster() {
@@ -38,12 +72,10 @@ impl From<OperatorError> for Problem {
     fn from(error: OperatorError) -> Self {
         let said = error.to_string();
         match error {
-            OperatorError::UnknownNode(node) => Self::new(Kind::NotFound).detail(said).member("node", node),
-            OperatorError::UnknownShard { shard, last } => {
-                let (shard, last) = (u32::from(shard.0), u32::from(last));
-                Self::new(Kind::NotFound).detail(said).member("shard", shard).member("last_shard", last)
+            OperatorError::UnknownNode(_) | OperatorError::UnknownShard { .. } => {
+                Self::new(Kind::NotFound).detail(said)
             }
-            OperatorError::NodeNotAlive(node) => Self::new(Kind::NodeNotAlive).detail(said).member("node", node),
+            OperatorError::NodeNotAlive(_) => Self::new(Kind::NodeNotAlive).detail(said),
             OperatorError::NobodyLeft => Self::new(Kind::NoNodeLeft),
             OperatorError::Conflict => Self::new(Kind::PlanChanged).detail(said),
             OperatorError::NoQuorum(_) => Self::new(Kind::Unavailable).detail(said).retry_after_ms(1_000),
