@@ -11,16 +11,13 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use holdfast_actors::{Clock, Lease, Mailbox, Node, Router};
 use holdfast_cluster::{
     BootId, JetStreamJournal, Link, LinkParts, Living, NatsError,
     cluster::{Cluster, ClusterError, ClusterParts},
     jetstream::{NatsClient, another_connection},
-    operator::{Change, ClusterStatus, OperatorError, RebalancePlan, ShardStatus},
     replica,
 };
-use holdfast_core::ShardId;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
@@ -136,7 +133,7 @@ impl Prepared {
 impl Membership {
     /// What operators ask.
     pub(crate) fn operations(&self) -> Arc<dyn Operations> {
-        Arc::new(Asked(Arc::clone(&self.cluster)))
+        Arc::<Cluster>::clone(&self.cluster)
     }
 
     /// Waits until every shard has an owner.
@@ -161,39 +158,5 @@ impl Membership {
     pub(crate) async fn part(mut self) {
         self.cluster.part().await;
         self.tasks.shutdown().await;
-    }
-}
-
-/// The operators' side of the cluster.
-struct Asked(Arc<Cluster>);
-
-#[async_trait]
-impl Operations for Asked {
-    fn status(&self) -> ClusterStatus {
-        self.0.status()
-    }
-
-    fn shards(&self) -> Vec<ShardStatus> {
-        self.0.shards()
-    }
-
-    async fn move_shard(&self, shard: ShardId, to: &str, by: &str) -> Result<Change, OperatorError> {
-        self.0.move_shard(shard, to, by).await
-    }
-
-    async fn rebalance(&self, dry_run: bool, by: &str) -> Result<RebalancePlan, OperatorError> {
-        self.0.rebalance(dry_run, by).await
-    }
-
-    async fn cancel_rebalance(&self, by: &str) -> Result<Change, OperatorError> {
-        self.0.cancel_rebalance(by).await
-    }
-
-    async fn drain(&self, node: &str, by: &str) -> Result<Change, OperatorError> {
-        self.0.drain(node, by).await
-    }
-
-    async fn undrain(&self, node: &str, by: &str) -> Result<Change, OperatorError> {
-        self.0.undrain(node, by).await
     }
 }

@@ -35,14 +35,26 @@ const BATCHES_PER_S: f64 = 5_000.0;
 fn main() -> anyhow::Result<()> {
     println!(
         "{:>5} {:>6} | {:>6} {:>6} {:>9} | {:>8} {:>10} {:>9} {:>10} | {:>8} {:>8} | {:>11}",
-        "nodes", "shards", "join", "death", "plan KiB", "beat KiB", "beats/s in", "MiB/s in", "parsing %", "turn ms",
-        "turns %", "tail msg/s"
+        "nodes",
+        "shards",
+        "join",
+        "death",
+        "plan KiB",
+        "beat KiB",
+        "beats/s in",
+        "MiB/s in",
+        "parsing %",
+        "turn ms",
+        "turns %",
+        "tail msg/s"
     );
     for (nodes, shards) in CASES {
         row(nodes, ShardCount::new(shards).map_err(|error| anyhow::anyhow!("{error}"))?)?;
     }
     println!("join, death: moves when one node more or less; in: at each node; %: of one core, at each node.");
-    println!("tail msg/s: what the servers hand out for {BATCHES_PER_S} batches/s in the whole, every node following all.");
+    println!(
+        "tail msg/s: what the servers hand out for {BATCHES_PER_S} batches/s in the whole, every node following all."
+    );
     Ok(())
 }
 

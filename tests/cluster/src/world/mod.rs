@@ -16,11 +16,11 @@ use holdfast_cluster::{
 };
 use holdfast_core::{ShardCount, ShardId, Timestamp};
 
+use self::{event::Event, node::WorldNode, stream::Streams};
 pub use self::{
     event::Fault,
     node::{Condition, Here},
 };
-use self::{event::Event, node::WorldNode, stream::Streams};
 
 /// The shortest and the longest way of a message, in milliseconds.
 const WAY_MS: (u64, u64) = (1, 60);
@@ -135,7 +135,10 @@ impl World {
     /// Has the plan changed as an operator does, by any node that runs. Whether it was.
     pub fn operate<E>(
         &mut self,
-        change: impl Fn(&holdfast_cluster::plan::document::Plan, &Scene) -> Result<holdfast_cluster::plan::document::Plan, E>,
+        change: impl Fn(
+            &holdfast_cluster::plan::document::Plan,
+            &Scene,
+        ) -> Result<holdfast_cluster::plan::document::Plan, E>,
     ) -> bool {
         let Some(node) = self.nodes.iter().position(|node| node.condition == Condition::Running) else { return false };
         let current = self.streams.plan.clone();
