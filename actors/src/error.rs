@@ -5,9 +5,10 @@
 use holdfast_core::{
     EntityId, SkuId, cart::CartRejection, order::OrderRejection, product::ProductRejection, stock::StockRejection,
 };
+use serde::{Deserialize, Serialize};
 
 /// Which entity refused, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
     /// The stock of a SKU.
     #[error("{sku}: {rejection}")]
@@ -34,7 +35,7 @@ pub enum Rejection {
 }
 
 /// Why the runtime cannot take a command now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Unavailable {
     /// The shard is replaying its journal.
     #[error("the shard is recovering")]
@@ -63,7 +64,7 @@ pub enum Unavailable {
 }
 
 /// Why a command did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CommandError {
     /// The domain's answer. Nothing changed.
     #[error(transparent)]

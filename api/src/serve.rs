@@ -246,6 +246,7 @@ async fn open_node(app: &App, store: Store) -> Result<Arc<Node>, ServeError> {
         store,
         gateway: Arc::new(gateway),
         clock: Clock::system(),
+        lease: holdfast_actors::Lease::perpetual(),
         probe: None,
     };
     let node = Node::open(parts, |shards, mailboxes| Arc::new(LocalRouter::new(shards, mailboxes)))?;

@@ -31,6 +31,11 @@ pub struct ClusterSettings {
     pub waiting_requests: usize,
     /// How many messages to other nodes may wait to be sent, in number. Further ones are dropped, and asked for again later.
     pub outgoing_messages: usize,
+    /// How many requests, how many messages and how many answers of other nodes may wait to be looked at, in number. Further
+    /// ones are dropped, and sent again by who misses the answer.
+    pub incoming_messages: usize,
+    /// How many requests, messages and answers may wait to be written to a NATS server, in number. Who has another one waits.
+    pub unwritten_messages: usize,
     /// How many commands' outcomes are remembered for repeats, in number.
     pub remembered_commands: usize,
     /// For how long a command's outcome is remembered, in milliseconds.
@@ -59,6 +64,8 @@ impl Default for ClusterSettings {
             request_deadline_ms: 8_000,
             waiting_requests: 10_000,
             outgoing_messages: 100_000,
+            incoming_messages: 65_536,
+            unwritten_messages: 4_096,
             remembered_commands: 100_000,
             remember_ms: 30_000,
             moves_at_once: 2,
@@ -93,6 +100,8 @@ impl ClusterSettings {
         within("cluster.request_deadline_ms", self.request_deadline_ms, self.attempt_timeout_ms, 10 * minute)?;
         within("cluster.waiting_requests", self.waiting_requests as u64, 1, 10_000_000)?;
         within("cluster.outgoing_messages", self.outgoing_messages as u64, 1, 10_000_000)?;
+        within("cluster.incoming_messages", self.incoming_messages as u64, 16, 10_000_000)?;
+        within("cluster.unwritten_messages", self.unwritten_messages as u64, 16, 1_000_000)?;
         within("cluster.remembered_commands", self.remembered_commands as u64, 1, 10_000_000)?;
         within("cluster.remember_ms", self.remember_ms, self.request_deadline_ms, 60 * minute)?;
         within("cluster.moves_at_once", self.moves_at_once as u64, 1, 1_024)?;

@@ -69,6 +69,27 @@ pub(super) async fn connect(
     Ok(client)
 }
 
+/// A connection of its own for what nodes ask each other: to the same servers, so that no batch of the journal holds up a
+/// request. What arrives faster than it is looked at is dropped beyond `incoming`, and its sender sends it again.
+///
+/// # Errors
+/// [`NatsError::Connect`] when none of the servers answers until the start's deadline.
+pub async fn connect_link(settings: &NatsSettings, incoming: usize, unwritten: usize) -> Result<Client, NatsError> {
+    let failed = |source| NatsError::Connect { url: settings.url.clone(), source };
+    let addresses: Result<Vec<ServerAddr>, _> = listed(&settings.url).map(str::parse).collect();
+    let addresses = addresses.map_err(|error| failed(error.into()))?;
+    let until = Instant::now() + settings.start_deadline();
+    loop {
+        let options = options(settings, &Arc::default()).await?;
+        let options = options.subscription_capacity(incoming).client_capacity(unwritten);
+        match options.connect(addresses.as_slice()).await {
+            Ok(client) => return Ok(client),
+            Err(error) if Instant::now() + PAUSE > until => return Err(failed(error.into())),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
 async fn options(settings: &NatsSettings, connected: &Arc<AtomicBool>) -> Result<ConnectOptions, NatsError> {
     let flag = Arc::clone(connected);
     let mut options = ConnectOptions::new()

@@ -32,6 +32,7 @@ mod tail;
 mod tenure;
 mod watch;
 
+pub use connect::connect_link;
 pub use error::{NatsError, RequestError};
 pub use journal::{JetStream, JetStreamJournal};
 pub use requests::{Appended, Requests, Stored};

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
+use holdfast_core::ShardId;
 use holdfast_persistence::{Journal, Record, decode_snapshot, encode_snapshot};
 
 use crate::{
