@@ -81,8 +81,8 @@ pub(super) async fn give(shared: &Shared, log: &ShardLog, epoch: u64) {
     let _ = shared.requests.tell(&subject(shared, &log.shard.0.to_string()), payload.into()).await;
 }
 
-fn subject(shared: &Shared, shard: &str) -> String {
-    format!("holdfast.{}.tail.{shard}", shared.settings.deployment)
+fn subject(shared: &Shared, of: &str) -> String {
+    format!("holdfast.{}.tail.{of}", shared.settings.deployment)
 }
 
 /// Takes hints in until the connection is closed.
@@ -98,8 +98,8 @@ pub(super) async fn listen(shared: Arc<Shared>) {
 }
 
 fn take_in(shared: &Shared, message: &Message) {
-    let shard = message.subject.rsplit('.').next().and_then(|shard| shard.parse().ok()).map(ShardId);
-    let Some(log) = shard.and_then(|shard| shared.log(shard)) else { return };
+    let number = message.subject.rsplit('.').next().and_then(|number| number.parse().ok());
+    let Some(log) = number.and_then(|number| shared.log(ShardId(number))) else { return };
     let Ok(hint) = serde_json::from_slice::<Hint>(&message.payload) else { return };
     if hint.boot == shared.boot {
         return;

@@ -47,19 +47,19 @@ impl JetStreamJournal {
             return Ok(Acquired { epoch, next_seq: log.next_seq() });
         }
         self.refuse_failed()?;
-        let shared = self.shared();
-        let streams = Streams { requests: &shared.requests, settings: &shared.settings };
-        let end = streams.take_over(shard, shared.boot, &shared.format).await?;
+        let journal = self.shared();
+        let streams = Streams { requests: &journal.requests, settings: &journal.settings };
+        let end = streams.take_over(shard, journal.boot, &journal.format).await?;
         let End { epoch, next_seq, .. } = end;
         let mut is_queued = false;
         let begins = log.begin_tenure(end, || {
-            is_queued = shared.owners.take(shard, epoch, shared.boot) && queue.send(Work::Begin(end)).is_ok();
+            is_queued = journal.owners.take(shard, epoch, journal.boot) && queue.send(Work::Begin(end)).is_ok();
             is_queued
         });
         if !begins {
             return Err(NatsError::Overtaken { shard });
         }
-        shared.wake_followers();
+        journal.wake_followers();
         log.wake.notify_one();
         tracing::info!(shard = shard.0, epoch, next_seq, is_handed_over, "shard taken over");
         Ok(Acquired { epoch, next_seq })

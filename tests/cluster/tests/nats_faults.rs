@@ -7,7 +7,12 @@ use std::{
 };
 
 use holdfast_cluster::{JetStreamJournal, NatsSettings};
-use holdfast_cluster_tests::{Told, Writer, open, replay, settings, shards, wait_for};
+use holdfast_cluster_tests::{
+    Told, Writer,
+    audit::audit_streams,
+    nodes::{Node, read_all},
+    open, replay, settings, shards, wait_for,
+};
 use holdfast_core::ShardCount;
 use holdfast_core::ShardId;
 use holdfast_persistence::{Journal, Unwritable};
@@ -122,4 +127,49 @@ fn a_node_gives_up_at_its_deadline_and_tells_everyone() {
     let outcome = holdfast_cluster_tests::append(&*journal, 0, 1, 1).unwrap();
     assert!(matches!(outcome, Err(holdfast_persistence::AppendError::Failed(_))), "{outcome:?}");
     assert_eq!(journal.writable(ShardId(0)), Err(Unwritable::Poisoned));
+}
+
+#[test]
+fn a_tail_across_owners_misses_nothing_while_leaders_are_killed() {
+    let (mut nats, count) = (three_servers(), shards(4).unwrap());
+    let settings = settings(&nats.url(), 3);
+    let (mut first, mut second) = (Node::join(&settings, count, 1).unwrap(), Node::join(&settings, count, 2).unwrap());
+    let third = Node::join(&settings, count, 3).unwrap();
+    for shard in 0..4 {
+        first.acquire(shard, false).unwrap();
+    }
+    first.write(3);
+    second.write(3);
+    for round in 0..4_u16 {
+        first.wait_for_more(100).unwrap();
+        let leader = nats.leader(&format!("HOLDFAST_holdfast_{round}")).unwrap().unwrap_or(0);
+        nats.kill(leader).unwrap();
+        // One by agreement, the next against the owner's will, both while a leader is elected.
+        if round % 2 == 0 {
+            let let_go = first.release(round).unwrap();
+            assert_eq!(second.acquire(round, true).unwrap(), let_go);
+        } else {
+            second.acquire(round, false).unwrap();
+            wait_for("the fence", || !first.journal.owns(ShardId(round))).unwrap();
+        }
+        second.wait_for_more(100).unwrap();
+        nats.start_one(leader).unwrap();
+        // It keeps some for the next rounds.
+        if round == 3 {
+            first.acquire(0, false).unwrap();
+            first.wait_for_more(100).unwrap();
+        }
+    }
+    first.stop().unwrap();
+    second.stop().unwrap();
+    let report = audit_streams(&nats.url(), "holdfast", 4).unwrap_or_else(|error| panic!("{error:#}"));
+    let all = read_all(&settings, count).unwrap();
+    for shard in 0..4 {
+        assert_eq!(report[&shard].records, all[&shard].len() as u64);
+        for node in [&first, &second, &third] {
+            node.check(shard, &all[&shard]).unwrap_or_else(|error| panic!("{error:#}"));
+        }
+    }
+    let refused = first.refused.load(Ordering::SeqCst) + second.refused.load(Ordering::SeqCst);
+    println!("{} + {} records acknowledged, {refused} batches fenced", first.acked(), second.acked());
 }

@@ -6,16 +6,16 @@ use std::{
     time::Duration,
 };
 
-use holdfast_cluster::{NatsError, NatsSettings, TailSink};
+use holdfast_cluster::{NatsError, NatsSettings, TailSink, jetstream::Appended};
 use holdfast_cluster_tests::{
-    append,
+    STORE, append,
     audit::audit_streams,
     batch,
     nodes::{Node, Replica, read_all},
     open, settings, shards, wait_for,
 };
 use holdfast_core::ShardId;
-use holdfast_persistence::{AppendError, FollowLimit, Journal, Unwritable};
+use holdfast_persistence::{AppendError, FollowLimit, Journal, Unwritable, journal::MessageFormat};
 use holdfast_servers::{Nats, NatsOptions};
 
 fn one_server() -> Nats {
@@ -249,4 +249,39 @@ fn a_node_that_joins_knows_whose_the_shards_are_and_replays_without_owning_any()
     let seen = holdfast_cluster_tests::replay(&*second.journal, count, 5).unwrap();
     assert_eq!(seen[&1], (5..=20).map(|seq| (seq, 1)).collect::<Vec<_>>());
     assert!(first.journal.owns(ShardId(1)), "reading takes nothing over");
+}
+
+#[test]
+fn an_audit_refuses_what_no_journal_may_hold() {
+    let (nats, count) = (one_server(), shards(1).unwrap());
+    let format = MessageFormat::new(STORE, count, 1 << 18, 1 << 22);
+    let late = |epoch, first_seq| format.encode(&batch(ShardId(0), first_seq, 1, 1).unwrap(), epoch).unwrap();
+    let mut damaged = late(2, 5);
+    damaged[60] ^= 1;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (index, (message, complaint)) in [
+        (late(1, 5), "it is of epoch 1, but epoch 2 has begun"),
+        (late(2, 4), "begins with record 4 where 5 was due"),
+        (late(2, 6), "begins with record 6 where 5 was due"),
+        (format.encode_epoch(ShardId(0), 2, [7; 16], 5), "epoch 2 begins behind epoch 2"),
+        (damaged, "checksum"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let deployment = format!("a{index}");
+        let settings = NatsSettings { deployment: deployment.clone(), ..settings(&nats.url(), 1) };
+        let (first, second) = (Node::join(&settings, count, 1).unwrap(), Node::join(&settings, count, 2).unwrap());
+        first.acquire(0, false).unwrap();
+        append(&*first.journal, 0, 2, 1).unwrap().unwrap();
+        second.acquire(0, false).unwrap();
+        append(&*second.journal, 0, 2, 2).unwrap().unwrap();
+        let report = audit_streams(&nats.url(), &deployment, 1).unwrap();
+        assert_eq!((report[&0].records, report[&0].messages, report[&0].next_seq), (4, 4, 5));
+        let subject = format!("holdfast.{deployment}.journal.0");
+        let put = first.journal.requests().append(&subject, 4, message.into());
+        assert_eq!(runtime.block_on(put), Appended::At(5));
+        let error = audit_streams(&nats.url(), &deployment, 1).unwrap_err();
+        assert!(format!("{error:#}").contains(complaint), "{error:#}");
+    }
 }
