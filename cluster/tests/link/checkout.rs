@@ -14,7 +14,7 @@ async fn an_order_whose_lines_are_sold_by_two_nodes_has_all_of_them_or_none() {
     // The third one owns nothing: whatever it is asked goes to the others.
     for shard in 0..16 {
         let shard = holdfast_core::ShardId(shard);
-        third.owners.learn(shard, 1, if shard.0 % 2 == 0 { first.boot } else { second.boot });
+        third.owners.learn(shard, 1, if shard.0.is_multiple_of(2) { first.boot } else { second.boot });
     }
     let (here, there) = (sku_in(2, 0, 0), sku_in(2, 1, 0));
     third.stock(&here, 3).await;
