@@ -59,7 +59,7 @@ async fn what_waits_in_vain_is_told_that_nothing_was_done_and_the_places_to_wait
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_owner_is_not_asked_and_a_silent_one_leaves_the_outcome_unknown() {
+async fn a_dead_owner_is_not_asked_and_where_nobody_listens_nothing_was_done() {
     let nats = nats();
     let short = ClusterSettings { request_deadline_ms: 500, ..settings() };
     let first = Member::open_with(&nats.url(), 1, short).await;
