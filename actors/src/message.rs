@@ -95,9 +95,10 @@ impl Request {
     /// would be told that nothing was done.
     pub fn is_repeatable(&self) -> bool {
         match self {
-            Self::ReadCart(_) | Self::ReadOrder(_) | Self::ReadProduct(_) => true,
-            // An order id is made once, and the same hold twice is one hold.
-            Self::Place(_) | Self::HoldLine { .. } => true,
+            // Beside reads: an order id is made once, and the same hold twice is one hold.
+            Self::ReadCart(_) | Self::ReadOrder(_) | Self::ReadProduct(_) | Self::Place(_) | Self::HoldLine { .. } => {
+                true
+            }
             Self::CreateProduct(_) | Self::UpdateProduct { .. } | Self::Product { .. } => false,
             Self::Stock { command, .. } => is_repeatable_by_stock(command),
             Self::Cart { command, .. } => is_repeatable_by_cart(command),
@@ -126,7 +127,9 @@ fn is_repeatable_by_cart(command: &CartCommand) -> bool {
         | CartCommand::ChangeQuantity { .. }
         | CartCommand::RemoveItem { .. }
         // The cart may have been merged into the same one again in between.
-        | CartCommand::Reopen { .. } => false,
+        | CartCommand::Reopen { .. }
+        // A later attempt under the same key locks the cart for the same order; it would be opened under it.
+        | CartCommand::AbandonCheckout { .. } => false,
         // Each names the other cart or the order, and that happens to the cart once. An attempt that was abandoned in between
         // and is begun again runs out at its deadline.
         CartCommand::TakeIn { .. }
@@ -134,8 +137,6 @@ fn is_repeatable_by_cart(command: &CartCommand) -> bool {
         | CartCommand::BeginCheckout { .. }
         | CartCommand::CompleteCheckout { .. }
         | CartCommand::Expire => true,
-        // A later attempt under the same key locks the cart for the same order; it would be opened under it.
-        CartCommand::AbandonCheckout { .. } => false,
     }
 }
 
@@ -145,9 +146,9 @@ fn is_repeatable_by_order(command: &OrderCommand) -> bool {
         OrderCommand::Cancel { expected_version, .. }
         | OrderCommand::Ship { expected_version }
         | OrderCommand::Deliver { expected_version } => expected_version.is_none(),
-        // Under the digest of its own key.
-        OrderCommand::Refund { .. } => true,
-        OrderCommand::Place(_)
+        // A refund under the digest of its own key; answers, as they come at least once anyway.
+        OrderCommand::Refund { .. }
+        | OrderCommand::Place(_)
         | OrderCommand::RecordAuthorization(_)
         | OrderCommand::LineAllocated { .. }
         | OrderCommand::LineLost { .. }

@@ -56,18 +56,26 @@ impl Streams<'_> {
 
     /// The store whose journal this is; begun as `proposed` where there is none. Nodes that start at once get the same answer.
     pub(super) async fn store_or_begin(&self, shards: ShardCount, proposed: [u8; 16]) -> Result<[u8; 16], NatsError> {
-        if let Some(store) = self.store(shards).await? {
-            return Ok(store);
-        }
         // The one that [`Streams::prepare`] makes first: whoever makes it says whose the others are.
-        let first = shards.iter().last().unwrap_or(ShardId(0));
-        match self.create(first, proposed, shards).await {
-            Ok(_) => Ok(proposed),
-            Err(NatsError::Request { source: RequestError::Refused { code: NAME_IN_USE, .. }, .. }) => {
-                let store = self.store(shards).await?;
-                store.ok_or_else(|| self.unfit(first, "it was there and is gone".to_owned()))
+        let (first, began) = (shards.iter().last().unwrap_or(ShardId(0)), Instant::now());
+        loop {
+            if let Some(store) = self.store(shards).await? {
+                return Ok(store);
             }
-            Err(error) => Err(error),
+            match self.create(first, proposed, shards).await {
+                Ok(_) => return Ok(proposed),
+                // Another node's, which not every server shows yet.
+                Err(NatsError::Request {
+                    action,
+                    source: source @ RequestError::Refused { code: NAME_IN_USE, .. },
+                }) => {
+                    if began.elapsed() + PAUSE > self.settings.start_deadline() {
+                        return Err(NatsError::Request { action, source });
+                    }
+                    sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 

@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// One bell per shard.
 #[derive(Debug)]
 pub(super) struct Bells {
-    bells: Vec<watch::Sender<u64>>,
+    shards: Vec<watch::Sender<u64>>,
     waiting: AtomicUsize,
     limit: usize,
 }
@@ -32,19 +32,19 @@ pub(super) struct Bells {
 pub(super) struct Place(Arc<Bells>);
 
 impl Bells {
-    pub(super) fn new(shards: usize, limit: usize) -> Arc<Self> {
-        let bells = (0..shards).map(|_| watch::Sender::new(0)).collect();
-        Arc::new(Self { bells, waiting: AtomicUsize::new(0), limit })
+    pub(super) fn new(count: usize, limit: usize) -> Arc<Self> {
+        let shards = (0..count).map(|_| watch::Sender::new(0)).collect();
+        Arc::new(Self { shards, waiting: AtomicUsize::new(0), limit })
     }
 
     /// Tells whenever there may be news of the shard.
     pub(super) fn listen(&self, shard: ShardId) -> Option<watch::Receiver<u64>> {
-        self.bells.get(usize::from(shard.0)).map(watch::Sender::subscribe)
+        self.shards.get(usize::from(shard.0)).map(watch::Sender::subscribe)
     }
 
     /// There may be news of the shard.
     pub(super) fn ring(&self, shard: ShardId) {
-        if let Some(bell) = self.bells.get(usize::from(shard.0)) {
+        if let Some(bell) = self.shards.get(usize::from(shard.0)) {
             bell.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
@@ -73,7 +73,7 @@ impl Bells {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
+                news = changes.changed() => if news.is_err() { return },
                 _ = interval.tick() => {}
             }
             for (mailbox, known) in mailboxes.iter().zip(&mut known) {

@@ -154,7 +154,10 @@ impl<'a> Errand<'a> {
             bytes.extend_from_slice(body);
             return Ok(bytes.into());
         }
-        let frame = Bytes::from(framed(&header, &self.request)?);
+        let frame = match &self.request {
+            Some(request) => Bytes::from(framed(&header, request)?),
+            None => return Err(WireError::CutShort(0)),
+        };
         self.body = Some(frame.slice(Header::BYTES..));
         Ok(frame)
     }
