@@ -330,7 +330,8 @@ impl World {
 
     fn may_open(&self, node: usize, shard: ShardId) -> bool {
         let (it, now) = (&self.nodes[node], self.timestamp());
-        it.knowledge.as_ref().is_some_and(|knowledge| knowledge.may_open(shard, now))
+        // One that was overtaken meanwhile has nothing to wait for.
+        !it.here.owns(shard) || it.knowledge.as_ref().is_some_and(|knowledge| knowledge.may_open(shard, now))
     }
 
     /// Appends the next epoch. Whether the node heard that it did.
