@@ -95,8 +95,9 @@ impl Roster {
         };
         let was_alive = self.is_alive(known, now);
         if known.beat.boot != beat.boot {
-            // Of two lives of one name that both go on, the one that has gone on for longer is believed.
-            if was_alive && known.beat.unbroken_ms >= beat.unbroken_ms {
+            // Of two lives of one name that both go on, the one that has gone on for longer is believed. One that is only not
+            // known to be dead, since nothing could be heard, does not go on for sure.
+            if was_alive && known.heard_at >= self.listening_since && known.beat.unbroken_ms >= beat.unbroken_ms {
                 return Heard::Rival;
             }
             self.retire(known.beat.boot, now);
@@ -279,6 +280,17 @@ pub(crate) mod tests {
         assert_eq!(roster.hear(left, at(3_600)), Heard::News);
         assert!(alive(&roster, 3_600).is_empty(), "it said so itself");
         assert_eq!(roster.hear(beat("n1", 3, 1), at(3_700)), Heard::Arrival, "nothing to wait for");
+    }
+
+    #[test]
+    fn a_new_life_is_believed_by_one_that_was_deaf_when_the_life_before_ended() {
+        let mut roster = Roster::new(BootId::from_bytes([9; 16]), 3_000, at(0));
+        roster.hear(beat("n1", 1, 100), at(0));
+        roster.notice(false, at(60_000));
+        assert_eq!(alive(&roster, 60_000), ["n1"], "nothing says that it is dead");
+        assert_eq!(roster.hear(beat("n1", 2, 1), at(60_100)), Heard::Arrival);
+        let tenure = |boot| roster.tenure(BootId::from_bytes([boot; 16]), ShardId(0), at(60_200));
+        assert_eq!((tenure(1), tenure(2)), (Tenure::Gone, Tenure::Unclaimed(at(60_100))));
     }
 
     #[test]

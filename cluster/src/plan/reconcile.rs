@@ -379,9 +379,7 @@ impl Reconciler {
     async fn open(&self, shard: ShardId) -> Result<(), StepError> {
         let head = self.log.next_seq(shard).saturating_sub(1);
         while self.shards.position(shard) < head {
-            if !self.log.owns(shard) {
-                return Err(StepError("another node took it over meanwhile".to_owned()));
-            }
+            self.refuse_overtaken(shard)?;
             sleep(LOOK).await;
         }
         let since = self.now();
@@ -395,9 +393,17 @@ impl Reconciler {
                 );
                 break;
             }
+            // Its own claim would keep the one that overtook it waiting, and that one's claim it.
+            self.refuse_overtaken(shard)?;
             sleep(LOOK).await;
         }
+        self.refuse_overtaken(shard)?;
         self.shards.take_charge(shard, head).await
+    }
+
+    fn refuse_overtaken(&self, shard: ShardId) -> Result<(), StepError> {
+        let overtaken = || StepError("another node took it over meanwhile".to_owned());
+        self.log.owns(shard).then_some(()).ok_or_else(overtaken)
     }
 
     async fn hand_over(&self, shard: ShardId, to: crate::boot::BootId) -> Result<(), StepError> {

@@ -196,8 +196,15 @@ impl World {
                 self.nodes[node].condition = Condition::Running;
                 // What was under way when it stopped is not known to have ended: as after a timeout, it is begun anew.
                 self.nodes[node].life += 1;
-                self.nodes[node].knowledge.as_mut().map(|knowledge| std::mem::take(&mut knowledge.busy));
+                let knowledge = self.nodes[node].knowledge.as_mut();
+                let is_leaving = knowledge.is_some_and(|knowledge| {
+                    knowledge.busy.clear();
+                    knowledge.standing == Standing::Leaving
+                });
                 self.live(node);
+                if is_leaving {
+                    self.leave(node);
+                }
             }
             Condition::Cut => {
                 self.nodes[node].condition = Condition::Running;
@@ -365,7 +372,8 @@ impl World {
 
     fn may_open(&self, node: usize, shard: ShardId) -> bool {
         let (it, now) = (&self.nodes[node], self.timestamp());
-        it.knowledge.as_ref().is_some_and(|knowledge| knowledge.may_open(shard, now))
+        // One that was overtaken meanwhile has nothing to wait for.
+        !it.here.owns(shard) || it.knowledge.as_ref().is_some_and(|knowledge| knowledge.may_open(shard, now))
     }
 
     /// Appends the next epoch. Whether the node heard that it did.
