@@ -29,7 +29,7 @@ fn every_event_comes_out_of_a_message_as_it_went_in() {
 
 #[test]
 fn batches_that_join_are_the_message_of_all_their_records_and_what_does_not_follow_stays_apart() {
-    let records = |range: std::ops::Range<i64>| range.map(received).collect::<Vec<_>>();
+    let records = |range: std::ops::Range<u64>| range.map(received).collect::<Vec<_>>();
     let encode = |shard, first_seq, records| format().encode_records(&batch(shard, first_seq, records)).unwrap();
     let mut joined = encode(1, 5, records(1..3));
     let limit = joined.size() * 10;
