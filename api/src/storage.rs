@@ -6,7 +6,7 @@ use std::{io, sync::Arc};
 
 use holdfast_cluster::{BootId, JetStream, JetStreamJournal, Owners};
 use holdfast_core::ShardCount;
-use holdfast_persistence::{Replica, Store, StoreError, postgres::PostgresReplica};
+use holdfast_persistence::{Replica, Store, StoreError};
 
 use crate::{
     beside,
@@ -27,7 +27,8 @@ pub(crate) async fn open(settings: &Settings) -> Result<Storage, ServeError> {
     let settings = settings.clone();
     let replica = beside::replica(&settings.postgres)?;
     let opening = tokio::task::spawn_blocking(move || {
-        if settings.nats.is_on() { open_over_nats(&settings) } else { open_here(&settings.store, replica.as_ref()) }
+        let replica = replica.as_ref().map(|replica| replica as &dyn Replica);
+        if settings.nats.is_on() { open_over_nats(&settings, replica) } else { open_here(&settings.store, replica) }
     });
     let storage =
         opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
@@ -37,13 +38,12 @@ pub(crate) async fn open(settings: &Settings) -> Result<Storage, ServeError> {
     Ok(storage)
 }
 
-fn open_here(settings: &StoreSettings, replica: Option<&PostgresReplica>) -> Result<Storage, ServeError> {
-    let replica = replica.map(|replica| replica as &dyn Replica);
+fn open_here(settings: &StoreSettings, replica: Option<&dyn Replica>) -> Result<Storage, ServeError> {
     let store = Store::open_beside(&settings.path, &settings.options(), replica)?;
     Ok(Storage { store, shared_journal: None })
 }
 
-fn open_over_nats(settings: &Settings) -> Result<Storage, ServeError> {
+fn open_over_nats(settings: &Settings, replica: Option<&dyn Replica>) -> Result<Storage, ServeError> {
     let options = settings.store.options();
     let shards = ShardCount::new(options.shards).map_err(|error| ServeError::System {
         what: "the number of shards",
@@ -67,7 +67,7 @@ fn open_over_nats(settings: &Settings) -> Result<Storage, ServeError> {
     };
     let boot = BootId::random().map_err(random)?;
     let mut shared_journal = None;
-    let opened = Store::open_over(&settings.store.path, &options, known, |store, shards| {
+    let opened = Store::open_over(&settings.store.path, &options, known, replica, |store, shards| {
         let (journal, found) = if cluster.is_on() {
             servers.join(store, shards, &options.journal, boot, Arc::new(Owners::none(shards)), cluster)?
         } else {

@@ -1,27 +1,28 @@
 //! A data directory whose journal is elsewhere: a lock, a meta file, a secret and the snapshots are all it has. Snapshots
-//! that are behind are no fault, the journal has the rest; an empty directory is filled by a replay of all of it.
+//! that are behind are no fault, the journal has the rest; an empty directory is filled by a replay of all of it. Where the
+//! journal does not reach back so far, the snapshots come from a copy elsewhere.
 //!
 //! Invariant: what opens fits together. The directory is of the store whose journal that is, it has no journal of its own
-//! that would be left unread, and no snapshot is ahead of the journal.
+//! that would be left unread, no snapshot is ahead of the journal, and the journal goes on where the snapshots end.
 
-use std::{
-    error::Error,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, error::Error, path::Path, sync::Arc};
 
-use holdfast_core::ShardCount;
+use holdfast_core::{ShardCount, ShardId};
 
 use super::{
-    JOURNAL_DIR, Meta, Recovery, SNAPSHOT_DIR, Store, StoreError, StoreOptions, atomic_file, create, io_error,
+    JOURNAL_DIR, Meta, Recovery, Replica, SNAPSHOT_DIR, Store, StoreError, StoreOptions, Witness, atomic_file, create,
+    io_error,
     lock::DirectoryLock,
-    meta, refuse_foreign, secret,
-    snapshots::{MISSING, describe, move_aside, open_checked},
+    meta, refuse_foreign, restore, secret,
+    snapshots::{MISSING, Old, UNFINISHED, describe, move_aside, open_checked},
 };
 use crate::{
-    journal::{Journal, SegmentJournal},
-    snapshot::{SledSnapshots, SnapshotSource as _},
+    journal::{Journal, JournalError, SegmentJournal},
+    snapshot::{SledSnapshots, SnapshotSource},
 };
+
+/// Why snapshots that are intact are not used.
+const BEHIND: &str = "they end before the first record the journal still has";
 
 /// A journal that is kept elsewhere, as it was found.
 pub struct JournalElsewhere {
@@ -33,7 +34,8 @@ pub struct JournalElsewhere {
 
 impl Store {
     /// Opens the data directory at `dir`, making it if it is not there, for a journal elsewhere: `known` is the store it is
-    /// of, if it was begun. `open` is given the store and the number of shards, and opens it or begins it.
+    /// of, if it was begun. `open` is given the store and the number of shards, and opens it or begins it. `replica` has the
+    /// snapshots that neither the directory nor the journal has; others may go on writing to it.
     ///
     /// # Errors
     /// [`StoreError`]; of `open` too, as [`StoreError::Elsewhere`].
@@ -41,6 +43,7 @@ impl Store {
         dir: &Path,
         options: &StoreOptions,
         known: Option<[u8; 16]>,
+        replica: Option<&dyn Replica>,
         open: F,
     ) -> Result<Self, StoreError>
     where
@@ -67,7 +70,8 @@ impl Store {
         }
         let secret = secret::read(dir)?;
         let found = open(meta.store, meta.shards).map_err(StoreError::Elsewhere)?;
-        let (snapshots, rebuilt) = open_snapshots(&dir.join(SNAPSHOT_DIR), meta, options, &found)?;
+        let dir = dir.join(SNAPSHOT_DIR);
+        let (snapshots, rebuilt) = Opening { dir: &dir, meta, options, found: &found, replica }.open()?;
         snapshots.keep(lock);
         let recoveries: Vec<_> = rebuilt.into_iter().collect();
         for recovery in &recoveries {
@@ -78,43 +82,116 @@ impl Store {
     }
 }
 
-/// Opens the snapshots in `dir`, or begins with none where the journal can rebuild them.
-fn open_snapshots(
-    dir: &Path,
+/// What snapshots are opened with.
+struct Opening<'a> {
+    dir: &'a Path,
     meta: Meta,
-    options: &StoreOptions,
-    found: &JournalElsewhere,
-) -> Result<(SledSnapshots, Option<Recovery>), StoreError> {
-    let has_records = meta.shards.iter().any(|shard| found.journal.next_seq(shard) > 1);
-    let contents = if dir.exists() { open_checked(dir, meta, options) } else { Ok(None) };
-    let (reason, is_damaged) = match contents {
-        Ok(Some(snapshots)) => {
-            refuse_ahead(dir, meta, found, &snapshots)?;
-            return Ok((snapshots, None));
-        }
-        Ok(None) => (MISSING.to_owned(), false),
-        Err(error) if error.is_damage() => (describe(&error), true),
-        Err(error) => return Err(error.into()),
-    };
-    if !found.history_is_complete {
-        return Err(StoreError::SnapshotsLost { path: dir.to_path_buf(), reason, replica: None });
-    }
-    let moved_to: Option<PathBuf> = is_damaged.then(|| move_aside(dir)).transpose()?;
-    let snapshots = SledSnapshots::open(dir, options.snapshots)?;
-    snapshots.claim(meta.store)?;
-    let rebuilt = (has_records || is_damaged).then_some(Recovery::SnapshotsRebuilt { reason, moved_to });
-    Ok((snapshots, rebuilt))
+    options: &'a StoreOptions,
+    found: &'a JournalElsewhere,
+    replica: Option<&'a dyn Replica>,
 }
 
-/// Refuses snapshots that speak of records the journal does not have: the journal lost its end, or they are another's.
-fn refuse_ahead(dir: &Path, meta: Meta, found: &JournalElsewhere, snapshots: &SledSnapshots) -> Result<(), StoreError> {
-    for shard in meta.shards.iter() {
-        let (watermark, next_seq) = (snapshots.watermark(shard)?, found.journal.next_seq(shard));
-        if watermark >= next_seq {
-            return Err(StoreError::SnapshotsAhead { path: dir.to_path_buf(), shard, watermark, next_seq });
+impl Opening<'_> {
+    /// Opens the snapshots, or begins with none where the journal can rebuild them, or has them fetched.
+    fn open(&self) -> Result<(SledSnapshots, Option<Recovery>), StoreError> {
+        let dir = self.dir;
+        let is_unfinished = restore::is_unfinished(dir);
+        let has_files = dir.exists() && !is_unfinished;
+        let contents = if has_files { open_checked(dir, self.meta, self.options) } else { Ok(None) };
+        let (reason, old) = match contents {
+            _ if is_unfinished => (UNFINISHED.to_owned(), Old::Removed),
+            Ok(Some(snapshots)) => {
+                self.refuse_ahead(&snapshots)?;
+                if self.gap_behind(&snapshots)?.is_none() {
+                    return Ok((snapshots, None));
+                }
+                (BEHIND.to_owned(), Old::Aside)
+            }
+            Ok(None) => (MISSING.to_owned(), Old::None),
+            Err(error) if error.is_damage() => (describe(&error), Old::Aside),
+            Err(error) => return Err(error.into()),
+        };
+        if self.found.history_is_complete {
+            return self.begin_empty(reason, old);
+        }
+        self.fetch(reason, old)
+    }
+
+    /// No snapshots: the journal has everything.
+    fn begin_empty(&self, reason: String, old: Old) -> Result<(SledSnapshots, Option<Recovery>), StoreError> {
+        let has_records = self.meta.shards.iter().any(|shard| self.found.journal.next_seq(shard) > 1);
+        let moved_to = self.clear(old)?;
+        restore::finish(self.dir)?;
+        let snapshots = SledSnapshots::open(self.dir, self.options.snapshots)?;
+        snapshots.claim(self.meta.store)?;
+        let is_news = has_records || moved_to.is_some();
+        Ok((snapshots, is_news.then_some(Recovery::SnapshotsRebuilt { reason, moved_to })))
+    }
+
+    /// The snapshots of the copy elsewhere, if the journal goes on where they end.
+    fn fetch(&self, reason: String, old: Old) -> Result<(SledSnapshots, Option<Recovery>), StoreError> {
+        let path = self.dir.to_path_buf();
+        let Some(replica) = self.replica else {
+            return Err(StoreError::SnapshotsLost { path, reason, replica: None });
+        };
+        let mut witness = Witness::ask(replica);
+        if let Some(silence) = witness.take_silence() {
+            return Err(StoreError::SnapshotsLost { path, reason, replica: Some(silence) });
+        }
+        witness.refuse_foreign(self.dir, self.meta.store)?;
+        if !witness.has_records() {
+            return Err(StoreError::SnapshotsLost { path, reason, replica: None });
+        }
+        // Of one instant, whoever writes meanwhile.
+        let source = replica.snapshots();
+        if let Some((shard, watermark, first)) = self.gap_behind(source)? {
+            let replica = replica.name();
+            return Err(StoreError::ReplicaTooOld { path, reason, replica, shard, watermark, first });
+        }
+        let moved_to = self.clear(old)?;
+        let (snapshots, entities) = restore::fetch(self.dir, self.meta, self.options, source)?;
+        let replica = replica.name();
+        Ok((snapshots, Some(Recovery::SnapshotsFetched { reason, moved_to, replica, entities })))
+    }
+
+    fn clear(&self, old: Old) -> Result<Option<std::path::PathBuf>, StoreError> {
+        match old {
+            Old::None => Ok(None),
+            Old::Aside => move_aside(self.dir).map(Some),
+            Old::Removed => restore::discard(self.dir).map(|()| None),
         }
     }
-    Ok(())
+
+    /// Refuses snapshots that speak of records the journal does not have: the journal lost its end, or they are another's.
+    fn refuse_ahead(&self, snapshots: &SledSnapshots) -> Result<(), StoreError> {
+        for shard in self.meta.shards.iter() {
+            let (watermark, next_seq) = (snapshots.watermark(shard)?, self.found.journal.next_seq(shard));
+            if watermark >= next_seq {
+                let path = self.dir.to_path_buf();
+                return Err(StoreError::SnapshotsAhead { path, shard, watermark, next_seq });
+            }
+        }
+        Ok(())
+    }
+
+    /// A shard whose snapshots end before the journal's first record, where they end, and that record.
+    fn gap_behind(&self, snapshots: &dyn SnapshotSource) -> Result<Option<(ShardId, u64, u64)>, StoreError> {
+        if self.found.history_is_complete {
+            return Ok(None);
+        }
+        for shard in self.meta.shards.iter() {
+            let watermark = snapshots.watermark(shard)?;
+            let all_but_it = self.meta.shards.iter().map(|other| (other, self.found.journal.next_seq(other)));
+            let mut from: BTreeMap<ShardId, u64> = all_but_it.collect();
+            from.insert(shard, watermark + 1);
+            match self.found.journal.follow(&from) {
+                Ok(_) => {}
+                Err(JournalError::Purged { first, .. }) => return Ok(Some((shard, watermark, first))),
+                Err(error) => return Err(StoreError::Journal(error)),
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl std::fmt::Debug for JournalElsewhere {

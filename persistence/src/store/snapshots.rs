@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) const MISSING: &str = "there are none although the journal has records";
-const UNFINISHED: &str = "they were being fetched when the process ended";
+pub(super) const UNFINISHED: &str = "they were being fetched when the process ended";
 
 /// Snapshots that may be opened beside the journal, before anything is put right.
 pub(super) enum Checked {
