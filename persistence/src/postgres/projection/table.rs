@@ -16,6 +16,8 @@ pub(super) enum Takes {
     Newest,
     /// If it has none yet.
     First,
+    /// Every time the row is newer, and also when it is derived again: it goes with the other columns.
+    Always,
 }
 
 /// One column.
@@ -70,8 +72,11 @@ impl Table {
             let _ = write!(sql, "{comma}${}::{sent}[]", index + 1);
         }
         let _ = write!(sql, ") AS u ({}) ON CONFLICT ({}) DO ", names.join(", "), self.key);
-        let derived =
-            |column: &&Column| guard == Guard::Older || !matches!(column.name, "version" | "created_at" | "updated_at");
+        let derived = |column: &&Column| {
+            guard == Guard::Older
+                || column.takes == Takes::Always
+                || !matches!(column.name, "version" | "created_at" | "updated_at")
+        };
         let mut set = self.columns.iter().filter(derived).filter_map(Column::set);
         match set.next() {
             None => sql.push_str("NOTHING"),
@@ -92,7 +97,7 @@ impl Column {
         let name = self.name;
         match self.takes {
             Takes::Once => None,
-            Takes::Newest => Some(format!("{name} = EXCLUDED.{name}")),
+            Takes::Newest | Takes::Always => Some(format!("{name} = EXCLUDED.{name}")),
             Takes::First => Some(format!("{name} = COALESCE(t.{name}, EXCLUDED.{name})")),
         }
     }
