@@ -21,3 +21,10 @@ COMMENT ON COLUMN entity_changes.entity IS 'The entity id: the text of a SKU, or
 COMMENT ON COLUMN entity_changes.first IS 'The version the first of the events led to.';
 COMMENT ON COLUMN entity_changes.version IS 'The version the last of the events led to.';
 COMMENT ON COLUMN entity_changes.events IS 'codec | schema version | kind | first | (event type | length | payload) of each | crc32c.';
+
+-- Which record the tables end with: a journal that has another one there is an older copy that was sold from.
+ALTER TABLE store ADD COLUMN last_shard int2, ADD COLUMN last_seq int8,
+    ADD COLUMN last_record bytea CHECK (octet_length(last_record) = 16);
+COMMENT ON COLUMN store.last_shard IS 'Whose record was projected last; none before the first.';
+COMMENT ON COLUMN store.last_seq IS 'Its sequence number.';
+COMMENT ON COLUMN store.last_record IS 'Its fingerprint, in which a journal that went another way differs.';

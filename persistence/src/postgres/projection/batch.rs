@@ -12,7 +12,7 @@ use super::{
     fold::{Fold, FoldError},
     row::Changes,
 };
-use crate::journal::{FollowLimit, Followed, Follower};
+use crate::journal::{FollowLimit, Followed, Follower, Mark};
 
 /// Rows and watermarks of some records.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(super) struct Batch {
     /// Per shard, the last record: its number, and when it was decided.
     pub(super) ends: BTreeMap<ShardId, (u64, Timestamp)>,
     pub(super) records: u64,
+    /// The last record of all.
+    pub(super) last: Option<Mark>,
 }
 
 /// What was made while PostgreSQL worked.
@@ -37,6 +39,7 @@ impl Batch {
     /// Takes `records` in. Every entity of theirs is known to `fold`, or begins here.
     pub(super) fn of(records: Vec<Followed>, fold: &mut Fold, entities: usize) -> Result<Self, FoldError> {
         let mut batch = Self { records: records.len() as u64, ..Self::default() };
+        batch.last = records.last().and_then(|last| Mark::of(last.shard, last.seq, &last.record));
         for followed in records {
             batch.ends.insert(followed.shard, (followed.seq, followed.record.at));
             fold.take(followed)?;

@@ -175,6 +175,7 @@ impl Projector {
         let mut session = Session::begin(client, self.shards.get(), &self.settings, Guard::Older).await?;
         let tables = within(patience, session.tables()).await?;
         self.trail.enter(tables, session.watermarks(), &*self.journal, self.shards)?;
+        self.refuse_fork(&session).await?;
         let mut follower = self.journal.follow(&session.position())?;
         self.publish(&session);
         if self.progress.note_trouble(None) {
@@ -191,6 +192,15 @@ impl Projector {
                 },
             };
             (follower, next) = self.write(batch, began, &mut session, follower).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses tables whose last record is another than the journal's: it is an older copy that was sold from.
+    async fn refuse_fork(&self, session: &Session) -> Result<(), ProjectionError> {
+        let Some(last) = session.last().await? else { return Ok(()) };
+        if last.is_contradicted(session.watermarks(), |from| self.journal.follow(from), LOOK)? {
+            return Err(ProjectionError::Forked { shard: last.shard, seq: last.seq });
         }
         Ok(())
     }

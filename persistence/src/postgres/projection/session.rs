@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     codec,
-    journal::Followed,
+    journal::{Followed, Mark},
     postgres::{PostgresError, stored},
     state::EntityState,
 };
@@ -75,6 +75,16 @@ impl Session {
         self.watermarks.iter().map(|(shard, seq)| (*shard, seq + 1)).collect()
     }
 
+    /// The last record that the tables contain, if that is known.
+    pub(super) async fn last(&self) -> Result<Option<Mark>, ProjectionError> {
+        let row = self.client.query_one("SELECT last_shard, last_seq, last_record FROM store", &[]).await?;
+        let parts: (Option<i16>, Option<i64>, Option<&[u8]>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (Some(shard), Some(seq), Some(bytes)) = parts else { return Ok(None) };
+        let (shard, seq) = (ShardId(shard.cast_unsigned()), seq.cast_unsigned());
+        let Ok(fingerprint) = bytes.try_into() else { return Ok(None) };
+        Ok(Some(Mark { shard, seq, fingerprint }).filter(|last| self.watermarks.get(&shard) == Some(&last.seq)))
+    }
+
     /// How many records the tables contain, over all shards: the last one's number.
     pub(super) fn contained(&self) -> u64 {
         self.watermarks.values().sum()
@@ -122,7 +132,7 @@ impl Session {
         for (shard, (seq, at)) in &batch.ends {
             moves.push(*shard, self.watermarks.get(shard).copied().unwrap_or(0), *seq, *at);
         }
-        self.statements.commit(&mut self.client, &batch.changes, &moves).await?;
+        self.statements.commit(&mut self.client, &batch.changes, &moves, batch.last.as_ref()).await?;
         self.watermarks.extend(batch.ends.iter().map(|(shard, (seq, _))| (*shard, *seq)));
         Ok(Projected { records: batch.records, rows: batch.changes.rows() })
     }

@@ -4,7 +4,7 @@
 //! never answered) one finds nothing to move, and what it wrote is undone; the watermarks are moved first, so that rivals wait for
 //! each other there and nowhere else.
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{try_join_all, try_join3};
 use holdfast_core::{ShardId, Timestamp};
 use tokio_postgres::{Client, Statement, types::ToSql};
 
@@ -14,10 +14,13 @@ use super::{
     table::Guard,
     value::{Instant, int2, int8},
 };
+use crate::journal::Mark;
 
 const MOVE_WATERMARKS: &str = "UPDATE projection_watermarks AS t SET seq = u.seq, at = u.at, updated_at = now() \
      FROM UNNEST($1::int2[], $2::int8[], $3::int8[], $4::timestamptz[]) AS u (shard, known, seq, at) \
      WHERE t.shard = u.shard AND t.seq = u.known";
+
+const NOTE_LAST: &str = "UPDATE store SET last_shard = $1, last_seq = $2, last_record = $3";
 
 const DELIST: &str = "UPDATE products AS t SET listed = false, version = u.version, updated_at = u.updated_at \
      FROM UNNEST($1::uuid[], $2::int8[], $3::timestamptz[]) AS u (id, version, updated_at) \
@@ -34,6 +37,7 @@ const DROP_TAKEN_IN: &str = "DELETE FROM entity_changes AS t USING UNNEST($1::in
 /// The statements of a connection, prepared once.
 pub(super) struct Statements {
     watermarks: Statement,
+    last: Statement,
     tables: Vec<Statement>,
     delist: Statement,
     trim_variants: Statement,
@@ -66,6 +70,7 @@ impl Statements {
         }
         Ok(Self {
             watermarks: client.prepare(MOVE_WATERMARKS).await?,
+            last: client.prepare(NOTE_LAST).await?,
             tables,
             delist: client.prepare(DELIST).await?,
             trim_variants: client.prepare(TRIM_VARIANTS).await?,
@@ -79,6 +84,7 @@ impl Statements {
         client: &mut Client,
         changes: &Changes,
         moves: &Moves,
+        last: Option<&Mark>,
     ) -> Result<(), ProjectionError> {
         let transaction = client.transaction().await?;
         let parameters: [&(dyn ToSql + Sync); 4] = [&moves.shard, &moves.known, &moves.seq, &moves.at];
@@ -88,7 +94,12 @@ impl Statements {
             let transaction = &transaction;
             async move { transaction.execute(statement, &parameters).await }
         });
-        let (hits, _) = try_join(moved, try_join_all(rows)).await?;
+        let marked = async {
+            let Some(last) = last else { return Ok(0) };
+            let (shard, seq) = (int2(last.shard.0.into()), int8(last.seq));
+            transaction.execute(&self.last, &[&shard, &seq, &last.fingerprint.as_slice()]).await
+        };
+        let (hits, _, _) = try_join3(moved, marked, try_join_all(rows)).await?;
         if hits != moves.shard.len() as u64 {
             return Err(ProjectionError::Rival);
         }
