@@ -1,4 +1,4 @@
--- What happened to large entities since their snapshot (ADR 0020).
+-- What happened to large entities since their snapshot (ADR 0025).
 --
 -- The stock of a hot SKU is megabytes of promises, and every batch of the projection touches it. Written whole each time it
 -- would be most of what is written. So its events are kept here, behind its snapshot, until they are as long as that.

@@ -1,6 +1,8 @@
 //! The state of any entity, owned or borrowed: what a snapshot holds.
 
-use holdfast_core::{Entity, EntityId, EntityKind, Event, cart::Cart, order::Order, product::Product, stock::StockItem};
+use holdfast_core::{
+    Entity, EntityId, EntityKind, Event, cart::Cart, order::Order, product::Product, stock::StockItem,
+};
 
 /// The state of one entity.
 #[derive(Debug, Clone, PartialEq, Eq)]

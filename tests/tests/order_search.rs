@@ -14,7 +14,7 @@ use holdfast_core::{CustomerId, OrderId, ShardId, SkuId, Timestamp, order::Order
 use holdfast_persistence::postgres::{Database, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode};
 use holdfast_servers::Postgres;
 use holdfast_tests::{
-    House, binary,
+    House, binary, database,
     dice::Dice,
     purchase::{order_body, post_order},
     wire::Call,
@@ -138,10 +138,7 @@ async fn list(house: &House, query: &str) -> anyhow::Result<Vec<String>> {
 
 /// How many searches were answered by whom, as the server counts them.
 async fn answered_by(house: &House) -> anyhow::Result<HashMap<String, u64>> {
-    let admin = house.server()?.ready().admin.context("an operators' address")?;
-    let metrics = Shop::new(admin.into(), house.shop().admin_token().map(str::to_owned));
-    let answer = metrics.admin_call(Method::GET, "/metrics", None).await?.expect("/metrics", &[StatusCode::OK])?;
-    let text = answer.body.as_str().context("metrics are text")?.to_owned();
+    let text = database::metrics(house).await?;
     let lines = text.lines().filter_map(|line| line.strip_prefix("holdfast_order_searches_total{answered_by=\""));
     let counts = lines.filter_map(|line| {
         let (name, count) = line.split_once("\"} ")?;

@@ -104,9 +104,8 @@ impl SurveyedJournal {
     pub(crate) fn contradicts(&self, last: &Mark, contained: &BTreeMap<ShardId, u64>) -> Result<bool, JournalError> {
         let segments = Segments::Folder { until_lsn: self.found.next_lsn };
         let shards = self.identity.shards.get();
-        let follow = |from: &BTreeMap<ShardId, u64>| {
-            SegmentFollower::begin(Arc::clone(&self.disk), segments, shards, from)
-        };
+        let follow =
+            |from: &BTreeMap<ShardId, u64>| SegmentFollower::begin(Arc::clone(&self.disk), segments, shards, from);
         last.is_contradicted(contained, follow, Duration::ZERO)
     }
 

@@ -148,7 +148,8 @@ impl SnapshotSource for Source {
 fn mark(row: &Row) -> Result<Option<Mark>, PostgresError> {
     let parts: (Option<i16>, Option<i64>, Option<Vec<u8>>) = (row.try_get(4)?, row.try_get(5)?, row.try_get(6)?);
     let (Some(shard), Some(seq), Some(bytes)) = parts else { return Ok(None) };
-    let strange = |_| PostgresError::Row { table: "store", problem: "its last record's fingerprint is none".to_owned() };
+    let strange =
+        |_| PostgresError::Row { table: "store", problem: "its last record's fingerprint is none".to_owned() };
     let fingerprint = bytes.try_into().map_err(strange)?;
     Ok(Some(Mark { shard: ShardId(shard.cast_unsigned()), seq: seq.cast_unsigned(), fingerprint }))
 }

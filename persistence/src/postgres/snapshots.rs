@@ -10,12 +10,7 @@ use holdfast_core::{EntityId, ShardId};
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, Row};
 
-use super::{
-    connect::Connector,
-    error::PostgresError,
-    pool::within,
-    stored,
-};
+use super::{connect::Connector, error::PostgresError, pool::within, stored};
 use crate::{
     codec,
     codec::CodecError,

@@ -25,11 +25,7 @@ pub(super) struct Extent {
 }
 
 /// Puts the parts of `entity` together.
-pub(super) fn read(
-    entity: &EntityId,
-    snapshot: &[u8],
-    changes: &[&[u8]],
-) -> Result<(EntityState, Extent), CodecError> {
+pub(super) fn read(entity: &EntityId, snapshot: &[u8], changes: &[&[u8]]) -> Result<(EntityState, Extent), CodecError> {
     let (_, mut state) = decode_snapshot(entity, snapshot)?;
     let mut extent = Extent { snapshot: snapshot.len(), changes: 0 };
     for stretch in changes {

@@ -30,15 +30,16 @@ pub(super) enum Ahead {
     /// There were no records.
     Nothing,
     /// The next batch.
-    Made(Batch),
+    Made(Box<Batch>),
     /// The next records; some of their entities are to be read from the tables first.
     Read(Vec<Followed>),
 }
 
 impl Batch {
     /// Takes `records` in. Every entity of theirs is known to `fold`, or begins here.
-    pub(super) fn of(records: Vec<Followed>, fold: &mut Fold, entities: usize) -> Result<Self, FoldError> {
-        let mut batch = Self { records: records.len() as u64, ..Self::default() };
+    pub(super) fn of(records: Vec<Followed>, fold: &mut Fold, entities: usize) -> Result<Box<Self>, FoldError> {
+        // On the heap: it is a list per column of every table, and goes from hand to hand.
+        let mut batch = Box::new(Self { records: records.len() as u64, ..Self::default() });
         batch.last = records.last().and_then(|last| Mark::of(last.shard, last.seq, &last.record));
         for followed in records {
             batch.ends.insert(followed.shard, (followed.seq, followed.record.at));

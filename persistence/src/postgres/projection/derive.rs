@@ -13,12 +13,13 @@ use holdfast_core::{
 use uuid::Uuid;
 
 use super::{
-    fold::{FoldError, OrderTouch},
+    fold::FoldError,
     key,
     row::{
-        CartRow, CategoryRow, Changes, EntityChangesRow, EntitySnapshotRow, InventoryRow, OrderItemRow, OrderRow, PaymentRow, ProductRow,
-        ProductVariantRow, RefundRow, ShipmentRow, StockMovementRow, UserRow,
+        CartRow, CategoryRow, Changes, EntityChangesRow, EntitySnapshotRow, InventoryRow, OrderItemRow, OrderRow,
+        PaymentRow, ProductRow, ProductVariantRow, RefundRow, ShipmentRow, StockMovementRow, UserRow,
     },
+    touch::OrderTouch,
     value::{Amount, Instant, Shown, int2, int8, text},
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! The projection: a follower of the journal that keeps relational tables, entity snapshots and watermarks in PostgreSQL.
 //!
 //! Read in this order: `table` and [`row`](self) say what is written and how; `value` and [`key`] are what the columns hold;
-//! `fold` takes records in, `derive` makes rows of states; `batch` is what they make together, `transaction` writes it, `session` one connection's worth of
+//! `fold` takes records in, `touch` keeps when what happened, `derive` makes rows of states; `batch` is what they make together, `transaction` writes it, `session` one connection's worth of
 //! them, `projector` the thread that never gives up, `trail` what it must find when it comes back, `pace` what it leaves to
 //! the sale, `lag` how far it is behind; `rebuild` and `status` are for operators.
 //!
@@ -24,6 +24,7 @@ mod session;
 mod settings;
 mod status;
 mod table;
+mod touch;
 mod trail;
 mod transaction;
 pub(super) mod value;

@@ -50,7 +50,7 @@ struct Stop {
 }
 
 /// What comes back from making the next batch.
-type Looked = (Fold, Box<dyn Follower>, Result<Ahead, ProjectionError>);
+type Looked = (Box<Fold>, Box<dyn Follower>, Result<Ahead, ProjectionError>);
 
 struct Projector {
     journal: Arc<dyn Journal>,
@@ -210,7 +210,7 @@ impl Projector {
         &mut self,
         session: &mut Session,
         follower: &mut dyn Follower,
-    ) -> Result<Option<Batch>, ProjectionError> {
+    ) -> Result<Option<Box<Batch>>, ProjectionError> {
         self.observe(session, follower);
         let limit = self.limit();
         if follower.behind() < limit.records as u64 && self.settings.gather_ms > 0 {
@@ -226,11 +226,11 @@ impl Projector {
     /// Writes a batch and, when there is more and nobody buys, makes the next one meanwhile; rests if a sale is on.
     async fn write(
         &mut self,
-        batch: Batch,
+        batch: Box<Batch>,
         began: Instant,
         session: &mut Session,
         follower: Box<dyn Follower>,
-    ) -> Result<(Box<dyn Follower>, Option<Batch>), ProjectionError> {
+    ) -> Result<(Box<dyn Follower>, Option<Box<Batch>>), ProjectionError> {
         self.trail.attempt(batch.ends.iter().map(|(shard, (seq, _))| (*shard, *seq)));
         let hurries = follower.behind() > 0 && !self.pace.is_busy(Instant::now());
         let (written, follower, ahead) = if hurries {
@@ -260,7 +260,7 @@ impl Projector {
     }
 
     /// Makes the next batch on another thread.
-    fn look_ahead(&self, mut fold: Fold, mut follower: Box<dyn Follower>) -> task::JoinHandle<Looked> {
+    fn look_ahead(&self, mut fold: Box<Fold>, mut follower: Box<dyn Follower>) -> task::JoinHandle<Looked> {
         let (limit, entities) = (self.limit(), self.settings.entities);
         task::spawn_blocking(move || {
             let ahead = look_ahead(&mut *follower, limit, &mut fold, entities);

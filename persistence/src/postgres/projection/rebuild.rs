@@ -215,7 +215,10 @@ impl Rebuild<'_> {
             session.client().execute(raise, &[&int2(shard.0.into()), &int8(own.watermark(shard)?)]).await?;
         }
         // What the last record was is not known of a snapshot.
-        session.client().execute("UPDATE store SET last_shard = NULL, last_seq = NULL, last_record = NULL", &[]).await?;
+        session
+            .client()
+            .execute("UPDATE store SET last_shard = NULL, last_seq = NULL, last_record = NULL", &[])
+            .await?;
         Ok(())
     }
 

@@ -32,7 +32,7 @@ const ENTER_WATERMARKS: &str = "INSERT INTO projection_watermarks (shard, seq) S
 pub(super) struct Session {
     client: Client,
     statements: Statements,
-    fold: Fold,
+    fold: Box<Fold>,
     /// Per shard, the last record the tables contain.
     watermarks: BTreeMap<ShardId, u64>,
     entities: usize,
@@ -57,7 +57,7 @@ impl Session {
         client.execute(ENTER_WATERMARKS, &[&all]).await?;
         let watermarks = read_watermarks(&client).await?;
         let statements = Statements::prepare(&client, guard).await?;
-        let (fold, entities) = (Fold::new(settings.whole_bytes), settings.entities);
+        let (fold, entities) = (Box::new(Fold::new(settings.whole_bytes)), settings.entities);
         Ok(Self { client, statements, fold, watermarks, entities })
     }
 
@@ -97,18 +97,18 @@ impl Session {
     }
 
     /// Makes a batch of records, reading what is not remembered of their entities. The batch before must be written.
-    pub(super) async fn take_in(&mut self, records: Vec<Followed>) -> Result<Batch, ProjectionError> {
+    pub(super) async fn take_in(&mut self, records: Vec<Followed>) -> Result<Box<Batch>, ProjectionError> {
         let missing = self.fold.missing(&records);
         self.load(missing).await?;
         Ok(Batch::of(records, &mut self.fold, self.entities)?)
     }
 
     /// Gives the states away, so that the next batch can be made while one is written. They must come back.
-    pub(super) fn lend(&mut self) -> Fold {
+    pub(super) fn lend(&mut self) -> Box<Fold> {
         std::mem::take(&mut self.fold)
     }
 
-    pub(super) fn take_back(&mut self, fold: Fold) {
+    pub(super) fn take_back(&mut self, fold: Box<Fold>) {
         self.fold = fold;
     }
 
@@ -121,7 +121,7 @@ impl Session {
         for (shard, state, at) in states {
             self.fold.admit_anew(shard, state, at);
         }
-        let batch = Batch { changes: self.fold.finish()?, records: count, ..Batch::default() };
+        let batch = Box::new(Batch { changes: self.fold.finish()?, records: count, ..Batch::default() });
         self.fold.forget_above(self.entities);
         self.write(&batch).await
     }

@@ -61,17 +61,12 @@ impl Table {
         let mut sql = format!("INSERT INTO {} AS t ({}) SELECT ", self.name, names.join(", "));
         for (index, column) in self.columns.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
-            // Documents travel as text.
-            let cast = if column.sent == "jsonb" { "::jsonb" } else { "" };
-            let _ = write!(sql, "{comma}u.{}{cast}", column.name);
+            // Documents travel as text. In the target list the arrays are walked in step; in FROM each would be written into a
+            // store of its own first.
+            let (sent, cast) = if column.sent == "jsonb" { ("text", "::jsonb") } else { (column.sent, "") };
+            let _ = write!(sql, "{comma}UNNEST(${}::{sent}[]){cast}", index + 1);
         }
-        sql.push_str(" FROM UNNEST(");
-        for (index, column) in self.columns.iter().enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            let sent = if column.sent == "jsonb" { "text" } else { column.sent };
-            let _ = write!(sql, "{comma}${}::{sent}[]", index + 1);
-        }
-        let _ = write!(sql, ") AS u ({}) ON CONFLICT ({}) DO ", names.join(", "), self.key);
+        let _ = write!(sql, " ON CONFLICT ({}) DO ", self.key);
         let derived = |column: &&Column| {
             guard == Guard::Older
                 || column.takes == Takes::Always
