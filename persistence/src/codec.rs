@@ -61,6 +61,14 @@ pub enum CodecError {
     /// The checksum does not match.
     #[error("the checksum does not match")]
     Checksum,
+    /// Events do not follow the state they are to be applied to.
+    #[error("events are missing: version {found} follows version {known}")]
+    Gap {
+        /// The state's version.
+        known: u64,
+        /// The version the next event leads to.
+        found: u64,
+    },
     /// The payload is longer than any may be.
     #[error("a payload of {bytes} bytes is too large")]
     TooLarge {

@@ -24,6 +24,8 @@ pub use journal::{
     JournalReader, JournalStats, PurgeSummary, ReplayProgress, ReplaySummary, Unwritable,
 };
 pub use record::Record;
-pub use snapshot::{EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, decode_snapshot, encode_snapshot};
+pub use snapshot::{
+    EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, apply_changes, decode_snapshot, encode_snapshot,
+};
 pub use state::{EntityState, EntityStateRef};
 pub use store::{Held, JournalElsewhere, Recovery, Replica, ReplicaError, Store, StoreError, StoreOptions};

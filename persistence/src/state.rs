@@ -1,6 +1,8 @@
 //! The state of any entity, owned or borrowed: what a snapshot holds.
 
-use holdfast_core::{Entity, EntityId, EntityKind, cart::Cart, order::Order, product::Product, stock::StockItem};
+use holdfast_core::{
+    Entity, EntityId, EntityKind, Event, cart::Cart, order::Order, product::Product, stock::StockItem,
+};
 
 /// The state of one entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,27 @@ impl EntityState {
     /// How many events led to it.
     pub fn version(&self) -> u64 {
         self.as_ref().version()
+    }
+
+    /// The state of `entity` before anything has happened to it.
+    pub fn before_anything(entity: &EntityId) -> Self {
+        match entity {
+            EntityId::Stock(sku) => Self::Stock(StockItem::new(sku.clone())),
+            EntityId::Product(sku) => Self::Product(Product::new(sku.clone())),
+            EntityId::Cart(cart) => Self::Cart(Cart::new(*cart)),
+            EntityId::Order(order) => Self::Order(Order::new(*order)),
+        }
+    }
+
+    /// What follows from `event`, which is of the state's kind: whoever read it has checked that.
+    pub fn apply(&mut self, event: &Event) {
+        match (self, event) {
+            (Self::Stock(stock), Event::Stock(event)) => stock.apply(event),
+            (Self::Product(product), Event::Product(event)) => product.apply(event),
+            (Self::Cart(cart), Event::Cart(event)) => cart.apply(event),
+            (Self::Order(order), Event::Order(event)) => order.apply(event),
+            _ => debug_assert!(false, "an event of another kind than its entity"),
+        }
     }
 }
 

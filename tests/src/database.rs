@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use holdfast_api::load::stopwatch::Stopwatch;
+use holdfast_api::load::{shop::Shop, stopwatch::Stopwatch};
 use holdfast_persistence::{JournalReader, Store};
 use holdfast_servers::Postgres;
+use hyper::{Method, StatusCode};
 
 use crate::{
     House,
@@ -39,17 +40,24 @@ pub fn house(server: &Postgres, more: &[(&str, &str)]) -> anyhow::Result<House> 
     House::with_settings(&all)
 }
 
+/// What `/metrics` of `house` says.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn metrics(house: &House) -> anyhow::Result<String> {
+    let admin = house.server()?.ready().admin.context("an operators' address")?;
+    let operator = Shop::new(admin.into(), house.shop().admin_token().map(str::to_owned));
+    let answer = operator.admin_call(Method::GET, "/metrics", None).await?.expect("/metrics", &[StatusCode::OK])?;
+    Ok(answer.body.as_str().context("metrics are text")?.to_owned())
+}
+
 /// How many records the journal of `house` has. What is being written may be missing.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn journaled(house: &House) -> anyhow::Result<u64> {
-    let mut last = 0;
-    JournalReader::open(&Store::journal_dir(&house.data()))?.records(&mut |info| {
-        last = info.lsn;
-        std::ops::ControlFlow::Continue(())
-    })?;
-    Ok(last)
+    let next = JournalReader::open(&Store::journal_dir(&house.data()))?.next_seqs()?;
+    Ok(next.iter().map(|next| next - 1).sum())
 }
 
 /// How many records the tables contain.
@@ -66,8 +74,15 @@ pub fn projected(server: &Postgres) -> anyhow::Result<u64> {
 /// # Errors
 /// When they never do.
 pub async fn caught_up(server: &Arc<Postgres>, house: &House) -> anyhow::Result<Duration> {
+    contains(server, journaled(house)?, CAUGHT_UP).await
+}
+
+/// Waits until the tables contain so many records, and gives how long that took.
+///
+/// # Errors
+/// When they do not within `patience`.
+pub async fn contains(server: &Arc<Postgres>, wanted: u64, patience: Duration) -> anyhow::Result<Duration> {
     let watch = Stopwatch::start();
-    let wanted = journaled(house)?;
     loop {
         let asked = Arc::clone(server);
         // Before the first start there are no tables.
@@ -76,7 +91,7 @@ pub async fn caught_up(server: &Arc<Postgres>, house: &House) -> anyhow::Result<
             return Ok(watch.elapsed());
         }
         ensure!(
-            watch.elapsed() < CAUGHT_UP,
+            watch.elapsed() < patience,
             "{contained} of {wanted} records are projected after {:?}",
             watch.elapsed()
         );

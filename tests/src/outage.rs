@@ -19,6 +19,8 @@ use crate::{
 
 /// Units of the SKU on sale: more than anybody buys.
 const PLENTY: u64 = 100_000_000;
+/// How long catching up may take before something is wrong with it, on however slow a machine.
+const DRAINED: Duration = Duration::from_mins(20);
 /// Connections that buy, each one order after the other.
 const CONNECTIONS: usize = 16;
 
@@ -26,6 +28,8 @@ const CONNECTIONS: usize = 16;
 pub struct Sale {
     house: House,
     server: Arc<Postgres>,
+    /// Orders a second that are due; none: as many as are answered.
+    rate: Option<f64>,
     sold: u64,
 }
 
@@ -42,6 +46,8 @@ pub struct Report {
     pub journal_bytes: u64,
     /// From its end until the tables contained everything, in seconds.
     pub caught_up_s: f64,
+    /// The sale while that was caught up with, if it went on.
+    pub after: Option<Outcome>,
 }
 
 impl Sale {
@@ -52,9 +58,14 @@ impl Sale {
     pub async fn open(server: Postgres) -> anyhow::Result<Self> {
         let house = database::house(&server, &[])?;
         house.put_up("SALE", PLENTY).await?;
-        let sale = Self { house, server: Arc::new(server), sold: 0 };
+        let sale = Self { house, server: Arc::new(server), rate: None, sold: 0 };
         database::caught_up(&sale.server, &sale.house).await?;
         Ok(sale)
+    }
+
+    /// Sells so many orders a second from now on, however long each takes.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.rate = Some(rate);
     }
 
     /// Sells for a while.
@@ -62,7 +73,7 @@ impl Sale {
     /// # Errors
     /// When an answer was neither an order nor a clean refusal, or nothing was sold.
     pub async fn sell(&mut self, duration: Duration) -> anyhow::Result<Outcome> {
-        let load = Load { connections: CONNECTIONS, duration, rate: None };
+        let load = Load { connections: CONNECTIONS, duration, rate: self.rate };
         let outcome = put_on(self.house.shop(), "SALE", load).await?;
         ensure!(outcome.unclean.is_empty(), "neither orders nor clean refusals: {:?}", outcome.unclean);
         ensure!(outcome.sold > 0, "nothing was sold");
@@ -88,7 +99,29 @@ impl Sale {
         let backlog_records = database::journaled(&self.house)?.saturating_sub(contained);
         tokio::task::block_in_place(|| end(self.server_mut()?, trouble))?;
         let caught_up_s = database::caught_up(&self.server, &self.house).await?.as_secs_f64();
-        Ok(Report { before, during, backlog_records, journal_bytes: self.journal_bytes()?, caught_up_s })
+        let journal_bytes = self.journal_bytes()?;
+        Ok(Report { before, during, backlog_records, journal_bytes, caught_up_s, after: None })
+    }
+
+    /// Takes the database away in the middle of a sale that goes on all the time: before, during, and for `drain` while what
+    /// waited is caught up with.
+    ///
+    /// # Errors
+    /// The first promise that was not kept.
+    pub async fn without_database(&mut self, away: Duration, drain: Duration) -> anyhow::Result<Report> {
+        let before = self.sell(away.min(Duration::from_secs(30))).await?;
+        database::caught_up(&self.server, &self.house).await?;
+        let contained = database::projected(&self.server)?;
+        tokio::task::block_in_place(|| self.server_mut()?.stop())?;
+        let during = self.sell(away).await?;
+        let wanted = database::journaled(&self.house)?;
+        tokio::task::block_in_place(|| self.server_mut()?.start_again())?;
+        let server = Arc::clone(&self.server);
+        let caught_up = database::contains(&server, wanted, DRAINED);
+        let (caught_up, after) = tokio::join!(caught_up, self.sell(drain));
+        let (caught_up_s, after) = (caught_up?.as_secs_f64(), Some(after?));
+        let backlog_records = wanted.saturating_sub(contained);
+        Ok(Report { before, during, backlog_records, journal_bytes: self.journal_bytes()?, caught_up_s, after })
     }
 
     /// Holds the tables to the journal, and both to what buyers were told.
@@ -139,6 +172,12 @@ impl std::fmt::Display for Report {
             self.backlog_records,
             self.journal_bytes >> 20,
             self.caught_up_s
-        )
+        )?;
+        match &self.after {
+            Some(after) => {
+                write!(f, " while {:.0} orders/s went on at p99 {:.1} ms", after.goodput_per_s, after.latency.p99_ms)
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -13,20 +13,24 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use holdfast_core::{
-    Entity, EntityId, Event, Money,
+    CartId, Entity, EntityId, Event, Money, OrderId, SkuId,
     cart::Cart,
     order::{LineStock, Order, PaymentStatus, RefundState},
     product::Product,
     stock::StockItem,
 };
-use holdfast_persistence::{EntityState, JournalReader, Record, encode_snapshot, journal::RecordInfo};
+use holdfast_persistence::{
+    EntityState, JournalReader, Record, apply_changes, decode_snapshot, encode_snapshot, journal::RecordInfo,
+};
 use holdfast_servers::Postgres;
 
 /// Everything there is, a line for each row. Amounts in minor units of two decimals: the shop of the tests sells in euros.
 const EVERYTHING: &str = r"
 SELECT 'watermark|' || concat_ws('|', shard, seq) FROM projection_watermarks
-UNION ALL SELECT 'snapshot|' || concat_ws('|', shard, kind, encode(entity, 'hex'), version, encode(state, 'hex'))
-    FROM entity_snapshots
+UNION ALL SELECT 'state|' || concat_ws('|', shard, kind, encode(entity, 'hex'), encode(state, 'hex'), (
+        SELECT string_agg(encode(events, 'hex'), ',' ORDER BY first) FROM entity_changes AS c
+        WHERE (c.shard, c.kind, c.entity) = (s.shard, s.kind, s.entity) AND c.version > s.version))
+    FROM entity_snapshots AS s
 UNION ALL SELECT 'product|' || concat_ws('|', sku, version, listed) FROM products
 UNION ALL SELECT 'inventory|' || concat_ws('|', sku, on_hand, held, allocated, available, fulfilled, version) FROM inventory
 UNION ALL SELECT 'cart|' || concat_ws('|', id, version) FROM carts
@@ -66,7 +70,11 @@ pub fn compare(server: &Postgres, folder: &Path) -> anyhow::Result<Compared> {
     let (watermarks, found): (Vec<_>, BTreeSet<_>) = {
         let (watermarks, rows): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with("watermark|"));
         ensure!(rows.len() == rows.iter().collect::<BTreeSet<_>>().len(), "two rows are the same");
-        (watermarks, rows.into_iter().map(str::to_owned).collect())
+        let rows = rows.into_iter().map(|row| match row.strip_prefix("state|") {
+            Some(parts) => whole(parts),
+            None => Ok(row.to_owned()),
+        });
+        (watermarks, rows.collect::<anyhow::Result<_>>()?)
     };
     let mut contained = BTreeMap::new();
     for line in watermarks {
@@ -87,6 +95,33 @@ pub fn compare(server: &Postgres, folder: &Path) -> anyhow::Result<Compared> {
         say(surplus)
     );
     fold.add_up(&contained, found.len() as u64)
+}
+
+/// A snapshot and the events behind it, as the snapshot they come to: how they are divided depends on where batches ended.
+fn whole(parts: &str) -> anyhow::Result<String> {
+    let fields: Vec<_> = parts.split('|').collect();
+    let [shard, kind, entity, snapshot, changes @ ..] = fields.as_slice() else { bail!("a state without a snapshot") };
+    let id = unhex(entity)?;
+    let bits = || anyhow::Ok(u128::from_le_bytes(id.as_slice().try_into()?));
+    let sku = || anyhow::Ok(SkuId::parse(str::from_utf8(&id)?)?);
+    let id = match *kind {
+        "1" => EntityId::Stock(sku()?),
+        "2" => EntityId::Product(sku()?),
+        "3" => EntityId::Cart(CartId::from_u128(bits()?)),
+        "4" => EntityId::Order(OrderId::from_u128(bits()?)),
+        kind => bail!("a state of kind {kind}"),
+    };
+    let (_, mut state) = decode_snapshot(&id, &unhex(snapshot)?).with_context(|| format!("the snapshot of {id}"))?;
+    for stretch in changes.iter().flat_map(|changes| changes.split(',')) {
+        apply_changes(&mut state, &unhex(stretch)?).with_context(|| format!("the events of {id}"))?;
+    }
+    let encoded = encode_snapshot(&state.as_ref())?;
+    Ok(format!("snapshot|{shard}|{kind}|{entity}|{}|{}", encoded.version, hex(&encoded.bytes)))
+}
+
+fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
+    let pair = |at| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).context("two digits");
+    (0..text.len()).step_by(2).map(pair).collect()
 }
 
 /// The state the journal leads to, up to the watermarks.

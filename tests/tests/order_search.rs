@@ -11,12 +11,10 @@ use holdfast_api::{
     settings::{Secret, Settings},
 };
 use holdfast_core::{CustomerId, OrderId, ShardId, SkuId, Timestamp, order::OrderStatus};
-use holdfast_persistence::postgres::{
-    Database, FoundOrder, OrderSearch, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode,
-};
+use holdfast_persistence::postgres::{Database, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode};
 use holdfast_servers::Postgres;
 use holdfast_tests::{
-    House, binary,
+    House, binary, database,
     dice::Dice,
     purchase::{order_body, post_order},
     wire::Call,
@@ -52,8 +50,8 @@ async fn postgresql_and_the_index_in_memory_answer_every_search_alike() -> anyho
         let mut query = random_query(&mut dice, &all);
         loop {
             let here = views.orders(&query);
-            let there = database.search_orders(&in_sql(&query), &written, HANGS).await?;
-            assert_eq!(there.into_iter().map(summary).collect::<Vec<_>>(), here, "search {search}: {query:?}");
+            let there = database.search_orders(&query, &written, HANGS).await?;
+            assert_eq!(there, here, "search {search}: {query:?}");
             (pages, hits) = (pages + 1, hits + here.len());
             let Some(last) = here.last() else { break };
             query.before = Some((last.placed_at, last.id));
@@ -140,10 +138,7 @@ async fn list(house: &House, query: &str) -> anyhow::Result<Vec<String>> {
 
 /// How many searches were answered by whom, as the server counts them.
 async fn answered_by(house: &House) -> anyhow::Result<HashMap<String, u64>> {
-    let admin = house.server()?.ready().admin.context("an operators' address")?;
-    let metrics = Shop::new(admin.into(), house.shop().admin_token().map(str::to_owned));
-    let answer = metrics.admin_call(Method::GET, "/metrics", None).await?.expect("/metrics", &[StatusCode::OK])?;
-    let text = answer.body.as_str().context("metrics are text")?.to_owned();
+    let text = database::metrics(house).await?;
     let lines = text.lines().filter_map(|line| line.strip_prefix("holdfast_order_searches_total{answered_by=\""));
     let counts = lines.filter_map(|line| {
         let (name, count) = line.split_once("\"} ")?;
@@ -244,6 +239,7 @@ fn random_query(dice: &mut Dice, all: &[OrderSummary]) -> OrderQuery {
         let name = if dice.percent(10) { Some(&"nobody") } else { dice.pick(&CUSTOMERS) };
         query.customer = name.and_then(|name| CustomerId::parse(name).ok());
     }
+    query.buyer = dice.pick(all).map(|order| order.buyer).filter(|_| dice.percent(5));
     if dice.percent(40) {
         let name = if dice.percent(10) { Some(&"NONE") } else { dice.pick(&SKUS) };
         query.sku = name.and_then(|name| SkuId::parse(name).ok());
@@ -259,21 +255,4 @@ fn random_query(dice: &mut Dice, all: &[OrderSummary]) -> OrderQuery {
         query.before = Some((instant(dice), there.unwrap_or(OrderId::from_u128(1 << 127))));
     }
     query
-}
-
-fn in_sql(query: &OrderQuery) -> OrderSearch {
-    OrderSearch {
-        customer: query.customer.clone(),
-        status: query.status,
-        sku: query.sku.clone(),
-        placed_from: query.placed_from,
-        placed_to: query.placed_to,
-        before: query.before,
-        limit: query.limit,
-    }
-}
-
-fn summary(found: FoundOrder) -> OrderSummary {
-    let FoundOrder { id, placed_at, status, buyer, customer, total } = found;
-    OrderSummary { id, placed_at, status, buyer, customer, total }
 }

@@ -145,6 +145,38 @@ async fn another_host_in_the_url_takes_over_and_an_older_one_is_brought_up_to_da
     crowd.books().check(house.shop()).await.map(drop)
 }
 
+/// What waits is counted just then when it cannot be projected.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_is_told_while_the_database_is_away_and_is_gone_when_it_is_back() -> anyhow::Result<()> {
+    let mut server = Postgres::start()?;
+    let house = database::house(&server, &[])?;
+    house.put_up("LAG", 1_000).await?;
+    let lag = async || {
+        let text = database::metrics(&house).await?;
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.and_then(|value| value.parse::<f64>().ok()).unwrap_or(f64::NAN)
+        };
+        anyhow::Ok((value("holdfast_projection_lag_records"), value("holdfast_projection_lag_seconds")))
+    };
+    wait_until(async || Ok(lag().await? == (0.0, 0.0))).await?;
+    tokio::task::block_in_place(|| server.stop())?;
+    house.put_up("LATER", 1_000).await?;
+    wait_until(async || Ok(matches!(lag().await?, (records, seconds) if records >= 2.0 && seconds > 0.5))).await?;
+    server.start_again()?;
+    wait_until(async || Ok(lag().await? == (0.0, 0.0))).await
+}
+
+async fn wait_until(done: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let waiting = async {
+        while !done().await? {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(database::CAUGHT_UP, waiting).await.map_err(|_| anyhow::anyhow!("it never happened"))?
+}
+
 /// The server itself dies, at any moment of the projection's work.
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_random_moments_leaves_the_projection_exactly_once() -> anyhow::Result<()> {

@@ -17,8 +17,7 @@ mod update;
 use std::sync::Arc;
 
 use holdfast_core::{
-    BuyerId, CustomerId, Money, OrderId, SkuId, Timestamp,
-    order::OrderStatus,
+    OrderId, SkuId,
     product::ProductDetails,
     stock::{SalePolicy, StockLevel},
 };
@@ -26,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use catalog::Catalog;
+pub use holdfast_core::order::{OrderQuery, OrderSummary};
 use orders::Orders;
 pub use update::{OrderEntry, ViewUpdate};
 
@@ -73,44 +73,6 @@ pub struct ProductQuery {
     pub category: Option<String>,
     /// Only with (`true`) or without (`false`) a unit that can be sold now. Units under a hold cannot.
     pub in_stock: Option<bool>,
-}
-
-/// Which orders, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OrderQuery {
-    /// Only what this buyer may read.
-    pub buyer: Option<BuyerId>,
-    /// Only of this customer.
-    pub customer: Option<CustomerId>,
-    /// Only where they stand here.
-    pub status: Option<OrderStatus>,
-    /// Only with a line of this SKU.
-    pub sku: Option<SkuId>,
-    /// Only placed then or later.
-    pub placed_from: Option<Timestamp>,
-    /// Only placed before then.
-    pub placed_to: Option<Timestamp>,
-    /// Only orders before this one: the last of the page before.
-    pub before: Option<(Timestamp, OrderId)>,
-    /// How many at most.
-    pub limit: usize,
-}
-
-/// An order in a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderSummary {
-    /// Which order.
-    pub id: OrderId,
-    /// When it was placed.
-    pub placed_at: Timestamp,
-    /// Where it stands.
-    pub status: OrderStatus,
-    /// Who may read it.
-    pub buyer: BuyerId,
-    /// Who per-customer limits counted for.
-    pub customer: Option<CustomerId>,
-    /// The sum of its lines.
-    pub total: Money,
 }
 
 impl Views {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use holdfast_actors::{Commerce, Node, OrderQuery, OrderSummary};
 use holdfast_core::ShardId;
-use holdfast_persistence::postgres::{Database, FoundOrder, OrderSearch, PostgresError, Standing};
+use holdfast_persistence::postgres::{Database, PostgresError, Standing};
 
 use super::{App, problem::Problem};
 
@@ -52,31 +52,13 @@ async fn elsewhere(
     query: &OrderQuery,
     patience: Duration,
 ) -> Result<Vec<OrderSummary>, PostgresError> {
-    let found = database.search_orders(&in_sql(query), &written(node, database.identity().shards), patience).await?;
-    Ok(found.into_iter().map(summary).collect())
+    database.search_orders(query, &written(node, database.identity().shards), patience).await
 }
 
 /// The last record of every shard: whatever anybody was told is among them.
 fn written(node: &Node, shards: u16) -> Vec<(ShardId, u64)> {
     let last = |shard| node.journal().next_seq(shard).saturating_sub(1);
     (0..shards).map(ShardId).map(|shard| (shard, last(shard))).collect()
-}
-
-fn in_sql(query: &OrderQuery) -> OrderSearch {
-    OrderSearch {
-        customer: query.customer.clone(),
-        status: query.status,
-        sku: query.sku.clone(),
-        placed_from: query.placed_from,
-        placed_to: query.placed_to,
-        before: query.before,
-        limit: query.limit,
-    }
-}
-
-fn summary(found: FoundOrder) -> OrderSummary {
-    let FoundOrder { id, placed_at, status, buyer, customer, total } = found;
-    OrderSummary { id, placed_at, status, buyer, customer, total }
 }
 
 fn count(source: &'static str) {

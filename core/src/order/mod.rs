@@ -10,6 +10,7 @@
 mod apply;
 mod command;
 mod decide;
+mod listing;
 mod placement;
 mod refund;
 mod stage;
@@ -22,6 +23,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 pub use command::{AuthorizationOutcome, CancelReason, OrderCommand, OrderEvent, OrderRejection, SettlementOutcome};
+pub use listing::{OrderQuery, OrderSummary};
 pub use placement::{CapturePolicy, OrderLine, PaymentToken, PaymentTokenError, Placement};
 pub use refund::{Refund, RefundState};
 pub use status::OrderStatus;

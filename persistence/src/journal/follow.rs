@@ -333,6 +333,16 @@ impl Follower for SegmentFollower {
     }
 }
 
+impl<F: Follower + ?Sized> Follower for Box<F> {
+    fn next(&mut self, limit: FollowLimit, wait: Duration) -> Result<Vec<Followed>, JournalError> {
+        (**self).next(limit, wait)
+    }
+
+    fn behind(&self) -> u64 {
+        (**self).behind()
+    }
+}
+
 impl fmt::Debug for SegmentFollower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SegmentFollower").field("from", &self.from).finish_non_exhaustive()

@@ -7,7 +7,7 @@
 //! durable, `segment` is the file a frame goes into, `prepare` makes segments ahead of time, `writer` groups and syncs;
 //! `surveyed` finds the end after a crash and `recovery` puts it right, `replay` and `inspect` read it all back, `follow`
 //! reads behind the writer, `purge` lets old segments go, and `begin` goes on where a journal was lost.
-//! `message` is what a journal that is kept elsewhere makes of a batch.
+//! `mark` tells one history from another. `message` is what a journal that is kept elsewhere makes of a batch.
 
 mod begin;
 mod catalog;
@@ -18,6 +18,7 @@ mod frame;
 #[cfg(test)]
 mod hostile_bytes;
 mod inspect;
+mod mark;
 mod message;
 mod options;
 mod prepare;
@@ -44,6 +45,7 @@ use holdfast_core::ShardId;
 pub use error::{Damage, JournalError};
 pub use follow::{FolderFollower, FollowLimit, Followed, Follower};
 pub use inspect::{FrameInfo, JournalReader, RecordInfo, SegmentInfo, VerifySummary};
+pub use mark::{FINGERPRINT_BYTES, Mark};
 pub use message::{Message, MessageDamage, MessageFormat, Unsealed};
 pub use options::{JournalOptions, VerifyOnOpen};
 pub use segment_journal::SegmentJournal;

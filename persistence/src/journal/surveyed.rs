@@ -5,13 +5,15 @@
 //! acknowledged frame gone bad; only what lies outside the journal, such as a snapshot's watermark, can tell, and it must
 //! be asked before the end is cut.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use holdfast_core::{ShardCount, ShardId};
 
 use super::{
     JournalError, JournalOptions, JournalSteps, SegmentJournal, TornTail, begin,
     disk::{Access, Disk, FsDisk},
+    follow::{SegmentFollower, Segments},
+    mark::Mark,
     prepare::{self, Identity},
     recovery::{Recovered, recover},
     survey::{Survey, survey},
@@ -92,6 +94,19 @@ impl SurveyedJournal {
     /// The sequence number the shard's next batch would begin with, a torn tail not counted.
     pub(crate) fn next_seq(&self, shard: ShardId) -> u64 {
         self.found.next_seqs.get(usize::from(shard.0)).copied().unwrap_or(1)
+    }
+
+    /// Whether the journal certainly has another record than `last` where that stands, and `contained` of each shard was
+    /// copied elsewhere.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub(crate) fn contradicts(&self, last: &Mark, contained: &BTreeMap<ShardId, u64>) -> Result<bool, JournalError> {
+        let segments = Segments::Folder { until_lsn: self.found.next_lsn };
+        let shards = self.identity.shards.get();
+        let follow =
+            |from: &BTreeMap<ShardId, u64>| SegmentFollower::begin(Arc::clone(&self.disk), segments, shards, from);
+        last.is_contradicted(contained, follow, Duration::ZERO)
     }
 
     /// Cuts the torn tail, removes leftovers and starts the journal. Also says what was cut.

@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_postgres::Client;
 
@@ -13,6 +14,7 @@ use super::{
     error::PostgresError,
     migrate,
     pool::{Connection, Pool, within},
+    projection::ProjectionProgress,
     settings::PostgresSettings,
 };
 
@@ -47,6 +49,8 @@ struct Inner {
     migrate: bool,
     retry: Duration,
     standing: watch::Sender<Standing>,
+    /// The projection into it, if there is one in this process.
+    progress: Mutex<Option<Arc<ProjectionProgress>>>,
 }
 
 impl Database {
@@ -60,7 +64,8 @@ impl Database {
         let pool = Pool::new(connector.clone(), settings)?;
         let retry = Duration::from_millis(settings.retry_ms);
         let (migrate, standing) = (settings.migrate_on_start, watch::Sender::new(Standing::Preparing));
-        Ok(Self(Arc::new(Inner { connector, pool, identity, migrate, retry, standing })))
+        let progress = Mutex::default();
+        Ok(Self(Arc::new(Inner { connector, pool, identity, migrate, retry, standing, progress })))
     }
 
     /// Makes the database ready, trying again for as long as it takes. Says so in the log when something changes.
@@ -123,6 +128,16 @@ impl Database {
             Standing::Preparing => Err(PostgresError::NotReady { why: "it was not reached yet".into() }),
             Standing::Unusable(why) => Err(PostgresError::NotReady { why }),
         }
+    }
+
+    /// The projection into it says here how far it is.
+    pub(super) fn is_followed_by(&self, progress: Arc<ProjectionProgress>) {
+        *self.0.progress.lock() = Some(progress);
+    }
+
+    /// Whether what is journaled now is known not to be contained within `patience`.
+    pub(super) fn is_out_of_reach(&self, patience: Duration) -> bool {
+        self.0.progress.lock().as_ref().is_some_and(|progress| progress.is_out_of_reach(patience))
     }
 
     /// What makes connections outside of the pool, for work that must not be counted among the lent ones.

@@ -53,7 +53,7 @@ pub enum PostgresError {
         why: Arc<str>,
     },
     /// It does not contain yet what was durable when it was asked.
-    #[error("PostgreSQL is behind the journal, after {} ms still", waited.as_millis())]
+    #[error("PostgreSQL is behind the journal, after {} ms still, and for longer than a search waits", waited.as_millis())]
     Behind {
         /// How long it was waited for.
         waited: Duration,

@@ -12,7 +12,10 @@ use tokio_postgres::{Client, Row, error::SqlState};
 use super::{connect::Connector, error::PostgresError, pool::within};
 
 /// Every migration: its name, and its text. A new one is appended; none ever changes or goes.
-const MIGRATIONS: [(&str, &str); 1] = [("V1__projection", include_str!("../../migrations/V1__projection.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("V1__projection", include_str!("../../migrations/V1__projection.sql")),
+    ("V2__entity_changes", include_str!("../../migrations/V2__entity_changes.sql")),
+];
 
 /// The table in which the runner keeps which migrations were applied.
 const HISTORY: &str = "refinery_schema_history";

@@ -4,7 +4,7 @@
 //! Read in this order: [`settings`] is what an operator can set; `url` is the address with a password nobody sees; `tls`
 //! and [`connect`] make connections; [`pool`] lends them out; [`migrate`] makes the schema and refuses a strange one;
 //! [`database`] puts it together and gets a database ready in the background; [`projection`] follows the journal
-//! into it, and [`tenure`] sees to it that only one does. `snapshots` reads what it wrote, and `replica` restores a data
+//! into it, and [`tenure`] sees to it that only one does. `snapshots` reads what it wrote (`stored` puts its parts together), and `replica` restores a data
 //! directory from that. `orders` searches the orders.
 //!
 //! Invariants: all SQL of the product is in this module and in `persistence/migrations`. Every wait has an end: to connect,
@@ -20,6 +20,7 @@ pub mod projection;
 mod replica;
 pub mod settings;
 mod snapshots;
+mod stored;
 pub mod tenure;
 mod tls;
 mod url;
@@ -28,7 +29,6 @@ pub use connect::Connector;
 pub use database::{Database, Standing, StoreIdentity};
 pub use error::PostgresError;
 pub use migrate::{AppliedMigration, MigrationState, MigrationStatus};
-pub use orders::{FoundOrder, OrderSearch};
 pub use pool::{Connection, Pool};
 pub use replica::PostgresReplica;
 pub use settings::{PostgresSettings, TlsMode};

@@ -5,7 +5,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use holdfast_core::{BuyerId, Currency, CustomerId, Money, OrderId, ShardId, SkuId, Timestamp, order::OrderStatus};
+use holdfast_core::{
+    BuyerId, Currency, CustomerId, Money, OrderId, ShardId, Timestamp,
+    order::{OrderQuery, OrderStatus, OrderSummary},
+};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{
     Row,
@@ -22,54 +25,22 @@ use super::{
 /// How often the watermarks are looked at while they are waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Which orders, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OrderSearch {
-    /// Only of this customer.
-    pub customer: Option<CustomerId>,
-    /// Only where they stand here.
-    pub status: Option<OrderStatus>,
-    /// Only with a line of this SKU.
-    pub sku: Option<SkuId>,
-    /// Only placed then or later.
-    pub placed_from: Option<Timestamp>,
-    /// Only placed before then.
-    pub placed_to: Option<Timestamp>,
-    /// Only orders before this one: the last of the page before.
-    pub before: Option<(Timestamp, OrderId)>,
-    /// How many at most.
-    pub limit: usize,
-}
-
-/// An order that was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundOrder {
-    /// Which order.
-    pub id: OrderId,
-    /// When it was placed.
-    pub placed_at: Timestamp,
-    /// Where it stands.
-    pub status: OrderStatus,
-    /// Who may read it.
-    pub buyer: BuyerId,
-    /// Whose it is.
-    pub customer: Option<CustomerId>,
-    /// The sum of its lines.
-    pub total: Money,
-}
-
 impl Database {
     /// One page of orders, once PostgreSQL contains every record named by `durable`: the last of each shard, as of the
-    /// question. All in all it takes no longer than `patience`.
+    /// question. All in all it takes no longer than `patience`, and no time at all when the projection into it is known to
+    /// need longer: in a busy sale, while PostgreSQL is away, and until all that waited since is caught up with.
     ///
     /// # Errors
     /// [`PostgresError::Behind`] when it does not come that far in time, and whatever keeps PostgreSQL from answering.
     pub async fn search_orders(
         &self,
-        wanted: &OrderSearch,
+        wanted: &OrderQuery,
         durable: &[(ShardId, u64)],
         patience: Duration,
-    ) -> Result<Vec<FoundOrder>, PostgresError> {
+    ) -> Result<Vec<OrderSummary>, PostgresError> {
+        if self.is_out_of_reach(patience) {
+            return Err(PostgresError::Behind { waited: Duration::ZERO });
+        }
         let begun = Instant::now();
         // On the heap: making a connection is a large future, and a search is rare.
         let search = Box::pin(async {
@@ -101,7 +72,7 @@ async fn contains(connection: &Connection, durable: &[(ShardId, u64)]) -> Result
     Ok(durable.iter().all(|(shard, seq)| reached(shard) >= *seq))
 }
 
-async fn find(connection: &Connection, search: &OrderSearch) -> Result<Vec<FoundOrder>, PostgresError> {
+async fn find(connection: &Connection, search: &OrderQuery) -> Result<Vec<OrderSummary>, PostgresError> {
     let (text, parameters) = statement(search);
     let parameters = parameters.iter().map(|(value, kind)| (value.as_ref() as &(dyn ToSql + Sync), kind.clone()));
     let parameters: Vec<_> = parameters.collect();
@@ -113,7 +84,7 @@ async fn find(connection: &Connection, search: &OrderSearch) -> Result<Vec<Found
 type Parameter = (Box<dyn ToSql + Sync + Send>, Type);
 
 /// The search as SQL.
-fn statement(search: &OrderSearch) -> (String, Vec<Parameter>) {
+fn statement(search: &OrderQuery) -> (String, Vec<Parameter>) {
     let mut text = String::from(
         "SELECT o.id, (extract(epoch FROM o.placed_at) * 1000)::int8, o.status, o.buyer_id, u.customer_id, o.total::text, \
          o.currency FROM orders AS o LEFT JOIN users AS u ON u.id = o.user_id WHERE true",
@@ -124,6 +95,9 @@ fn statement(search: &OrderSearch) -> (String, Vec<Parameter>) {
         parameters.len()
     };
     // Writing to a String cannot fail.
+    if let Some(buyer) = search.buyer {
+        let _ = write!(text, " AND o.buyer_id = ${}", add(Box::new(key::buyer(buyer)), Type::UUID));
+    }
     if let Some(customer) = &search.customer {
         let _ = write!(text, " AND o.user_id = ${}", add(Box::new(key::user(customer)), Type::UUID));
     }
@@ -154,14 +128,14 @@ fn statement(search: &OrderSearch) -> (String, Vec<Parameter>) {
     (text, parameters)
 }
 
-fn found(row: &Row) -> Result<FoundOrder, PostgresError> {
+fn found(row: &Row) -> Result<OrderSummary, PostgresError> {
     let strange = |what: &str| PostgresError::Row { table: "orders", problem: what.to_owned() };
     let (id, buyer): (uuid::Uuid, uuid::Uuid) = (row.try_get(0)?, row.try_get(3)?);
     let (placed_at, status): (i64, &str) = (row.try_get(1)?, row.try_get(2)?);
     let (customer, total, currency): (Option<&str>, &str, &str) = (row.try_get(4)?, row.try_get(5)?, row.try_get(6)?);
     let currency = Currency::parse(currency).map_err(|error| strange(&error.to_string()))?;
     let customer = customer.map(CustomerId::parse).transpose().map_err(|error| strange(&error.to_string()))?;
-    Ok(FoundOrder {
+    Ok(OrderSummary {
         id: OrderId::from_u128(id.as_u128()),
         placed_at: Timestamp::from_millis(placed_at),
         status: OrderStatus::parse(status).ok_or_else(|| strange("its status is unknown"))?,
@@ -180,6 +154,8 @@ fn amount(text: &str, currency: Currency) -> Option<Money> {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_core::SkuId;
+
     use super::*;
 
     #[test]
@@ -198,7 +174,8 @@ mod tests {
     #[test]
     fn every_condition_of_a_search_has_its_parameter() {
         let at = Timestamp::from_millis(1);
-        let search = OrderSearch {
+        let search = OrderQuery {
+            buyer: Some(BuyerId::from_u128(3)),
             customer: Some(CustomerId::parse("ann").unwrap()),
             status: Some(OrderStatus::Placed),
             sku: Some(SkuId::parse("TEE").unwrap()),
@@ -208,11 +185,11 @@ mod tests {
             limit: 5,
         };
         let (text, parameters) = statement(&search);
-        assert_eq!(parameters.len(), 8);
-        for number in 1..=8 {
+        assert_eq!(parameters.len(), 9);
+        for number in 1..=9 {
             assert!(text.contains(&format!("${number}")), "{text}");
         }
-        let (text, parameters) = statement(&OrderSearch { limit: 5, ..OrderSearch::default() });
+        let (text, parameters) = statement(&OrderQuery { limit: 5, ..OrderQuery::default() });
         assert!(parameters.len() == 1 && !text.contains("AND"), "{text}");
     }
 }

@@ -18,13 +18,16 @@ use super::{
     snapshots::PostgresSnapshots, tenure,
 };
 use crate::{
+    journal::Mark,
     snapshot::{SnapshotError, SnapshotSource},
     state::EntityState,
     store::{Held, Replica, ReplicaError},
 };
 
-const HELD: &str = "SELECT s.store_id, s.shards, w.shard, w.seq FROM store AS s \
-     LEFT JOIN projection_watermarks AS w ON true ORDER BY w.shard";
+/// A schema that was not migrated yet does not have all of it.
+const HELD: &str = "SELECT s.store_id, s.shards, w.shard, w.seq, (to_jsonb(s) ->> 'last_shard')::int2, \
+     (to_jsonb(s) ->> 'last_seq')::int8, (to_jsonb(s) ->> 'last_record')::bytea \
+     FROM store AS s LEFT JOIN projection_watermarks AS w ON true ORDER BY w.shard";
 const RENAME: &str = "UPDATE store SET store_id = $2 WHERE store_id = $1";
 
 /// The copy in PostgreSQL. Its calls block, and must not be made on a thread of the runtime that drives tasks.
@@ -141,6 +144,16 @@ impl SnapshotSource for Source {
     }
 }
 
+/// The last record that is contained, from the end of a row.
+fn mark(row: &Row) -> Result<Option<Mark>, PostgresError> {
+    let parts: (Option<i16>, Option<i64>, Option<Vec<u8>>) = (row.try_get(4)?, row.try_get(5)?, row.try_get(6)?);
+    let (Some(shard), Some(seq), Some(bytes)) = parts else { return Ok(None) };
+    let strange =
+        |_| PostgresError::Row { table: "store", problem: "its last record's fingerprint is none".to_owned() };
+    let fingerprint = bytes.try_into().map_err(strange)?;
+    Ok(Some(Mark { shard: ShardId(shard.cast_unsigned()), seq: seq.cast_unsigned(), fingerprint }))
+}
+
 fn is_missing(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME)
 }
@@ -163,5 +176,6 @@ fn held(rows: &[Row]) -> Result<Option<Held>, PostgresError> {
         };
         *place = seq;
     }
-    Ok(Some(Held { store, shards, watermarks }))
+    let last = mark(first)?.filter(|last| watermarks.get(usize::from(last.shard.0)) == Some(&last.seq));
+    Ok(Some(Held { store, shards, watermarks, last }))
 }

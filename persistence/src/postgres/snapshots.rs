@@ -10,21 +10,21 @@ use holdfast_core::{EntityId, ShardId};
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, Row};
 
-use super::{connect::Connector, error::PostgresError, pool::within};
+use super::{connect::Connector, error::PostgresError, pool::within, stored};
 use crate::{
     codec,
     codec::CodecError,
     event_type::kind_of,
-    snapshot::{SnapshotError, SnapshotSource, decode_snapshot},
+    snapshot::{SnapshotError, SnapshotSource},
     state::EntityState,
 };
 
 /// Snapshots read at a time, in number: some hundred kilobytes.
 const PAGE: usize = 1_024;
 
-const LOAD: &str = "SELECT kind, entity, state FROM entity_snapshots WHERE shard = $1 AND kind = $2 AND entity = $3";
-const READ_PAGE: &str = "SELECT kind, entity, state FROM entity_snapshots WHERE shard = $1 AND (kind, entity) > ($2, $3) \
-     ORDER BY kind, entity LIMIT $4";
+/// What is read of an entity in a schema that was not migrated yet, and knows snapshots alone.
+const SNAPSHOT_ALONE: &str = "t.state, '{}'::bytea[]";
+const HAS_CHANGES: &str = "SELECT to_regclass('entity_changes') IS NOT NULL";
 const WATERMARK: &str = "SELECT seq FROM projection_watermarks WHERE shard = $1";
 
 /// The snapshots of one instant. Its calls block, and must not be made on a thread of the runtime that drives tasks.
@@ -32,6 +32,8 @@ pub struct PostgresSnapshots {
     runtime: Handle,
     connector: Connector,
     client: Client,
+    /// What is selected of an entity.
+    parts: &'static str,
 }
 
 impl PostgresSnapshots {
@@ -40,13 +42,15 @@ impl PostgresSnapshots {
     /// # Errors
     /// [`PostgresError`], when the database cannot be reached or does not answer.
     pub fn open(runtime: Handle, connector: Connector) -> Result<Self, PostgresError> {
-        let client = runtime.block_on(async {
+        let (client, has_changes) = runtime.block_on(async {
             let client = connector.connect().await?;
             let begin = client.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY");
             within(connector.statement_timeout(), begin).await?;
-            Ok::<_, PostgresError>(client)
+            let row = within(connector.statement_timeout(), client.query_one(HAS_CHANGES, &[])).await?;
+            Ok::<_, PostgresError>((client, row.try_get::<_, bool>(0)?))
         })?;
-        Ok(Self { runtime, connector, client })
+        let parts = if has_changes { stored::PARTS } else { SNAPSHOT_ALONE };
+        Ok(Self { runtime, connector, client, parts })
     }
 
     fn wait<T>(&self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, SnapshotError> {
@@ -60,15 +64,24 @@ impl SnapshotSource for PostgresSnapshots {
         let mut id = Vec::with_capacity(64);
         codec::encode_id(entity, &mut id);
         let (kind, of_shard) = (entity.kind() as i16, shard.0.cast_signed());
-        let row = self.wait(self.client.query_opt(LOAD, &[&of_shard, &kind, &id]))?;
+        let load = format!(
+            "SELECT t.kind, t.entity, {} FROM entity_snapshots AS t WHERE t.shard = $1 AND t.kind = $2 AND t.entity = $3",
+            self.parts
+        );
+        let row = self.wait(self.client.query_opt(&load, &[&of_shard, &kind, &id]))?;
         row.map(|row| read(shard, &row).map(|(_, version, state)| (version, state))).transpose()
     }
 
     fn scan(&self, shard: ShardId, sink: &mut dyn FnMut(EntityId, u64, EntityState)) -> Result<(), SnapshotError> {
         let (of_shard, limit) = (shard.0.cast_signed(), i64::try_from(PAGE).unwrap_or(i64::MAX));
         let (mut kind, mut entity) = (0_i16, Vec::<u8>::new());
+        let page = format!(
+            "SELECT t.kind, t.entity, {} FROM entity_snapshots AS t \
+             WHERE t.shard = $1 AND (t.kind, t.entity) > ($2, $3) ORDER BY t.kind, t.entity LIMIT $4",
+            self.parts
+        );
         loop {
-            let rows = self.wait(self.client.query(READ_PAGE, &[&of_shard, &kind, &entity, &limit]))?;
+            let rows = self.wait(self.client.query(&page, &[&of_shard, &kind, &entity, &limit]))?;
             for row in &rows {
                 let (id, version, state) = read(shard, row)?;
                 sink(id, version, state);
@@ -87,15 +100,17 @@ impl SnapshotSource for PostgresSnapshots {
 
 /// One row of `entity_snapshots`, checked as one from disk is.
 fn read(shard: ShardId, row: &Row) -> Result<(EntityId, u64, EntityState), SnapshotError> {
-    let (kind, id, state): (i16, &[u8], &[u8]) = (column(row, 0)?, column(row, 1)?, column(row, 2)?);
+    let (kind, id): (i16, &[u8]) = (column(row, 0)?, column(row, 1)?);
+    let (snapshot, changes): (&[u8], Vec<&[u8]>) = (column(row, 2)?, column(row, 3)?);
     let damaged = |what| SnapshotError::Damaged { shard, what };
     let kind = u8::try_from(kind).ok().and_then(kind_of).ok_or_else(|| damaged("a row names no kind of entity"))?;
     let entity = codec::decode_id(kind, id).map_err(|_| damaged("a row names no entity"))?;
-    let (version, state) = decode_snapshot(&entity, state).map_err(|error| match error {
+    let (state, _) = stored::read(&entity, snapshot, &changes).map_err(|error| match error {
         CodecError::Checksum | CodecError::CutShort => damaged("a row's checksum does not match"),
+        CodecError::Gap { .. } => damaged("events between a snapshot and the next are missing"),
         other => SnapshotError::Codec(other),
     })?;
-    Ok((entity, version, state))
+    Ok((entity, state.version(), state))
 }
 
 fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, SnapshotError> {

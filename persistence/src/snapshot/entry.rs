@@ -69,7 +69,7 @@ pub(super) fn verify<'a>(entity: &EntityId, bytes: &'a [u8]) -> Result<&'a [u8],
     Ok(body)
 }
 
-fn checksum(entity: &EntityId, body: &[u8]) -> u32 {
+pub(super) fn checksum(entity: &EntityId, body: &[u8]) -> u32 {
     let mut id = Vec::with_capacity(80);
     codec::encode_id(entity, &mut id);
     crc32c::crc32c_append(crc32c::crc32c(&id), body)

@@ -4,6 +4,7 @@
 //! moves only after the snapshots it speaks of are durable. Snapshots are *fuzzy*: one may be newer than its shard's
 //! watermark, so a replay from the watermark skips records whose version the snapshot already has.
 
+mod changes;
 mod entry;
 mod sled_store;
 
@@ -14,6 +15,8 @@ use std::{
 
 use holdfast_core::{EntityId, ShardId};
 
+pub(crate) use changes::Changes;
+pub use changes::apply_changes;
 pub use entry::{EncodedSnapshot, decode_snapshot, encode_snapshot};
 pub use sled_store::SnapshotOptions;
 pub(crate) use sled_store::{Contents, SledSnapshots};

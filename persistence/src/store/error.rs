@@ -156,6 +156,24 @@ pub enum StoreError {
         /// Where the journal would go on.
         next_seq: u64,
     },
+    /// The journal and the copy elsewhere have different records at the same place.
+    #[error(
+        "the journal in {} has another record {seq} of shard {} than {replica}: this is an older copy of the data directory that \
+         was sold from while {replica} was away. Put the right one back; or move this one aside, and an empty one goes on \
+         from {replica}",
+        path.display(),
+        shard.0
+    )]
+    JournalForked {
+        /// The journal's directory.
+        path: PathBuf,
+        /// The copy elsewhere.
+        replica: String,
+        /// The shard.
+        shard: ShardId,
+        /// The record's sequence number.
+        seq: u64,
+    },
     /// The copy elsewhere is of another store.
     #[error(
         "{replica} has another store than {}: each store needs a database, or a schema, of its own. If the store was restored \

@@ -107,6 +107,7 @@ impl Store {
                 surveyed = restore::begin(surveyed, witness)?;
             }
             witness.refuse_journal_behind(&journal_dir, &surveyed)?;
+            witness.refuse_forked_journal(&journal_dir, &surveyed)?;
         }
         let mut beside = Beside { dir: &snapshot_dir, meta, options, witness };
         let checked = beside.check(&surveyed)?;

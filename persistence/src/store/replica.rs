@@ -10,7 +10,7 @@ use holdfast_core::{ShardCount, ShardId};
 
 use super::StoreError;
 use crate::{
-    journal::SurveyedJournal,
+    journal::{Mark, SurveyedJournal},
     snapshot::{SnapshotError, SnapshotSource},
 };
 
@@ -46,6 +46,8 @@ pub struct Held {
     pub shards: ShardCount,
     /// Per shard, in order, the last record that is contained; 0 for none.
     pub watermarks: Vec<u64>,
+    /// The last record that is contained, over all shards, if that is known.
+    pub last: Option<Mark>,
 }
 
 /// Why a replica is of no use now.
@@ -134,6 +136,17 @@ impl<'a> Witness<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a journal that has another record where the replica's last one is: an older copy that was sold from, so long
+    /// that it is as long as the original.
+    pub(super) fn refuse_forked_journal(&self, dir: &Path, journal: &SurveyedJournal) -> Result<(), StoreError> {
+        let Some(last) = self.held().and_then(|held| held.last) else { return Ok(()) };
+        if !journal.contradicts(&last, &self.watermarks().collect())? {
+            return Ok(());
+        }
+        let (path, replica) = (dir.to_path_buf(), self.replica.name());
+        Err(StoreError::JournalForked { path, replica, shard: last.shard, seq: last.seq })
     }
 
     /// The shard, what is contained of it and where the journal begins, if the two leave a gap between them.

@@ -55,7 +55,8 @@ impl Replica for Elsewhere {
 
     fn held(&self) -> Result<Option<Held>, ReplicaError> {
         let shards = ShardCount::new(4).unwrap();
-        let held = Held { store: *self.store.lock().unwrap(), shards, watermarks: vec![0, 0, self.watermark, 0] };
+        let held =
+            Held { store: *self.store.lock().unwrap(), shards, watermarks: vec![0, 0, self.watermark, 0], last: None };
         if self.silent { Err(Self::fault()) } else { Ok(Some(held)) }
     }
 

@@ -115,14 +115,14 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
     assert!(failed.contains("V1__projection") && failed.contains("shipments"), "{failed}");
     assert_eq!(server.sql("SELECT to_regclass('holdfast.orders') IS NULL").unwrap(), "t");
     server.sql("DROP TABLE holdfast.shipments").unwrap();
-    assert_eq!(migrate::up(&connector).await.unwrap(), ["V1__projection"]);
+    assert_eq!(migrate::up(&connector).await.unwrap(), ["V1__projection", "V2__entity_changes"]);
 }
 
 #[tokio::test]
 async fn two_schemas_of_one_database_know_nothing_of_each_other() {
     let (server, connector) = migrated().await;
     let other = connector.with_schema("holdfast_next");
-    assert_eq!(migrate::up(&other).await.unwrap(), ["V1__projection"]);
+    assert_eq!(migrate::up(&other).await.unwrap(), ["V1__projection", "V2__entity_changes"]);
     server.sql("DROP SCHEMA holdfast_next CASCADE").unwrap();
     migrate::check(&connector).await.unwrap();
 }

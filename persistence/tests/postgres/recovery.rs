@@ -17,7 +17,7 @@ use holdfast_persistence::{
     StoreOptions,
     journal::JournalOptions,
     postgres::{
-        Database, PostgresError, PostgresReplica, PostgresSettings, PostgresSnapshots, StoreIdentity,
+        Connector, Database, PostgresError, PostgresReplica, PostgresSettings, PostgresSnapshots, StoreIdentity,
         projection::{Projection, ProjectionSettings},
     },
 };
@@ -272,6 +272,71 @@ fn an_older_copy_of_the_folder_is_refused_and_a_damaged_row_is_named() {
     let StoreError::Replica { source: ReplicaError::Snapshot(damaged), .. } = &error else { panic!("{error:?}") };
     assert!(damaged.to_string().contains("shard 1"), "{damaged}");
     assert!(!scene.data().join("meta").exists());
+}
+
+#[test]
+fn an_older_copy_that_was_sold_from_is_refused_however_long_it_became() {
+    let scene = Scene::set();
+    let store = scene.open(&scene.data()).unwrap();
+    receive(&store, 4, 1);
+    scene.project_all(&store);
+    drop(store);
+    let old = scene.dir.path().join("old");
+    copy(&scene.data(), &old);
+    let store = scene.open(&scene.data()).unwrap();
+    receive(&store, 4, 2);
+    scene.project_all(&store);
+    drop(store);
+    // While PostgreSQL was not asked, the copy went on by itself, further than the original.
+    let forked = Store::open(&old, &options()).unwrap();
+    for shard in forked.shards.iter().collect::<Vec<_>>().into_iter().rev() {
+        for _ in 0..5 {
+            let first = forked.journal.next_seq(shard);
+            append(&forked, shard, (first..first + 4).map(|seq| (format!("FORK{}-{seq}", shard.0), 1)));
+        }
+    }
+    drop(forked);
+    let error = scene.open(&old).unwrap_err();
+    assert!(matches!(error, StoreError::JournalForked { shard: ShardId(2), seq: 12, .. }), "{error}");
+    // Opened while nobody could ask, it is found out by the projection, which writes nothing.
+    let before = scene.server.sql("SELECT count(*), sum(seq) FROM holdfast.projection_watermarks").unwrap();
+    let forked = Store::open(&old, &options()).unwrap();
+    let projection = scene.project(&forked);
+    eventually(|| projection.progress().trouble().is_some_and(|why| why.contains("another record 12 of shard 2")));
+    projection.stop();
+    drop(forked);
+    let after = scene.server.sql("SELECT count(*), sum(seq) FROM holdfast.projection_watermarks").unwrap();
+    assert_eq!(after, before);
+    // The original is what it was.
+    let store = scene.open(&scene.data()).unwrap();
+    receive(&store, 4, 1);
+    scene.project_all(&store);
+}
+
+#[test]
+fn a_schema_of_the_version_before_is_read_as_it_is_and_restored_from() {
+    let scene = Scene::set();
+    let store = scene.open(&scene.data()).unwrap();
+    receive(&store, 4, 3);
+    scene.project_all(&store);
+    drop(store);
+    let undo = "DROP TABLE entity_changes; \
+         ALTER TABLE store DROP COLUMN last_shard, DROP COLUMN last_seq, DROP COLUMN last_record; \
+         DELETE FROM refinery_schema_history WHERE version = 2";
+    scene.server.sql(&format!("SET search_path TO holdfast; {undo}")).unwrap();
+    let connector = Connector::new(&scene.settings).unwrap();
+    let snapshots = PostgresSnapshots::open(scene.runtime.handle().clone(), connector).unwrap();
+    let mut read = 0;
+    snapshots.scan(ShardId(1), &mut |_, version, _| read += version).unwrap();
+    assert_eq!(read, 12, "4 SKUs of 3 events");
+    drop(scene.open(&scene.data()).unwrap());
+    fs::remove_dir_all(scene.data()).unwrap();
+    let store = scene.open(&scene.data()).unwrap();
+    assert!(matches!(store.recoveries.as_slice(), [Recovery::Restored(_)]), "{:?}", store.recoveries);
+    // The restoration brought the schema up to date, and on it goes.
+    receive(&store, 4, 1);
+    scene.project_all(&store);
+    assert_eq!(scene.server.sql("SELECT last_shard, last_seq FROM holdfast.store").unwrap(), "2|16");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One PostgreSQL for all tests of this group, a schema and a journal for each.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -8,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use holdfast_core::ShardCount;
+use holdfast_core::{EntityId, ShardCount, ShardId};
 use holdfast_persistence::{
-    Journal,
+    EntityState, Journal, SnapshotSource as _,
     journal::{JournalOptions, SegmentJournal},
     postgres::{
-        Database, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode,
+        Connector, Database, PostgresSettings, PostgresSnapshots, PostgresUrl, StoreIdentity, TlsMode,
         projection::{Projection, ProjectionProgress, ProjectionSettings},
     },
 };
@@ -57,13 +58,15 @@ pub(crate) fn settings(url: &str, schema: &str) -> PostgresSettings {
     }
 }
 
-/// Small batches, no waiting.
+/// Small batches, no waiting, and most states large enough to be kept as events behind a snapshot.
 pub(crate) fn small(batch_records: usize, entities: usize) -> ProjectionSettings {
     ProjectionSettings {
         batch_records,
         entities,
+        whole_bytes: 100,
         gather_ms: 0,
         busy_records_per_s: u64::MAX,
+        rush_records_per_s: u64::MAX,
         retry_initial_ms: 5,
         retry_max_ms: 20,
         // A test that purges means it.
@@ -104,11 +107,27 @@ pub(crate) fn query(schema: &str, sql: &str) -> String {
     SERVER.sql(&format!("SET search_path TO {schema}; {sql}")).unwrap()
 }
 
-/// Every row of every table, but when it was written.
+/// Every state, as a node with an empty disk would read it back.
+pub(crate) fn recovered(schema: &str) -> BTreeMap<EntityId, (ShardId, EntityState)> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let connector = Connector::new(&settings(&SERVER.url(), schema)).unwrap();
+    let snapshots = PostgresSnapshots::open(runtime.handle().clone(), connector).unwrap();
+    let mut states = BTreeMap::new();
+    for shard in (0..8).map(ShardId) {
+        let mut take = |entity: EntityId, version, state: EntityState| {
+            assert_eq!(version, state.version());
+            assert!(states.insert(entity.clone(), (shard, state)).is_none(), "{entity} is in two shards");
+        };
+        snapshots.scan(shard, &mut take).unwrap();
+    }
+    states
+}
+
+/// Every row of every table, but when it was written; of snapshots and changes what they come to, since how a state is
+/// divided between them follows from where batches ended.
 pub(crate) fn dump(schema: &str) -> Vec<(&'static str, String)> {
-    const TABLES: [(&str, &str); 15] = [
+    const TABLES: [(&str, &str); 14] = [
         ("projection_watermarks", "shard, seq, at"),
-        ("entity_snapshots", "*"),
         ("users", "*"),
         ("addresses", "*"),
         ("categories", "*"),
@@ -125,5 +144,6 @@ pub(crate) fn dump(schema: &str) -> Vec<(&'static str, String)> {
     ];
     let rows =
         |(table, columns)| (table, query(schema, &format!("SELECT {columns} FROM {table} AS t ORDER BY t::text")));
-    TABLES.into_iter().map(rows).collect()
+    let states = recovered(schema).iter().fold(String::new(), |text, state| format!("{text}{state:?}\n"));
+    TABLES.into_iter().map(rows).chain([("states", states)]).collect()
 }

@@ -6,6 +6,7 @@ mod agreement;
 mod commit_cut;
 mod harness;
 mod proxy;
+mod reach;
 mod rebuilding;
 mod repetition;
 mod world;

@@ -1,5 +1,7 @@
 //! Doing it again changes nothing.
 
+use holdfast_persistence::postgres::projection::ProjectionSettings;
+
 use crate::{
     agreement::assert_agrees,
     harness::{SERVER, dump, journal, project, query, schema, small},
@@ -20,7 +22,7 @@ fn a_replay_over_rows_that_are_there_changes_nothing() {
     assert!(first.iter().filter(|(_, rows)| rows.is_empty()).all(|(table, _)| *table == "addresses"), "{first:?}");
     // From the beginning again, in other batches.
     query(&schema, "UPDATE projection_watermarks SET seq = 0");
-    project(&journal, &url, &schema, SHARDS, small(13, 20));
+    project(&journal, &url, &schema, SHARDS, ProjectionSettings { whole_bytes: 0, ..small(13, 20) });
     assert_eq!(dump(&schema), first);
     // From somewhere in the middle, with half of the snapshots gone back.
     query(&schema, "UPDATE projection_watermarks SET seq = seq / 2");
@@ -40,9 +42,35 @@ fn where_batches_end_does_not_show_in_the_tables() {
         project(&journal, &url, &grown, SHARDS, small(31, 5));
     }
     project(&journal, &url, &whole, SHARDS, small(100_000, 100_000));
-    project(&journal, &url, &pieces, SHARDS, small(1, 1));
+    project(&journal, &url, &pieces, SHARDS, ProjectionSettings { whole_bytes: 0, ..small(1, 1) });
     assert_eq!(dump(&whole), dump(&pieces));
     assert_eq!(dump(&whole), dump(&grown));
+}
+
+#[test]
+fn a_large_state_is_not_written_by_every_batch_and_its_events_are_forgotten_with_the_next_snapshot() {
+    let (journal, _folder) = journal(1);
+    let mut world = World::new(9, 1);
+    world.run(600, &*journal);
+    let schema = schema();
+    let rewritten = "SELECT n_tup_upd + n_tup_ins FROM pg_stat_user_tables WHERE relname = 'entity_snapshots'";
+    let writes = |whole_bytes| {
+        let schema = self::schema();
+        project(&journal, &SERVER.url(), &schema, 1, ProjectionSettings { whole_bytes, ..small(20, 1_000) });
+        let counted = format!("SELECT pg_sleep(1.1); {rewritten} AND schemaname = '{schema}'");
+        let changes = query(&schema, "SELECT count(*) FROM entity_changes").parse::<u64>().unwrap();
+        (query(&schema, &counted).lines().last().unwrap().parse::<u64>().unwrap(), changes)
+    };
+    let ((whole, none), (parted, some)) = (writes(1 << 20), writes(0));
+    assert!(parted < whole && none == 0 && some > 0, "{parted} of {whole} writes, {some} stretches of events");
+    project(&journal, &SERVER.url(), &schema, 1, ProjectionSettings { whole_bytes: 0, ..small(20, 1_000) });
+    // Whoever writes states whole forgets what was kept behind them.
+    world.run(600, &*journal);
+    project(&journal, &SERVER.url(), &schema, 1, ProjectionSettings { whole_bytes: 1 << 20, ..small(20, 1_000) });
+    let left = "SELECT count(*) FROM entity_changes AS c JOIN entity_snapshots AS s USING (shard, kind, entity) \
+         WHERE c.version <= s.version";
+    assert_eq!(query(&schema, left), "0");
+    assert_agrees(&world, &schema);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Real servers for tests, started by the tests themselves, so that nothing has to be running beforehand and no two tests
 //! share anything.
 //!
-//! Read in this order: [`postgres`] is a PostgreSQL server, [`certificate`] what it proves itself with over TLS; [`nats`] is a NATS
+//! Read in this order: [`postgres`] is a PostgreSQL server, `standby` a second one that follows it, [`certificate`] what it
+//! proves itself with over TLS; [`nats`] is a NATS
 //! server or a cluster of them, [`nats_proxy`] what loses and doubles on the way there; [`redis`] is a Redis server;
 //! `programs` finds what is installed, `account` is who it runs as, `port` where it listens, `processes` how it is stopped.
 //!
@@ -19,6 +20,7 @@ pub mod postgres;
 mod processes;
 mod programs;
 pub mod redis;
+mod standby;
 
 pub use certificate::TestAuthority;
 pub use nats::{Nats, NatsOptions};

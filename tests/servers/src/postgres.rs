@@ -58,11 +58,11 @@ pub struct PostgresOptions {
 /// A server, running or not.
 pub struct Postgres {
     // The order matters: the processes go before their folder does.
-    processes: Option<Processes>,
-    programs: Programs,
-    account: Account,
-    port: u16,
-    folder: TempDir,
+    pub(crate) processes: Option<Processes>,
+    pub(crate) programs: Programs,
+    pub(crate) account: Account,
+    pub(crate) port: u16,
+    pub(crate) folder: TempDir,
 }
 
 impl Postgres {
@@ -244,7 +244,7 @@ impl Postgres {
     }
 
     /// Writes a file only the server's account may read.
-    fn put(&self, path: &Path, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn put(&self, path: &Path, text: &str) -> anyhow::Result<()> {
         let write = || {
             fs::write(path, text)?;
             fs::set_permissions(path, Permissions::from_mode(0o600))
@@ -259,7 +259,7 @@ impl Postgres {
         note.lines().nth(7).is_some_and(|line| line.trim_end() == "ready")
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 

@@ -1,6 +1,6 @@
 //! `cargo xtask outage`: PostgreSQL is stopped in the middle of a sale, for ten minutes unless told otherwise, and the figures
 //! beside those of the same sale with it (fault matrix, row 15). Ends with 1 if an order is lost, an answer is no clean one, or
-//! catching up takes longer than two minutes.
+//! catching up takes longer than two minutes, while the sale goes on.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what a campaign says is its product")]
 
@@ -20,6 +20,10 @@ struct Arguments {
     /// How long it is away, in seconds.
     #[arg(long, default_value = "600")]
     seconds: u64,
+    /// Orders a second, before, during and after. The default is what docs/postgres.md promises to be drained in two minutes
+    /// while the sale goes on.
+    #[arg(long, default_value = "1000")]
+    rate: f64,
     /// Print the figures as one JSON object and nothing else.
     #[arg(long)]
     json: bool,
@@ -27,11 +31,12 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { seconds, json } = Arguments::parse();
+    let Arguments { seconds, rate, json } = Arguments::parse();
     let server = Postgres::with(&PostgresOptions { durable: true, ..PostgresOptions::default() })?;
     let mut sale = Sale::open(server).await?;
     let away = Duration::from_secs(seconds);
-    let report = sale.through(away, Postgres::stop, |server, ()| server.start_again()).await?;
+    sale.set_rate(rate);
+    let report = sale.without_database(away, Duration::from_secs_f64(CAUGHT_UP_S)).await?;
     let compared = sale.check().await?;
     let passed = report.caught_up_s <= CAUGHT_UP_S;
     if json {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 use holdfast_core::{
-    Entity as _, HoldId, Money, Quantity, ShardId, SkuId, Timestamp,
+    Entity as _, EntityId, HoldId, Money, Quantity, ShardId, SkuId, Timestamp,
     cart::{Cart, CartState},
     order::{CancelReason, Order, OrderStatus, PaymentStatus, Placement, RefundState},
     product::{Product, ProductDetails},
@@ -13,32 +13,62 @@ use holdfast_core::{
 use uuid::Uuid;
 
 use super::{
-    fold::{FoldError, OrderTouch},
+    fold::FoldError,
     key,
     row::{
-        CartRow, CategoryRow, Changes, EntitySnapshotRow, InventoryRow, OrderItemRow, OrderRow, PaymentRow, ProductRow,
-        ProductVariantRow, RefundRow, ShipmentRow, StockMovementRow, UserRow,
+        CartRow, CategoryRow, Changes, EntityChangesRow, EntitySnapshotRow, InventoryRow, OrderItemRow, OrderRow,
+        PaymentRow, ProductRow, ProductVariantRow, RefundRow, ShipmentRow, StockMovementRow, UserRow,
     },
+    touch::OrderTouch,
     value::{Amount, Instant, Shown, int2, int8, text},
 };
-use crate::{codec, snapshot::encode_snapshot, state::EntityState};
+use crate::{
+    codec,
+    snapshot::{self, encode_snapshot},
+    state::EntityState,
+};
 
 /// Rows that any number of entities share, and the batch has already.
 #[derive(Debug, Default)]
 pub(super) struct Known(HashSet<Uuid, RandomState>);
 
-pub(super) fn snapshot(changes: &mut Changes, shard: ShardId, state: &EntityState) -> Result<(), FoldError> {
+/// The state whole. Gives its length, in bytes.
+pub(super) fn snapshot(changes: &mut Changes, shard: ShardId, state: &EntityState) -> Result<usize, FoldError> {
     let encoded = encode_snapshot(&state.as_ref())?;
-    let mut entity = Vec::with_capacity(16);
-    codec::encode_id(&encoded.entity, &mut entity);
+    let length = encoded.bytes.len();
     changes.entity_snapshots.push(EntitySnapshotRow {
         shard: int2(shard.0.into()),
         kind: encoded.entity.kind() as i16,
-        entity,
+        entity: key_bytes(&encoded.entity),
         version: int8(encoded.version),
         state: encoded.bytes,
     });
-    Ok(())
+    Ok(length)
+}
+
+/// What happened since the state was last written whole. Gives its length, in bytes.
+pub(super) fn events(changes: &mut Changes, shard: ShardId, entity: &EntityId, stretch: snapshot::Changes) -> usize {
+    let (first, version) = (int8(stretch.first()), int8(stretch.last()));
+    let events = stretch.finish(entity);
+    let length = events.len();
+    let (shard, kind, entity) = (int2(shard.0.into()), entity.kind() as i16, key_bytes(entity));
+    changes.entity_changes.push(EntityChangesRow { shard, kind, entity, first, version, events });
+    length
+}
+
+/// A snapshot contains what was kept behind the one before.
+pub(super) fn taken_in(changes: &mut Changes, shard: ShardId, state: &EntityState) {
+    let entity = state.id();
+    changes.taken_in.shard.push(int2(shard.0.into()));
+    changes.taken_in.kind.push(entity.kind() as i16);
+    changes.taken_in.entity.push(key_bytes(&entity));
+    changes.taken_in.version.push(int8(state.version()));
+}
+
+fn key_bytes(entity: &EntityId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16);
+    codec::encode_id(entity, &mut bytes);
+    bytes
 }
 
 pub(super) fn inventory(changes: &mut Changes, stock: &StockItem, first: Timestamp, last: Timestamp) {

@@ -34,6 +34,18 @@ pub enum ProjectionError {
         /// Where the journal goes on.
         next_seq: u64,
     },
+    /// The tables and the journal have different records at the same place.
+    #[error(
+        "the journal has another record {seq} of shard {} than the tables: it is an older copy of the data folder that was sold \
+         from; restore the right one, or choose an empty schema (postgres.schema)",
+        shard.0
+    )]
+    Forked {
+        /// The shard.
+        shard: ShardId,
+        /// The record's sequence number.
+        seq: u64,
+    },
     /// What comes next was purged before it was projected.
     #[error(
         "the journal's history was purged before it was projected (shard {}, from sequence number {from} on): the projection was \

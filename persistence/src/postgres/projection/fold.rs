@@ -12,17 +12,19 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 use holdfast_core::{
     Entity as _, EntityId, Event, ShardId, Timestamp,
-    cart::Cart,
-    order::{AuthorizationOutcome, Order, OrderEvent, OrderStatus, SettlementOutcome},
-    product::{Product, ProductDetails, ProductEvent},
-    stock::{StockEvent, StockItem},
+    order::{Order, OrderStatus},
+    product::{ProductDetails, ProductEvent},
+    stock::StockEvent,
 };
 
 use super::{
     derive,
     row::{Changes, StockMovementRow},
+    touch::OrderTouch,
 };
-use crate::{codec::CodecError, journal::Followed, record::Record, state::EntityState};
+use crate::{
+    codec::CodecError, journal::Followed, postgres::stored::Extent, record::Record, snapshot, state::EntityState,
+};
 
 /// Records that do not fit what the tables contain.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +55,16 @@ pub(super) struct Fold {
     changes: Changes,
     known: derive::Known,
     batch: u64,
+    /// Up to this size a state is written whole, in bytes.
+    whole_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     shard: ShardId,
     state: EntityState,
+    /// What the tables have of it.
+    stored: Extent,
     /// The last batch that had a record of it.
     used: u64,
     /// Its place among what the batch touched.
@@ -74,27 +80,16 @@ struct Touched {
     /// The last details a product was given, with its version then and the instant.
     details: Option<(Box<ProductDetails>, u64, Timestamp)>,
     order: OrderTouch,
-}
-
-/// What a batch knows of an order beyond its state: when things happened.
-#[derive(Debug, Default)]
-pub(super) struct OrderTouch {
-    pub(super) placed: bool,
-    pub(super) confirmed_at: Option<Timestamp>,
-    pub(super) ended_at: Option<Timestamp>,
-    pub(super) authorized_at: Option<Timestamp>,
-    pub(super) captured_at: Option<Timestamp>,
-    /// The last change of the payment: version and instant.
-    pub(super) payment: Option<(u64, Timestamp)>,
-    pub(super) shipped_at: Option<Timestamp>,
-    pub(super) delivered_at: Option<Timestamp>,
-    /// The last change of the shipment.
-    pub(super) shipment: Option<(u64, Timestamp)>,
-    /// Refunds that changed: number, version, first and last instant.
-    pub(super) refunds: Vec<(u16, u64, Timestamp, Timestamp)>,
+    /// The batch's events, of an entity that is not written whole each time.
+    events: Option<snapshot::Changes>,
 }
 
 impl Fold {
+    /// Nothing taken in yet. States larger than `whole_bytes` are written as events behind their last snapshot.
+    pub(super) fn new(whole_bytes: usize) -> Self {
+        Self { whole_bytes, ..Self::default() }
+    }
+
     /// The entities whose state must be admitted before these records can be taken in.
     pub(super) fn missing(&self, records: &[Followed]) -> Vec<(ShardId, EntityId)> {
         let mut asked = HashSet::<&EntityId, RandomState>::default();
@@ -104,9 +99,9 @@ impl Fold {
         first.filter(|one| one.record.version > 1).map(|one| (one.shard, one.record.entity.clone())).collect()
     }
 
-    /// Takes in a state as of the watermark.
-    pub(super) fn admit(&mut self, shard: ShardId, state: EntityState) {
-        self.entities.insert(state.id(), Entry { shard, state, used: self.batch, touched: None });
+    /// Takes in a state as of the watermark, and how much of it is where.
+    pub(super) fn admit(&mut self, shard: ShardId, state: EntityState, stored: Extent) {
+        self.entities.insert(state.id(), Entry { shard, state, stored, used: self.batch, touched: None });
     }
 
     /// Takes in a state whose rows are to be derived again. `at` stands for instants that no state knows.
@@ -126,18 +121,19 @@ impl Fold {
         }
         let place = Some(self.touched.len());
         self.touched.push(touched);
-        self.entities.insert(entity, Entry { shard, state, used: self.batch, touched: place });
+        let stored = Extent::default();
+        self.entities.insert(entity, Entry { shard, state, stored, used: self.batch, touched: place });
     }
 
     /// Takes in one record. One that the state contains already changes nothing.
     pub(super) fn take(&mut self, followed: Followed) -> Result<(), FoldError> {
         let Followed { shard, seq, record } = followed;
-        let Self { entities, touched, changes, known: shared, batch } = self;
+        let Self { entities, touched, changes, known: shared, batch, whole_bytes } = self;
         let entry = match entities.entry(record.entity.clone()) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) if record.version == 1 => {
-                let state = empty(&record.entity);
-                place.insert(Entry { shard, state, used: *batch, touched: None })
+                let state = EntityState::before_anything(&record.entity);
+                place.insert(Entry { shard, state, stored: Extent::default(), used: *batch, touched: None })
             }
             std::collections::hash_map::Entry::Vacant(_) => {
                 return Err(FoldError::Gap { entity: record.entity, known: 0, found: record.version });
@@ -160,6 +156,10 @@ impl Fold {
             // At once: a category that the batch's end no longer knows was there all the same.
             derive::categories(changes, shared, &details.category, record.at);
         }
+        if entry.stored.snapshot > *whole_bytes {
+            let begin = || snapshot::Changes::begin(record.entity.kind(), record.version);
+            touched[place].events.get_or_insert_with(begin).push(&record.event)?;
+        }
         apply(&mut entry.state, &record, &mut touched[place], (shard, seq), changes);
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Fold {
             let Some(entry) = self.entities.get_mut(&touched.entity) else { continue };
             entry.touched = None;
             let (first, last) = (touched.first_at, touched.last_at);
-            derive::snapshot(&mut changes, entry.shard, &entry.state)?;
+            store(&mut changes, entry, touched.events, self.whole_bytes)?;
             match &entry.state {
                 EntityState::Stock(stock) => derive::inventory(&mut changes, stock, first, last),
                 EntityState::Cart(cart) => derive::cart(&mut changes, cart, first, last),
@@ -200,13 +200,28 @@ impl Fold {
     }
 }
 
-fn empty(entity: &EntityId) -> EntityState {
-    match entity {
-        EntityId::Stock(sku) => EntityState::Stock(StockItem::new(sku.clone())),
-        EntityId::Product(sku) => EntityState::Product(Product::new(sku.clone())),
-        EntityId::Cart(cart) => EntityState::Cart(Cart::new(*cart)),
-        EntityId::Order(order) => EntityState::Order(Order::new(*order)),
+/// Writes what the batch made of an entity: its state whole, or its events as long as all that are kept are no longer than
+/// the state was. So twice what happened is written at most, and twice the state read, however large it is.
+fn store(
+    changes: &mut Changes,
+    entry: &mut Entry,
+    events: Option<snapshot::Changes>,
+    whole_bytes: usize,
+) -> Result<(), FoldError> {
+    let stored = &mut entry.stored;
+    match events {
+        Some(events) if stored.changes + events.len() <= stored.snapshot => {
+            stored.changes += derive::events(changes, entry.shard, &entry.state.id(), events);
+        }
+        _ => {
+            stored.snapshot = derive::snapshot(changes, entry.shard, &entry.state)?;
+            if stored.changes > 0 || stored.snapshot > whole_bytes {
+                derive::taken_in(changes, entry.shard, &entry.state);
+            }
+            stored.changes = 0;
+        }
     }
+    Ok(())
 }
 
 /// Applies a record and notes what its row needs beyond the state. The record's kind is its entity's: the journal checks that.
@@ -264,65 +279,6 @@ fn has_ended(order: &Order) -> bool {
 
 impl Touched {
     fn new(entity: EntityId, at: Timestamp) -> Self {
-        Self { entity, first_at: at, last_at: at, details: None, order: OrderTouch::default() }
-    }
-}
-
-impl OrderTouch {
-    fn note(&mut self, order: &Order, event: &OrderEvent, version: u64, at: Timestamp) {
-        match event {
-            OrderEvent::Placed(_) => {
-                self.placed = true;
-                self.payment = Some((version, at));
-            }
-            OrderEvent::AuthorizationRecorded(outcome) => {
-                if matches!(outcome, AuthorizationOutcome::Approved { .. }) {
-                    self.authorized_at.get_or_insert(at);
-                }
-                self.payment = Some((version, at));
-            }
-            OrderEvent::CaptureRecorded(outcome) => {
-                if *outcome == SettlementOutcome::Done {
-                    self.captured_at.get_or_insert(at);
-                }
-                self.payment = Some((version, at));
-            }
-            OrderEvent::Voided | OrderEvent::Canceled { .. } | OrderEvent::Expired => {
-                self.payment = Some((version, at));
-            }
-            OrderEvent::RefundRequested { .. } => {
-                let number = order.refunds().len().saturating_sub(1);
-                self.refunded(u16::try_from(number).unwrap_or(u16::MAX), version, at);
-            }
-            OrderEvent::RefundRecorded { refund, .. } => {
-                self.refunded(*refund, version, at);
-                self.payment = Some((version, at));
-            }
-            OrderEvent::Confirmed => self.confirmed_at = Some(at),
-            OrderEvent::Shipped => {
-                self.shipped_at = Some(at);
-                self.shipment = Some((version, at));
-            }
-            OrderEvent::Delivered => {
-                self.delivered_at = Some(at);
-                self.shipment = Some((version, at));
-            }
-            OrderEvent::LineAllocated { .. } | OrderEvent::LineReleased { .. } | OrderEvent::LineFulfilled { .. } => {}
-        }
-    }
-
-    fn refunded(&mut self, number: u16, version: u64, at: Timestamp) {
-        match self.refunds.iter_mut().find(|refund| refund.0 == number) {
-            Some(refund) => (refund.1, refund.3) = (version, at),
-            None => self.refunds.push((number, version, at, at)),
-        }
-    }
-
-    /// All that a state has rows for. What a row that is there knows better stays: instants, and versions of parts.
-    fn of_state(order: &Order, version: u64, at: Timestamp) -> Self {
-        let refunds = (0..).zip(order.refunds()).map(|(number, _)| (number, version, at, at)).collect();
-        let left = matches!(order.status(), OrderStatus::Shipped | OrderStatus::Delivered);
-        let shipment = left.then_some((version, at));
-        Self { placed: true, payment: Some((version, at)), shipment, refunds, ..Self::default() }
+        Self { entity, first_at: at, last_at: at, details: None, order: OrderTouch::default(), events: None }
     }
 }

@@ -1,9 +1,10 @@
-//! How much of the machine the projection takes: as much as it can get when nobody buys, a small share in a sale.
+//! How much of the machine the projection takes: as much as it can get when nobody buys, a small share in a rush, and
+//! between the two the less the more is sold: a sale that leaves processors idle need not fall behind.
 //!
 //! Invariant: only ever delays the projection itself. What is not projected yet is in the journal, so waiting costs nothing but
 //! lag.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -13,30 +14,30 @@ use super::settings::ProjectionSettings;
 const WINDOW: Duration = Duration::from_millis(500);
 /// A sale stays busy for so long after its last busy window, so that a breath between two waves is not taken for its end.
 const AFTERGLOW: Duration = Duration::from_secs(2);
-/// Marks of the journal's end kept to tell how old the oldest record without a row is.
-const MARKS: usize = 1_024;
 
 /// Watches the journal's end, and says whether to hurry.
 #[derive(Debug)]
 pub(super) struct Pace {
     busy_records_per_s: u64,
-    share: f64,
+    rush_records_per_s: u64,
+    rush_share: f64,
     longest_rest: Duration,
     window: Option<(Instant, u64)>,
     busy_until: Option<Instant>,
-    /// Where the journal's end was, and when it was first seen there.
-    marks: VecDeque<(u64, Instant)>,
+    /// The share it may work until then.
+    share: f64,
 }
 
 impl Pace {
     pub(super) fn new(settings: &ProjectionSettings) -> Self {
         Self {
             busy_records_per_s: settings.busy_records_per_s,
-            share: f64::from(settings.busy_share_percent.clamp(1, 100)) / 100.0,
+            rush_records_per_s: settings.rush_records_per_s,
+            rush_share: f64::from(settings.busy_share_percent.clamp(1, 100)) / 100.0,
             longest_rest: Duration::from_millis(settings.busy_rest_ms),
             window: None,
             busy_until: None,
-            marks: VecDeque::new(),
+            share: 1.0,
         }
     }
 
@@ -47,22 +48,24 @@ impl Pace {
         if passed >= WINDOW {
             #[expect(clippy::cast_precision_loss, reason = "a rate needs few digits")]
             let rate = end.saturating_sub(from) as f64 / passed.as_secs_f64();
-            #[expect(clippy::cast_precision_loss, reason = "a rate needs few digits")]
-            if rate > self.busy_records_per_s as f64 {
-                self.busy_until = Some(now + AFTERGLOW);
-            }
+            self.note_rate(rate, now);
             self.window = Some((now, end));
         }
-        if self.marks.back().is_none_or(|(last, _)| *last < end) {
-            if self.marks.len() >= MARKS {
-                // Every other one goes: an old lag need not be known to the second.
-                let mut keep = false;
-                self.marks.retain(|_| {
-                    keep = !keep;
-                    keep
-                });
-            }
-            self.marks.push_back((end, now));
+    }
+
+    /// So many records a second were journaled of late. Whoever sells more is given way to at once, whoever sells less only
+    /// once the sale was that quiet for a while.
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs few digits")]
+    fn note_rate(&mut self, rate: f64, now: Instant) {
+        let (busy, rush) = (self.busy_records_per_s as f64, self.rush_records_per_s as f64);
+        if rate <= busy {
+            return;
+        }
+        let rushed = ((rate - busy) / (rush - busy).max(1.0)).min(1.0);
+        let share = 1.0 - rushed * (1.0 - self.rush_share);
+        if share <= self.share || !self.is_busy(now) {
+            self.share = share;
+            self.busy_until = Some(now + AFTERGLOW);
         }
     }
 
@@ -78,14 +81,6 @@ impl Pace {
         }
         worked.mul_f64(1.0 / self.share - 1.0).min(self.longest_rest)
     }
-
-    /// Everything up to record `done` has its rows: how long the oldest one without has waited.
-    pub(super) fn lag(&mut self, done: u64, now: Instant) -> Duration {
-        while self.marks.front().is_some_and(|(end, _)| *end <= done) {
-            self.marks.pop_front();
-        }
-        self.marks.front().map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(*since))
-    }
 }
 
 #[cfg(test)]
@@ -95,6 +90,7 @@ mod tests {
     fn pace() -> Pace {
         Pace::new(&ProjectionSettings {
             busy_records_per_s: 1_000,
+            rush_records_per_s: 5_000,
             busy_share_percent: 10,
             busy_rest_ms: 3_000,
             ..ProjectionSettings::default()
@@ -119,19 +115,23 @@ mod tests {
     }
 
     #[test]
-    fn the_lag_is_the_age_of_the_oldest_record_without_a_row() {
+    fn the_less_is_sold_the_more_it_works_and_a_breath_between_two_waves_changes_nothing() {
         let (mut pace, start) = (pace(), Instant::now());
-        for second in 0..5_000 {
-            pace.observe(second * 10, start + Duration::from_secs(second));
-        }
-        let now = start + Duration::from_secs(5_000);
-        assert_eq!(pace.lag(49_990, now), Duration::ZERO);
-        let (mut pace, seen) = (self::pace(), |second| start + Duration::from_secs(second));
-        pace.observe(10, seen(1));
-        pace.observe(20, seen(2));
-        assert_eq!(pace.lag(0, seen(5)), Duration::from_secs(4));
-        assert_eq!(pace.lag(10, seen(5)), Duration::from_secs(3));
-        assert_eq!(pace.lag(20, seen(5)), Duration::ZERO);
-        assert!(pace.marks.is_empty());
+        let worked = Duration::from_millis(550);
+        let mut end = 0;
+        let mut rest_after = |second: u64, rate: u64| {
+            end += rate;
+            let now = start + Duration::from_secs(second);
+            pace.observe(end, now);
+            pace.rest(worked, now).as_millis()
+        };
+        assert_eq!(rest_after(0, 0), 0);
+        // Half way between busy and a rush: 55 % of the time.
+        assert_eq!(rest_after(1, 3_000), 450);
+        assert_eq!(rest_after(2, 5_000), 3_000);
+        assert_eq!(rest_after(3, 3_000), 3_000, "the rush may go on");
+        assert_eq!(rest_after(4, 3_000), 450);
+        assert_eq!(rest_after(5, 1_000), 450);
+        assert_eq!(rest_after(6, 1_000), 0);
     }
 }

@@ -13,10 +13,13 @@ use std::{
 };
 
 use holdfast_core::ShardCount;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{sync::Notify, task, time::Instant};
 
 use super::{
+    batch::{Ahead, Batch, look_ahead},
     error::ProjectionError,
+    fold::Fold,
+    lag,
     pace::Pace,
     progress::{Meters, ProjectionProgress},
     session::Session,
@@ -25,7 +28,7 @@ use super::{
     trail::Trail,
 };
 use crate::{
-    journal::{Follower, HistoryReader, Journal},
+    journal::{FollowLimit, Follower, HistoryReader, Journal},
     postgres::{Database, database::claim, pool::within, tenure},
 };
 
@@ -45,6 +48,9 @@ struct Stop {
     asked: AtomicBool,
     notify: Notify,
 }
+
+/// What comes back from making the next batch.
+type Looked = (Box<Fold>, Box<dyn Follower>, Result<Ahead, ProjectionError>);
 
 struct Projector {
     journal: Arc<dyn Journal>,
@@ -74,13 +80,19 @@ impl Projection {
         let stop = Arc::new(Stop::default());
         let (pace, meters) = (Pace::new(&settings), Meters::new());
         journal.retain_for(Arc::clone(&progress) as Arc<dyn HistoryReader>, settings.backlog_bytes);
+        database.is_followed_by(Arc::clone(&progress));
+        let lag = lag::watch(Arc::clone(&journal), shards, Arc::clone(&progress));
         let (shown, asked) = (Arc::clone(&progress), Arc::clone(&stop));
         let trail = Trail::begin(&*journal, shards);
         let mut projector = Projector { journal, database, shards, settings, progress, stop, pace, meters, trail };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // The connection's bytes move on a thread of their own, so that they do while this one makes rows.
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).thread_name("projection-io").enable_all().build()?;
         let run = move || {
             let stop = Arc::clone(&projector.stop);
             runtime.block_on(async {
+                let mut beside = task::JoinSet::new();
+                beside.spawn(lag);
                 tokio::select! {
                     () = projector.run() => {}
                     () = stop.notify.notified() => {}
@@ -160,43 +172,104 @@ impl Projector {
         let patience = self.database.connector().statement_timeout();
         within(patience, tenure::hold(&client, self.database.schema())).await?;
         within(patience, claim(&client, self.database.schema(), self.database.identity())).await?;
-        let mut session = Session::begin(client, self.shards.get(), self.settings.entities, Guard::Older).await?;
+        let mut session = Session::begin(client, self.shards.get(), &self.settings, Guard::Older).await?;
         let tables = within(patience, session.tables()).await?;
         self.trail.enter(tables, session.watermarks(), &*self.journal, self.shards)?;
+        self.refuse_fork(&session).await?;
         let mut follower = self.journal.follow(&session.position())?;
         self.publish(&session);
         if self.progress.note_trouble(None) {
             tracing::info!(contained = session.contained(), behind = follower.behind(), "the projection goes on");
         }
+        let mut next = None;
         while !self.stop.asked.load(Ordering::Acquire) {
-            self.batch(&mut session, &mut *follower).await?;
+            let began = Instant::now();
+            let batch = match next.take() {
+                Some(batch) => batch,
+                None => match self.take_in(&mut session, &mut *follower).await? {
+                    Some(batch) => batch,
+                    None => continue,
+                },
+            };
+            (follower, next) = self.write(batch, began, &mut session, follower).await?;
         }
         Ok(())
     }
 
-    /// Waits for records, projects what there is, and rests if a sale is on.
-    async fn batch(&mut self, session: &mut Session, follower: &mut dyn Follower) -> Result<(), ProjectionError> {
+    /// Refuses tables whose last record is another than the journal's: it is an older copy that was sold from.
+    async fn refuse_fork(&self, session: &Session) -> Result<(), ProjectionError> {
+        let Some(last) = session.last().await? else { return Ok(()) };
+        if last.is_contradicted(session.watermarks(), |from| self.journal.follow(from), LOOK)? {
+            return Err(ProjectionError::Forked { shard: last.shard, seq: last.seq });
+        }
+        Ok(())
+    }
+
+    /// Waits for records and makes a batch of what there is.
+    async fn take_in(
+        &mut self,
+        session: &mut Session,
+        follower: &mut dyn Follower,
+    ) -> Result<Option<Box<Batch>>, ProjectionError> {
         self.observe(session, follower);
-        let limit = self.settings.limit(self.pace.is_busy(Instant::now()));
+        let limit = self.limit();
         if follower.behind() < limit.records as u64 && self.settings.gather_ms > 0 {
             self.gather(follower).await?;
         }
-        let began = Instant::now();
         let records = follower.next(limit, LOOK)?;
         if records.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        self.trail.attempt(&records);
-        let projected = session.project(records).await?;
+        session.take_in(records).await.map(Some)
+    }
+
+    /// Writes a batch and, when there is more and nobody buys, makes the next one meanwhile; rests if a sale is on.
+    async fn write(
+        &mut self,
+        batch: Box<Batch>,
+        began: Instant,
+        session: &mut Session,
+        follower: Box<dyn Follower>,
+    ) -> Result<(Box<dyn Follower>, Option<Box<Batch>>), ProjectionError> {
+        self.trail.attempt(batch.ends.iter().map(|(shard, (seq, _))| (*shard, *seq)));
+        let hurries = follower.behind() > 0 && !self.pace.is_busy(Instant::now());
+        let (written, follower, ahead) = if hurries {
+            let ahead = self.look_ahead(session.lend(), follower);
+            let written = session.write(&batch).await;
+            let (fold, follower, ahead) = ahead.await.map_err(std::io::Error::other)?;
+            session.take_back(fold);
+            (written, follower, ahead)
+        } else {
+            (session.write(&batch).await, follower, Ok(Ahead::Nothing))
+        };
+        let projected = written?;
         let worked = began.elapsed();
         self.meters.batches.increment(1);
         self.meters.records.increment(projected.records);
         self.meters.rows.increment(projected.rows);
         self.meters.batch_seconds.record(worked.as_secs_f64());
         self.publish(session);
-        self.observe(session, follower);
-        self.rest_observing(self.pace.rest(worked, Instant::now()), session, follower).await;
-        Ok(())
+        self.observe(session, &*follower);
+        let next = match ahead? {
+            Ahead::Nothing => None,
+            Ahead::Made(batch) => Some(batch),
+            Ahead::Read(records) => Some(session.take_in(records).await?),
+        };
+        self.rest_observing(self.pace.rest(worked, Instant::now()), session, &*follower).await;
+        Ok((follower, next))
+    }
+
+    /// Makes the next batch on another thread.
+    fn look_ahead(&self, mut fold: Box<Fold>, mut follower: Box<dyn Follower>) -> task::JoinHandle<Looked> {
+        let (limit, entities) = (self.limit(), self.settings.entities);
+        task::spawn_blocking(move || {
+            let ahead = look_ahead(&mut *follower, limit, &mut fold, entities);
+            (fold, follower, ahead)
+        })
+    }
+
+    fn limit(&self) -> FollowLimit {
+        self.settings.limit(self.pace.is_busy(Instant::now()))
     }
 
     /// Lets a few records come together once there is one: a commit costs the same for one and for a thousand.
@@ -214,24 +287,22 @@ impl Projector {
     /// Rests, but no longer than the sale is busy.
     async fn rest_observing(&mut self, wait: Duration, session: &Session, follower: &dyn Follower) {
         let until = Instant::now() + wait;
+        self.progress.note_rest(Some(until));
         while Instant::now() < until && self.pace.is_busy(Instant::now()) {
             self.rest(LOOK.min(until.saturating_duration_since(Instant::now()))).await;
             self.observe(session, follower);
         }
+        self.progress.note_rest(None);
     }
 
     fn publish(&self, session: &Session) {
         for (shard, seq) in session.watermarks() {
             self.progress.reached(*shard, *seq);
         }
+        self.progress.note_known();
     }
 
     fn observe(&mut self, session: &Session, follower: &dyn Follower) {
-        let (now, done) = (Instant::now(), session.contained());
-        let behind = follower.behind();
-        self.pace.observe(done + behind, now);
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; 2^53 is enough for records")]
-        self.meters.lag_records.set(behind as f64);
-        self.meters.lag_seconds.set(self.pace.lag(done, now).as_secs_f64());
+        self.pace.observe(session.contained() + follower.behind(), Instant::now());
     }
 }

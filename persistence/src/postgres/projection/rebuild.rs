@@ -26,8 +26,8 @@ use crate::{
     codec,
     event_type::kind_of,
     journal::{Follower as _, JournalReader},
-    postgres::{Connector, PostgresError, StoreIdentity, database::claim, migrate},
-    snapshot::{SnapshotSource, decode_snapshot},
+    postgres::{Connector, PostgresError, StoreIdentity, database::claim, migrate, stored},
+    snapshot::SnapshotSource,
     state::EntityState,
 };
 
@@ -165,7 +165,7 @@ impl Rebuild<'_> {
 
     async fn session(&self, guard: Guard) -> Result<Session, ProjectionError> {
         let client = self.beside.connect().await?;
-        Session::begin(client, self.identity.shards, self.settings.entities, guard).await
+        Session::begin(client, self.identity.shards, self.settings, guard).await
     }
 
     /// Projects up to record `end`, which the live tables contain.
@@ -214,6 +214,11 @@ impl Rebuild<'_> {
             let raise = "UPDATE projection_watermarks SET seq = greatest(seq, $2) WHERE shard = $1";
             session.client().execute(raise, &[&int2(shard.0.into()), &int8(own.watermark(shard)?)]).await?;
         }
+        // What the last record was is not known of a snapshot.
+        session
+            .client()
+            .execute("UPDATE store SET last_shard = NULL, last_seq = NULL, last_record = NULL", &[])
+            .await?;
         Ok(())
     }
 
@@ -273,17 +278,22 @@ async fn page(
     client: &Client,
     (shard, kind, entity): &SnapshotKey,
 ) -> Result<(Vec<(ShardId, EntityState, Timestamp)>, Option<SnapshotKey>), ProjectionError> {
-    let query = "SELECT shard, kind, entity, state, (SELECT coalesce(max(extract(epoch FROM at)), 0)::int8 FROM projection_watermarks) \
-         FROM entity_snapshots WHERE (shard, kind, entity) > ($1, $2, $3) ORDER BY shard, kind, entity LIMIT $4";
+    let query = format!(
+        "SELECT t.shard, t.kind, t.entity, {}, \
+             (SELECT coalesce(max(extract(epoch FROM at)), 0)::int8 FROM projection_watermarks) \
+         FROM entity_snapshots AS t WHERE (t.shard, t.kind, t.entity) > ($1, $2, $3) \
+         ORDER BY t.shard, t.kind, t.entity LIMIT $4",
+        stored::PARTS
+    );
     let (mut states, mut last) = (Vec::new(), None);
-    for row in client.query(query, &[shard, kind, entity, &PAGE]).await? {
-        let (shard, kind, bytes, state): (i16, i16, Vec<u8>, Vec<u8>) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        let at: i64 = row.try_get(4)?;
+    for row in client.query(&query, &[shard, kind, entity, &PAGE]).await? {
+        let (shard, kind, bytes): (i16, i16, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (snapshot, changes): (&[u8], Vec<&[u8]>) = (row.try_get(3)?, row.try_get(4)?);
+        let at: i64 = row.try_get(5)?;
         let damaged = |problem: String| PostgresError::Row { table: "entity_snapshots", problem };
         let known = u8::try_from(kind).ok().and_then(kind_of).ok_or_else(|| damaged(format!("kind {kind}")))?;
         let id: EntityId = codec::decode_id(known, &bytes).map_err(|error| damaged(error.to_string()))?;
-        let (_, state) = decode_snapshot(&id, &state).map_err(|error| damaged(format!("{id}: {error}")))?;
+        let (state, _) = stored::read(&id, snapshot, &changes).map_err(|error| damaged(format!("{id}: {error}")))?;
         states.push((ShardId(shard.cast_unsigned()), state, Timestamp::from_millis(at.saturating_mul(1_000))));
         last = Some((shard, kind, bytes));
     }

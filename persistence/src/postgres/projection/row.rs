@@ -1,4 +1,4 @@
-//! Every table's rows. The columns' meaning is in the schema's comments (`migrations/V1__projection.sql`); what fills them is
+//! Every table's rows. The columns' meaning is in the schema's comments (`migrations`); what fills them is
 //! in `derive`.
 //!
 //! Invariant: the order of tables in [`Changes::tables`] never matters for what is in them: no row needs another's.
@@ -210,9 +210,30 @@ table! {
         shard: i16 as "int2" Once,
         kind: i16 as "int2" Once,
         entity: Vec<u8> as "bytea" Once,
-        version: i64 as "int8" Newest,
+        version: i64 as "int8" Always,
         state: Vec<u8> as "bytea" Newest,
     }
+}
+
+table! {
+    /// Rows of `entity_changes`.
+    EntityChanges of EntityChangesRow in "entity_changes" by "shard, kind, entity, first" {
+        shard: i16 as "int2" Once,
+        kind: i16 as "int2" Once,
+        entity: Vec<u8> as "bytea" Once,
+        first: i64 as "int8" Once,
+        version: i64 as "int8" Always,
+        events: Vec<u8> as "bytea" Newest,
+    }
+}
+
+/// Entities whose snapshot contains what `entity_changes` has of them up to a version.
+#[derive(Debug, Default)]
+pub(super) struct TakenIn {
+    pub(super) shard: Vec<i16>,
+    pub(super) kind: Vec<i16>,
+    pub(super) entity: Vec<Vec<u8>>,
+    pub(super) version: Vec<i64>,
 }
 
 /// Products that left the catalog: what else their rows say stays.
@@ -247,13 +268,15 @@ pub(super) struct Changes {
     pub(super) refunds: Refunds,
     pub(super) shipments: Shipments,
     pub(super) entity_snapshots: EntitySnapshots,
+    pub(super) entity_changes: EntityChanges,
+    pub(super) taken_in: TakenIn,
     pub(super) delisted: Delisted,
     pub(super) variant_counts: VariantCounts,
 }
 
 impl Changes {
     /// How many tables are written by upserts.
-    pub(super) const TABLES: usize = 13;
+    pub(super) const TABLES: usize = 14;
 
     /// Every table's rows.
     pub(super) fn tables(&self) -> [&dyn Rows; Self::TABLES] {
@@ -271,6 +294,7 @@ impl Changes {
             &self.refunds,
             &self.shipments,
             &self.entity_snapshots,
+            &self.entity_changes,
         ]
     }
 

@@ -9,27 +9,30 @@ use holdfast_core::{EntityId, ShardId, Timestamp};
 use tokio_postgres::Client;
 
 use super::{
+    batch::Batch,
     error::ProjectionError,
     fold::Fold,
-    row::Changes,
+    settings::ProjectionSettings,
     table::Guard,
     transaction::{Moves, Statements},
     value::int2,
 };
-use crate::{codec, journal::Followed, postgres::PostgresError, snapshot::decode_snapshot, state::EntityState};
+use crate::{
+    codec,
+    journal::{Followed, Mark},
+    postgres::{PostgresError, stored},
+    state::EntityState,
+};
 
 const READ_WATERMARKS: &str = "SELECT shard, seq FROM projection_watermarks";
 
 const ENTER_WATERMARKS: &str = "INSERT INTO projection_watermarks (shard, seq) SELECT u.shard, 0 FROM UNNEST($1::int2[]) AS u (shard) ON CONFLICT DO NOTHING";
 
-const LOAD: &str = "SELECT t.shard, t.state, u.place FROM UNNEST($1::int2[], $2::int2[], $3::bytea[]) \
-     WITH ORDINALITY AS u (shard, kind, entity, place) JOIN entity_snapshots AS t USING (shard, kind, entity)";
-
 /// A connection, and what is known of the tables behind it.
 pub(super) struct Session {
     client: Client,
     statements: Statements,
-    fold: Fold,
+    fold: Box<Fold>,
     /// Per shard, the last record the tables contain.
     watermarks: BTreeMap<ShardId, u64>,
     entities: usize,
@@ -43,18 +46,19 @@ pub(super) struct Projected {
 }
 
 impl Session {
-    /// Begins on a connection to a schema that is up to date and ours. `entities`: how many to remember.
+    /// Begins on a connection to a schema that is up to date and ours.
     pub(super) async fn begin(
         client: Client,
         shards: u16,
-        entities: usize,
+        settings: &ProjectionSettings,
         guard: Guard,
     ) -> Result<Self, ProjectionError> {
         let all: Vec<i16> = (0..shards).map(|shard| int2(shard.into())).collect();
         client.execute(ENTER_WATERMARKS, &[&all]).await?;
         let watermarks = read_watermarks(&client).await?;
         let statements = Statements::prepare(&client, guard).await?;
-        Ok(Self { client, statements, fold: Fold::default(), watermarks, entities })
+        let (fold, entities) = (Box::new(Fold::new(settings.whole_bytes)), settings.entities);
+        Ok(Self { client, statements, fold, watermarks, entities })
     }
 
     pub(super) fn watermarks(&self) -> &BTreeMap<ShardId, u64> {
@@ -71,6 +75,16 @@ impl Session {
         self.watermarks.iter().map(|(shard, seq)| (*shard, seq + 1)).collect()
     }
 
+    /// The last record that the tables contain, if that is known.
+    pub(super) async fn last(&self) -> Result<Option<Mark>, ProjectionError> {
+        let row = self.client.query_one("SELECT last_shard, last_seq, last_record FROM store", &[]).await?;
+        let parts: (Option<i16>, Option<i64>, Option<&[u8]>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (Some(shard), Some(seq), Some(bytes)) = parts else { return Ok(None) };
+        let (shard, seq) = (ShardId(shard.cast_unsigned()), seq.cast_unsigned());
+        let Ok(fingerprint) = bytes.try_into() else { return Ok(None) };
+        Ok(Some(Mark { shard, seq, fingerprint }).filter(|last| self.watermarks.get(&shard) == Some(&last.seq)))
+    }
+
     /// How many records the tables contain, over all shards: the last one's number.
     pub(super) fn contained(&self) -> u64 {
         self.watermarks.values().sum()
@@ -78,18 +92,24 @@ impl Session {
 
     /// Projects a batch: when this returns, it is committed.
     pub(super) async fn project(&mut self, records: Vec<Followed>) -> Result<Projected, ProjectionError> {
-        let count = records.len() as u64;
+        let batch = self.take_in(records).await?;
+        self.write(&batch).await
+    }
+
+    /// Makes a batch of records, reading what is not remembered of their entities. The batch before must be written.
+    pub(super) async fn take_in(&mut self, records: Vec<Followed>) -> Result<Box<Batch>, ProjectionError> {
         let missing = self.fold.missing(&records);
         self.load(missing).await?;
-        let mut ends = BTreeMap::<ShardId, (u64, Timestamp)>::new();
-        for followed in records {
-            ends.insert(followed.shard, (followed.seq, followed.record.at));
-            self.fold.take(followed)?;
-        }
-        let changes = self.fold.finish()?;
-        self.write(&changes, &ends).await?;
-        self.fold.forget_above(self.entities);
-        Ok(Projected { records: count, rows: changes.rows() })
+        Ok(Batch::of(records, &mut self.fold, self.entities)?)
+    }
+
+    /// Gives the states away, so that the next batch can be made while one is written. They must come back.
+    pub(super) fn lend(&mut self) -> Box<Fold> {
+        std::mem::take(&mut self.fold)
+    }
+
+    pub(super) fn take_back(&mut self, fold: Box<Fold>) {
+        self.fold = fold;
     }
 
     /// Derives the rows of states anew, without moving a watermark.
@@ -101,24 +121,20 @@ impl Session {
         for (shard, state, at) in states {
             self.fold.admit_anew(shard, state, at);
         }
-        let changes = self.fold.finish()?;
-        self.write(&changes, &BTreeMap::new()).await?;
+        let batch = Box::new(Batch { changes: self.fold.finish()?, records: count, ..Batch::default() });
         self.fold.forget_above(self.entities);
-        Ok(Projected { records: count, rows: changes.rows() })
+        self.write(&batch).await
     }
 
-    async fn write(
-        &mut self,
-        changes: &Changes,
-        ends: &BTreeMap<ShardId, (u64, Timestamp)>,
-    ) -> Result<(), ProjectionError> {
+    /// Writes a batch: when this returns, it is committed.
+    pub(super) async fn write(&mut self, batch: &Batch) -> Result<Projected, ProjectionError> {
         let mut moves = Moves::default();
-        for (shard, (seq, at)) in ends {
+        for (shard, (seq, at)) in &batch.ends {
             moves.push(*shard, self.watermarks.get(shard).copied().unwrap_or(0), *seq, *at);
         }
-        self.statements.commit(&mut self.client, changes, &moves).await?;
-        self.watermarks.extend(ends.iter().map(|(shard, (seq, _))| (*shard, *seq)));
-        Ok(())
+        self.statements.commit(&mut self.client, &batch.changes, &moves, batch.last.as_ref()).await?;
+        self.watermarks.extend(batch.ends.iter().map(|(shard, (seq, _))| (*shard, *seq)));
+        Ok(Projected { records: batch.records, rows: batch.changes.rows() })
     }
 
     /// Reads back the states of entities that are not remembered.
@@ -134,15 +150,21 @@ impl Session {
             codec::encode_id(entity, &mut bytes);
             entities.push(bytes);
         }
-        for row in self.client.query(LOAD, &[&shards, &kinds, &entities]).await? {
-            let (state, place): (&[u8], i64) = (row.try_get(1)?, row.try_get(2)?);
+        let load = format!(
+            "SELECT u.place, {} FROM UNNEST($1::int2[], $2::int2[], $3::bytea[]) \
+             WITH ORDINALITY AS u (shard, kind, entity, place) JOIN entity_snapshots AS t USING (shard, kind, entity)",
+            stored::PARTS
+        );
+        for row in self.client.query(&load, &[&shards, &kinds, &entities]).await? {
+            let (place, snapshot): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
+            let changes: Vec<&[u8]> = row.try_get(2)?;
             let asked = usize::try_from(place - 1).ok().and_then(|place| missing.get(place));
             let Some((shard, entity)) = asked else { continue };
-            let (_, state) = decode_snapshot(entity, state).map_err(|error| PostgresError::Row {
+            let (state, extent) = stored::read(entity, snapshot, &changes).map_err(|error| PostgresError::Row {
                 table: "entity_snapshots",
                 problem: format!("{entity}: {error}"),
             })?;
-            self.fold.admit(*shard, state);
+            self.fold.admit(*shard, state, extent);
         }
         Ok(())
     }

@@ -14,12 +14,18 @@ pub struct ProjectionSettings {
     pub batch_bytes: usize,
     /// Entities remembered between batches, in number; about 1 KiB each. One that is not is read back when it is needed.
     pub entities: usize,
+    /// Up to this size the state of an entity is written whole by every batch that touches it, in bytes. Of a larger one only
+    /// its events are, until they come to the size of the state: the stock of a hot SKU is megabytes.
+    pub whole_bytes: usize,
     /// How long records are gathered before they are projected, in milliseconds: the lag when nothing else is going on.
     pub gather_ms: u64,
-    /// Above so many journal records per second the sale counts as busy. A checkout makes about six.
+    /// Above so many journal records per second the sale counts as busy, and the projection begins to yield: the more is
+    /// sold, the less it works. A checkout makes about six.
     pub busy_records_per_s: u64,
-    /// The share of the time the projection may work while the sale is busy, in percent. What is left over is caught up
-    /// with afterwards.
+    /// From so many journal records per second on the projection works `busy_share_percent` of the time and no more. This
+    /// many is what a machine can sell and project at once.
+    pub rush_records_per_s: u64,
+    /// The share of the time the projection may work in a rush, in percent. What is left over is caught up with afterwards.
     pub busy_share_percent: u32,
     /// Records of one batch at most while the sale is busy, in number: a short batch is felt by no buyer.
     pub busy_batch_records: usize,
@@ -40,8 +46,10 @@ impl Default for ProjectionSettings {
             batch_records: 32_768,
             batch_bytes: 8 << 20,
             entities: 65_536,
+            whole_bytes: 4_096,
             gather_ms: 100,
             busy_records_per_s: 5_000,
+            rush_records_per_s: 40_000,
             busy_share_percent: 5,
             busy_batch_records: 4_096,
             busy_rest_ms: 10_000,
@@ -62,8 +70,10 @@ impl ProjectionSettings {
         within("projection.batch_records", number(self.batch_records), 1, 1 << 20)?;
         within("projection.batch_bytes", number(self.batch_bytes), 1 << 10, 256 << 20)?;
         within("projection.entities", number(self.entities), 1, 1 << 30)?;
+        within("projection.whole_bytes", number(self.whole_bytes), 0, 256 << 20)?;
         within("projection.gather_ms", self.gather_ms, 0, 60_000)?;
         within("projection.busy_records_per_s", self.busy_records_per_s, 1, u64::MAX)?;
+        within("projection.rush_records_per_s", self.rush_records_per_s, self.busy_records_per_s, u64::MAX)?;
         within("projection.busy_share_percent", self.busy_share_percent.into(), 1, 100)?;
         within("projection.busy_batch_records", number(self.busy_batch_records), 1, 1 << 20)?;
         within("projection.busy_rest_ms", self.busy_rest_ms, 0, 600_000)?;

@@ -16,6 +16,8 @@ pub(super) enum Takes {
     Newest,
     /// If it has none yet.
     First,
+    /// Every time the row is newer, and also when it is derived again: it goes with the other columns.
+    Always,
 }
 
 /// One column.
@@ -59,19 +61,17 @@ impl Table {
         let mut sql = format!("INSERT INTO {} AS t ({}) SELECT ", self.name, names.join(", "));
         for (index, column) in self.columns.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
-            // Documents travel as text.
-            let cast = if column.sent == "jsonb" { "::jsonb" } else { "" };
-            let _ = write!(sql, "{comma}u.{}{cast}", column.name);
+            // Documents travel as text. In the target list the arrays are walked in step; in FROM each would be written into a
+            // store of its own first.
+            let (sent, cast) = if column.sent == "jsonb" { ("text", "::jsonb") } else { (column.sent, "") };
+            let _ = write!(sql, "{comma}UNNEST(${}::{sent}[]){cast}", index + 1);
         }
-        sql.push_str(" FROM UNNEST(");
-        for (index, column) in self.columns.iter().enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            let sent = if column.sent == "jsonb" { "text" } else { column.sent };
-            let _ = write!(sql, "{comma}${}::{sent}[]", index + 1);
-        }
-        let _ = write!(sql, ") AS u ({}) ON CONFLICT ({}) DO ", names.join(", "), self.key);
-        let derived =
-            |column: &&Column| guard == Guard::Older || !matches!(column.name, "version" | "created_at" | "updated_at");
+        let _ = write!(sql, " ON CONFLICT ({}) DO ", self.key);
+        let derived = |column: &&Column| {
+            guard == Guard::Older
+                || column.takes == Takes::Always
+                || !matches!(column.name, "version" | "created_at" | "updated_at")
+        };
         let mut set = self.columns.iter().filter(derived).filter_map(Column::set);
         match set.next() {
             None => sql.push_str("NOTHING"),
@@ -92,7 +92,7 @@ impl Column {
         let name = self.name;
         match self.takes {
             Takes::Once => None,
-            Takes::Newest => Some(format!("{name} = EXCLUDED.{name}")),
+            Takes::Newest | Takes::Always => Some(format!("{name} = EXCLUDED.{name}")),
             Takes::First => Some(format!("{name} = COALESCE(t.{name}, EXCLUDED.{name})")),
         }
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use holdfast_core::{ShardCount, ShardId};
 
 use super::error::ProjectionError;
-use crate::journal::{Followed, Journal};
+use crate::journal::Journal;
 
 /// Per shard, the last record that the tables may contain.
 #[derive(Debug)]
@@ -51,11 +51,11 @@ impl Trail {
         Ok(())
     }
 
-    /// These records are about to be committed; whether they were may stay unknown.
-    pub(super) fn attempt(&mut self, records: &[Followed]) {
-        for one in records {
-            let limit = self.limits.entry(one.shard).or_insert(0);
-            *limit = (*limit).max(one.seq);
+    /// Records up to these are about to be committed; whether they were may stay unknown.
+    pub(super) fn attempt(&mut self, ends: impl Iterator<Item = (ShardId, u64)>) {
+        for (shard, seq) in ends {
+            let limit = self.limits.entry(shard).or_insert(0);
+            *limit = (*limit).max(seq);
         }
     }
 }
@@ -91,10 +91,6 @@ mod tests {
         assert!(done.recv().unwrap());
     }
 
-    fn followed(seq: u64) -> Followed {
-        Followed { shard: SHARD, seq, record: record(seq) }
-    }
-
     fn at(seq: u64) -> BTreeMap<ShardId, u64> {
         [(SHARD, seq)].into()
     }
@@ -128,7 +124,7 @@ mod tests {
         for (read, is_ours) in [(0, true), (2, true), (3, true), (4, false), (5, false)] {
             let mut trail = Trail::begin(journal, shards);
             trail.enter(1, &at(2), journal, shards).unwrap();
-            trail.attempt(&[followed(3)]);
+            trail.attempt([(SHARD, 3)].into_iter());
             let entered = trail.enter(1, &at(read), journal, shards);
             assert_eq!(entered.is_ok(), is_ours, "{read}: {entered:?}");
         }

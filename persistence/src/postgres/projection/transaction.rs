@@ -1,9 +1,10 @@
 //! One batch in one transaction: the watermarks and every row, or nothing.
 //!
 //! Invariants: a watermark moves from exactly where it was read, so of two writers (a rival, or an earlier self whose COMMIT was
-//! never answered) one finds nothing to move and writes nothing; the watermarks are moved first, so that rivals wait for each
-//! other there and nowhere else.
+//! never answered) one finds nothing to move, and what it wrote is undone; the watermarks are moved first, so that rivals wait for
+//! each other there and nowhere else.
 
+use futures_util::future::{try_join_all, try_join3};
 use holdfast_core::{ShardId, Timestamp};
 use tokio_postgres::{Client, Statement, types::ToSql};
 
@@ -13,10 +14,13 @@ use super::{
     table::Guard,
     value::{Instant, int2, int8},
 };
+use crate::journal::Mark;
 
 const MOVE_WATERMARKS: &str = "UPDATE projection_watermarks AS t SET seq = u.seq, at = u.at, updated_at = now() \
      FROM UNNEST($1::int2[], $2::int8[], $3::int8[], $4::timestamptz[]) AS u (shard, known, seq, at) \
      WHERE t.shard = u.shard AND t.seq = u.known";
+
+const NOTE_LAST: &str = "UPDATE store SET last_shard = $1, last_seq = $2, last_record = $3";
 
 const DELIST: &str = "UPDATE products AS t SET listed = false, version = u.version, updated_at = u.updated_at \
      FROM UNNEST($1::uuid[], $2::int8[], $3::timestamptz[]) AS u (id, version, updated_at) \
@@ -26,12 +30,18 @@ const TRIM_VARIANTS: &str = "DELETE FROM product_variants AS t USING UNNEST($1::
      AS u (product_id, count, version) \
      WHERE t.product_id = u.product_id AND t.position >= u.count AND t.version < u.version";
 
+const DROP_TAKEN_IN: &str = "DELETE FROM entity_changes AS t USING UNNEST($1::int2[], $2::int2[], $3::bytea[], $4::int8[]) \
+     AS u (shard, kind, entity, version) \
+     WHERE t.shard = u.shard AND t.kind = u.kind AND t.entity = u.entity AND t.version <= u.version";
+
 /// The statements of a connection, prepared once.
 pub(super) struct Statements {
     watermarks: Statement,
+    last: Statement,
     tables: Vec<Statement>,
     delist: Statement,
     trim_variants: Statement,
+    drop_taken_in: Statement,
 }
 
 /// From where to where the shards' watermarks move.
@@ -60,9 +70,11 @@ impl Statements {
         }
         Ok(Self {
             watermarks: client.prepare(MOVE_WATERMARKS).await?,
+            last: client.prepare(NOTE_LAST).await?,
             tables,
             delist: client.prepare(DELIST).await?,
             trim_variants: client.prepare(TRIM_VARIANTS).await?,
+            drop_taken_in: client.prepare(DROP_TAKEN_IN).await?,
         })
     }
 
@@ -72,28 +84,47 @@ impl Statements {
         client: &mut Client,
         changes: &Changes,
         moves: &Moves,
+        last: Option<&Mark>,
     ) -> Result<(), ProjectionError> {
         let transaction = client.transaction().await?;
         let parameters: [&(dyn ToSql + Sync); 4] = [&moves.shard, &moves.known, &moves.seq, &moves.at];
-        let hits = transaction.execute(&self.watermarks, &parameters).await?;
+        let moved = transaction.execute(&self.watermarks, &parameters);
+        // All are sent at once: while one is done, the next is on its way.
+        let rows = self.of(changes).into_iter().map(|(statement, parameters)| {
+            let transaction = &transaction;
+            async move { transaction.execute(statement, &parameters).await }
+        });
+        let marked = async {
+            let Some(last) = last else { return Ok(0) };
+            let (shard, seq) = (int2(last.shard.0.into()), int8(last.seq));
+            transaction.execute(&self.last, &[&shard, &seq, &last.fingerprint.as_slice()]).await
+        };
+        let (hits, _, _) = try_join3(moved, marked, try_join_all(rows)).await?;
         if hits != moves.shard.len() as u64 {
             return Err(ProjectionError::Rival);
         }
-        for (rows, statement) in changes.tables().into_iter().zip(&self.tables) {
-            if rows.len() > 0 {
-                transaction.execute(statement, &rows.parameters()).await?;
-            }
-        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Every statement of `changes` that has something to do, with its parameters, in order.
+    fn of<'a>(&'a self, changes: &'a Changes) -> Vec<(&'a Statement, Vec<&'a (dyn ToSql + Sync)>)> {
+        let upserts = changes.tables().into_iter().zip(&self.tables).filter(|(rows, _)| rows.len() > 0);
+        let mut all: Vec<_> = upserts.map(|(rows, statement)| (statement, rows.parameters())).collect();
         let delisted = &changes.delisted;
         if !delisted.id.is_empty() {
-            transaction.execute(&self.delist, &[&delisted.id, &delisted.version, &delisted.updated_at]).await?;
+            all.push((&self.delist, vec![&delisted.id, &delisted.version, &delisted.updated_at]));
         }
         let counts = &changes.variant_counts;
         if !counts.product_id.is_empty() {
-            let parameters: [&(dyn ToSql + Sync); 3] = [&counts.product_id, &counts.count, &counts.version];
-            transaction.execute(&self.trim_variants, &parameters).await?;
+            all.push((&self.trim_variants, vec![&counts.product_id, &counts.count, &counts.version]));
         }
-        transaction.commit().await?;
-        Ok(())
+        let taken_in = &changes.taken_in;
+        if !taken_in.entity.is_empty() {
+            let parameters: Vec<&(dyn ToSql + Sync)> =
+                vec![&taken_in.shard, &taken_in.kind, &taken_in.entity, &taken_in.version];
+            all.push((&self.drop_taken_in, parameters));
+        }
+        all
     }
 }
