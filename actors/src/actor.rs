@@ -40,7 +40,7 @@ impl Actor for ShardActor {
     }
 
     async fn post_start(&self, myself: ActorRef<Wake>, run: &mut ShardRun) -> Result<(), ActorProcessingErr> {
-        run.mailbox.open(myself);
+        run.mailbox.open(myself, run.shard.role());
         Ok(())
     }
 

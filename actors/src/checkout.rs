@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use holdfast_core::{
     BuyerId, CartId, CustomerId, Entity, HoldId, OrderId, Quantity, SkuId, Timestamp,
-    cart::{Cart, CartCommand, CartRejection, CartState},
+    cart::{Cart, CartCommand, CartLine, CartRejection, CartState},
     order::{Order, OrderRejection, PaymentToken},
     stock::{SalePolicy, StockRejection},
 };
@@ -23,6 +23,7 @@ use crate::{
     error::{CommandError, Rejection, Unavailable},
     key::{KeyGuard, KeysInFlight},
     message::{Message, Place, PlaceLine, Reply, Request},
+    reads,
     router::{Router, ask},
     settings::RuntimeSettings,
     view::Views,
@@ -212,11 +213,18 @@ impl Checkout {
         deadline: Timestamp,
         guard: KeyGuard,
     ) -> Result<CheckoutOutcome, CheckoutError> {
-        let is_foreign = |sku: &SkuId| {
-            self.views.product(sku).is_some_and(|product| product.details.price.currency() != contents.currency())
+        let look = |line: &CartLine| {
+            let sku = line.sku.clone();
+            async move { reads::product(self.router.as_ref(), &self.views, &sku).await }
         };
-        if contents.lines().iter().any(|line| is_foreign(&line.sku)) {
-            return Err(CheckoutError::MixedCurrencies);
+        for product in join_all(contents.lines().iter().map(look)).await {
+            match product {
+                Ok(product) if product.details.price.currency() == contents.currency() => {}
+                Ok(_) => return Err(CheckoutError::MixedCurrencies),
+                // Its shard says so in the words of the order.
+                Err(CommandError::Rejected(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let lines: Vec<(SkuId, Quantity)> =
             contents.lines().iter().map(|line| (line.sku.clone(), line.quantity)).collect();
@@ -334,6 +342,10 @@ impl Checkout {
             return None;
         }
         if self.views.order_of_key(request.key_digest).is_some() || self.views.product(&line.sku).is_none() {
+            return None;
+        }
+        // The shard may have gone to another node while the view was read.
+        if !self.router.shows(home) {
             return None;
         }
         Some(CommandError::stock(line.sku.clone(), StockRejection::Insufficient { available, requested }))

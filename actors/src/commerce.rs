@@ -18,6 +18,7 @@ use crate::{
     error::CommandError,
     key::KeysInFlight,
     message::{Message, NewProduct, Reply, Request},
+    reads,
     router::{Router, ask},
     settings::RuntimeSettings,
     view::{ProductView, StockView, Views},
@@ -61,6 +62,14 @@ impl Commerce {
     /// The node's time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Shows a product with its stock, as it is at its owner; listings in the views may be a moment behind.
+    ///
+    /// # Errors
+    /// Rejected when it is not in the catalog.
+    pub async fn product(&self, sku: &SkuId) -> Result<ProductView, CommandError> {
+        reads::product(self.router.as_ref(), &self.views, sku).await
     }
 
     /// Puts a SKU into the catalog with its first units and its sale policy.
@@ -151,9 +160,7 @@ impl Commerce {
         quantity: Quantity,
         expected_version: Option<u64>,
     ) -> Result<Cart, CommandError> {
-        let Some(product) = self.views.product(&sku) else {
-            return Err(CommandError::product(sku, ProductRejection::NotFound));
-        };
+        let product = self.product(&sku).await?;
         same_currency(&self.cart(cart).await?, product.details.price.currency())?;
         let expires_at = self.cart_expiry();
         self.cart_command(cart, CartCommand::AddItem { sku, quantity, expires_at, expected_version }).await

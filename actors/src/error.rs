@@ -5,9 +5,10 @@
 use holdfast_core::{
     EntityId, SkuId, cart::CartRejection, order::OrderRejection, product::ProductRejection, stock::StockRejection,
 };
+use serde::{Deserialize, Serialize};
 
 /// Which entity refused, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
     /// The stock of a SKU.
     #[error("{sku}: {rejection}")]
@@ -34,7 +35,7 @@ pub enum Rejection {
 }
 
 /// Why the runtime cannot take a command now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Unavailable {
     /// The shard is replaying its journal.
     #[error("the shard is recovering")]
@@ -51,10 +52,19 @@ pub enum Unavailable {
     /// The servers that keep the journal do not answer: nothing was done, and writes resume when they answer again.
     #[error("the journal's servers do not answer")]
     StorageUnreachable,
+    /// The shard is changing hands, or nobody owns it at the moment: nothing was done.
+    #[error("the shard is changing hands")]
+    Moving,
+    /// This node cannot reach most of the others, so it does not know whether the shard is still its own: nothing was done.
+    #[error("the node is cut off")]
+    Isolated,
+    /// It was sent to the shard's owner, whose answer did not come: whether it was done is not known.
+    #[error("the shard's owner did not answer")]
+    Unknown,
 }
 
 /// Why a command did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CommandError {
     /// The domain's answer. Nothing changed.
     #[error(transparent)]

@@ -120,6 +120,13 @@ impl Gate {
         }
     }
 
+    /// Another node has made every record up to `sequence` durable, and the shard has taken them in.
+    pub(crate) fn advance(&self, sequence: u64) {
+        let mut state = self.state.lock();
+        state.appended = state.appended.max(sequence);
+        state.durable = state.durable.max(sequence);
+    }
+
     /// Lets out what is ready, in order. Whoever comes while another thread is at it leaves the rest to that thread.
     fn pump(&self) {
         let mut released = None;

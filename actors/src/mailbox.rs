@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::{
     error::{CommandError, Unavailable},
     key::KeyGuard,
+    lease::Lease,
     message::{Envelope, Outcome, ReplyPort, Request},
     settings::RuntimeSettings,
 };
@@ -49,6 +50,20 @@ pub struct Mailbox {
     /// When the shard wants to be woken although nobody writes, in milliseconds since the epoch.
     next_due_ms: AtomicI64,
     actor: RwLock<Option<ActorRef<Wake>>>,
+    /// While it lasts the shard is surely still this node's.
+    lease: Lease,
+}
+
+/// A request that was not taken in, as it was: it may be sent elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Refused {
+    /// Why.
+    pub error: CommandError,
+    /// What was asked.
+    pub request: Request,
+    /// The key it is under.
+    pub guard: Option<KeyGuard>,
 }
 
 /// What lies in a mailbox.
@@ -63,14 +78,27 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Permit(Arc<Mailbox>);
 
+/// What this node is to a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It decides what happens to the shard.
+    Owner,
+    /// It takes in what another node decided, or is about to hand the shard over.
+    Follower,
+    /// The shard is recovering here, or the node is going.
+    Away,
+}
+
 const RECOVERING: u8 = 0;
 const OPEN: u8 = 1;
 const DRAINING: u8 = 2;
 const FAILED: u8 = 3;
+/// The shard is another node's, or about to be.
+const FOLLOWING: u8 = 4;
 
 impl Mailbox {
-    /// An empty mailbox that refuses requests until its shard has recovered.
-    pub fn new(shard: ShardId, settings: &RuntimeSettings) -> Arc<Self> {
+    /// An empty mailbox that refuses requests until its shard has recovered, and whenever `lease` has run out.
+    pub fn new(shard: ShardId, settings: &RuntimeSettings, lease: Lease) -> Arc<Self> {
         Arc::new(Self {
             shard,
             limit: settings.mailbox_permits,
@@ -83,6 +111,7 @@ impl Mailbox {
             committing: AtomicBool::new(false),
             next_due_ms: AtomicI64::new(i64::MAX),
             actor: RwLock::new(None),
+            lease,
         })
     }
 
@@ -99,22 +128,36 @@ impl Mailbox {
     /// Sends a request; the receiver gives its outcome, or an error when the shard dies before it answers.
     ///
     /// # Errors
-    /// At once, without waiting: [`CommandError::Overloaded`] when every permit is in use, [`CommandError::Unavailable`]
-    /// while recovering, draining, or after the journal failed.
+    /// At once, without waiting, with the request: [`CommandError::Overloaded`] when every permit is in use,
+    /// [`CommandError::Unavailable`] while recovering, draining, following another owner, cut off, or after the journal failed.
     pub fn request(
         self: &Arc<Self>,
         request: Request,
         guard: Option<KeyGuard>,
-    ) -> Result<oneshot::Receiver<Outcome>, CommandError> {
-        self.refusal()?;
+    ) -> Result<oneshot::Receiver<Outcome>, Box<Refused>> {
+        if let Some(error) = self.refusal() {
+            return Err(Box::new(Refused { error, request, guard }));
+        }
         if self.in_use.fetch_add(1, Ordering::Relaxed) >= self.limit {
             self.in_use.fetch_sub(1, Ordering::Relaxed);
             metrics::counter!("holdfast_requests_overloaded_total").increment(1);
-            return Err(CommandError::Overloaded { retry_after_ms: self.retry_after_ms });
+            let error = CommandError::Overloaded { retry_after_ms: self.retry_after_ms };
+            return Err(Box::new(Refused { error, request, guard }));
         }
         let permit = Permit(Arc::clone(self));
         let (sender, receiver) = oneshot::channel();
-        self.deliver(Envelope::Request { request, port: ReplyPort { sender, _permit: permit, guard } });
+        let waiting = {
+            let mut queue = self.queue.lock();
+            // Looked at again where a hand-over cannot come in between: what lies behind its mark would be refused unasked.
+            if self.state.load(Ordering::Acquire) == FOLLOWING {
+                let error = self.unavailable(Unavailable::Moving);
+                return Err(Box::new(Refused { error, request, guard }));
+            }
+            queue.envelopes.push(Envelope::Request { request, port: ReplyPort { sender, _permit: permit, guard } });
+            queue.urgent = true;
+            queue.envelopes.len()
+        };
+        self.wake_for(waiting);
         Ok(receiver)
     }
 
@@ -203,15 +246,35 @@ impl Mailbox {
         self.next_due_ms.store(due.as_millis(), Ordering::Relaxed);
     }
 
-    /// The shard has recovered and `actor` runs it.
-    pub(crate) fn open(&self, actor: ActorRef<Wake>) {
+    /// The shard has recovered in `role` and `actor` runs it.
+    pub(crate) fn open(&self, actor: ActorRef<Wake>, role: Role) {
         *self.actor.write() = Some(actor);
-        self.reopen();
+        self.reopen(role);
     }
 
     /// The shard has recovered and whoever looks at [`Mailbox::is_woken`] runs it.
     pub(crate) fn open_stepped(&self) {
-        self.reopen();
+        self.reopen(Role::Owner);
+    }
+
+    /// No request is taken from now on, but for what waits: the shard goes to another node.
+    pub(crate) fn begin_yield(&self) {
+        let _waiting = self.queue.lock();
+        let _ = self.state.compare_exchange(OPEN, FOLLOWING, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// The shard is this node's: requests are taken.
+    pub(crate) fn take_charge(&self) {
+        let _ = self.state.compare_exchange(FOLLOWING, OPEN, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Whose the shard is, as far as requests are concerned.
+    pub fn role(&self) -> Role {
+        match self.state.load(Ordering::Acquire) {
+            OPEN => Role::Owner,
+            FOLLOWING => Role::Follower,
+            _ => Role::Away,
+        }
     }
 
     /// Whether a turn is wanted and has not begun.
@@ -224,10 +287,11 @@ impl Mailbox {
         Timestamp::from_millis(self.next_due_ms.load(Ordering::Relaxed))
     }
 
-    fn reopen(&self) {
+    fn reopen(&self, role: Role) {
+        let state = if role == Role::Owner { OPEN } else { FOLLOWING };
         // A panic after the gate had marked a batch and before the journal had it leaves the mark with nobody to end it.
         self.committing.store(false, Ordering::SeqCst);
-        let _ = self.state.compare_exchange(RECOVERING, OPEN, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.state.compare_exchange(RECOVERING, state, Ordering::AcqRel, Ordering::Relaxed);
         self.scheduled.store(false, Ordering::Release);
         self.wake();
     }
@@ -235,7 +299,9 @@ impl Mailbox {
     /// The shard's actor is gone; requests are refused until the next one attaches.
     pub(crate) fn close_for_recovery(&self) {
         *self.actor.write() = None;
-        let _ = self.state.compare_exchange(OPEN, RECOVERING, Ordering::AcqRel, Ordering::Relaxed);
+        for state in [OPEN, FOLLOWING] {
+            let _ = self.state.compare_exchange(state, RECOVERING, Ordering::AcqRel, Ordering::Relaxed);
+        }
     }
 
     /// From now on no request is taken: the node shuts down.
@@ -252,7 +318,7 @@ impl Mailbox {
 
     /// Whether the shard takes requests.
     pub fn is_open(&self) -> bool {
-        self.state.load(Ordering::Acquire) == OPEN
+        self.state.load(Ordering::Acquire) == OPEN && self.lease.is_valid()
     }
 
     /// What a request is told when the shard died with it.
@@ -264,13 +330,16 @@ impl Mailbox {
         })
     }
 
-    fn refusal(&self) -> Result<(), CommandError> {
-        match self.state.load(Ordering::Acquire) {
-            OPEN => Ok(()),
-            RECOVERING => Err(self.unavailable(Unavailable::Recovering)),
-            DRAINING => Err(self.unavailable(Unavailable::Draining)),
-            _ => Err(self.unavailable(Unavailable::StorageFailed)),
-        }
+    fn refusal(&self) -> Option<CommandError> {
+        let reason = match self.state.load(Ordering::Acquire) {
+            OPEN if self.lease.is_valid() => return None,
+            OPEN => Unavailable::Isolated,
+            RECOVERING => Unavailable::Recovering,
+            DRAINING => Unavailable::Draining,
+            FOLLOWING => Unavailable::Moving,
+            _ => Unavailable::StorageFailed,
+        };
+        Some(self.unavailable(reason))
     }
 
     pub(crate) fn unavailable(&self, reason: Unavailable) -> CommandError {
@@ -296,7 +365,7 @@ mod tests {
 
     #[test]
     fn what_arrives_during_a_commit_waits_for_its_end() {
-        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default());
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
         mailbox.open_stepped();
         mailbox.take(&mut Vec::new());
         mailbox.begin_commit();
@@ -307,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_commit_that_died_with_its_shard_holds_up_nothing_of_the_next() {
-        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default());
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
         mailbox.open_stepped();
         mailbox.begin_commit();
         mailbox.close_for_recovery();
@@ -325,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_lets_a_lone_client_come_first_and_is_not_forgotten() {
-        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default());
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
         mailbox.open_stepped();
         mailbox.take(&mut Vec::new());
         mailbox.begin_commit();
@@ -348,7 +417,7 @@ mod tests {
 
     #[test]
     fn what_nobody_of_a_crowd_waits_for_goes_while_the_crowd_comes_back() {
-        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default());
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
         mailbox.open_stepped();
         mailbox.take(&mut Vec::new());
         mailbox.begin_commit();

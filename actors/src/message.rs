@@ -8,7 +8,8 @@ use holdfast_core::{
     product::{ProductCommand, ProductDetails},
     stock::{SalePolicy, StockCommand},
 };
-use holdfast_persistence::EntityState;
+use holdfast_persistence::{EntityState, Record};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// What a shard is asked to do, in one turn.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
     /// Put a SKU into the catalog with its first units and sale policy: product and stock together.
     CreateProduct(Box<NewProduct>),
@@ -79,10 +80,89 @@ pub enum Request {
     ReadCart(CartId),
     /// Show an order.
     ReadOrder(OrderId),
+    /// Show a product with its stock.
+    ReadProduct(SkuId),
+}
+
+impl Request {
+    /// Whether the same request carried out twice, at any two moments and perhaps by two owners of the shard one after the
+    /// other, leaves what it leaves when it is carried out once. So it may be asked again where the first answer was lost.
+    ///
+    /// It is about what the shop is like after, not about the answer: the second answer may say that the order was there
+    /// already, or that the cart is in a later version. A request is *not* repeatable when its second run could change
+    /// something again (units added twice), undo what somebody else did in between (a quantity set back), or be refused
+    /// because of the first run (a version that is no longer current, a product that exists by now), since then the client
+    /// would be told that nothing was done.
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            // Beside reads: an order id is made once, and the same hold twice is one hold.
+            Self::ReadCart(_) | Self::ReadOrder(_) | Self::ReadProduct(_) | Self::Place(_) | Self::HoldLine { .. } => {
+                true
+            }
+            Self::CreateProduct(_) | Self::UpdateProduct { .. } | Self::Product { .. } => false,
+            Self::Stock { command, .. } => is_repeatable_by_stock(command),
+            Self::Cart { command, .. } => is_repeatable_by_cart(command),
+            Self::Order { command, .. } => is_repeatable_by_order(command),
+        }
+    }
+}
+
+fn is_repeatable_by_stock(command: &StockCommand) -> bool {
+    match command {
+        StockCommand::Receive { .. } | StockCommand::Adjust { .. } | StockCommand::SetPolicy(_) => false,
+        // Each names its hold, which takes every step once; one that was given back in between lapses by itself.
+        StockCommand::Hold { .. }
+        | StockCommand::Release { .. }
+        | StockCommand::Allocate { .. }
+        | StockCommand::Fulfill { .. }
+        | StockCommand::Lapse => true,
+    }
+}
+
+fn is_repeatable_by_cart(command: &CartCommand) -> bool {
+    match command {
+        // The second run is refused: the cart exists, or has another version, or no such line any more.
+        CartCommand::Create { .. }
+        | CartCommand::AddItem { .. }
+        | CartCommand::ChangeQuantity { .. }
+        | CartCommand::RemoveItem { .. }
+        // The cart may have been merged into the same one again in between.
+        | CartCommand::Reopen { .. }
+        // A later attempt under the same key locks the cart for the same order; it would be opened under it.
+        | CartCommand::AbandonCheckout { .. } => false,
+        // Each names the other cart or the order, and that happens to the cart once. An attempt that was abandoned in between
+        // and is begun again runs out at its deadline.
+        CartCommand::TakeIn { .. }
+        | CartCommand::MergeInto { .. }
+        | CartCommand::BeginCheckout { .. }
+        | CartCommand::CompleteCheckout { .. }
+        | CartCommand::Expire => true,
+    }
+}
+
+fn is_repeatable_by_order(command: &OrderCommand) -> bool {
+    match command {
+        // Done once, whoever asks again is told so; but with a version that is no longer current the second run is refused.
+        OrderCommand::Cancel { expected_version, .. }
+        | OrderCommand::Ship { expected_version }
+        | OrderCommand::Deliver { expected_version } => expected_version.is_none(),
+        // A refund under the digest of its own key; answers, as they come at least once anyway.
+        OrderCommand::Refund { .. }
+        | OrderCommand::Place(_)
+        | OrderCommand::RecordAuthorization(_)
+        | OrderCommand::LineAllocated { .. }
+        | OrderCommand::LineLost { .. }
+        | OrderCommand::LineReleased { .. }
+        | OrderCommand::LineFulfilled { .. }
+        | OrderCommand::RecordCapture(_)
+        | OrderCommand::RecordVoid
+        | OrderCommand::RecordRefund { .. }
+        | OrderCommand::Expire => true,
+    }
 }
 
 /// A SKU to put into the catalog.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewProduct {
     /// Its name.
     pub sku: SkuId,
@@ -95,7 +175,7 @@ pub struct NewProduct {
 }
 
 /// An order to place at its home shard.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Place {
     /// The order.
     pub order: OrderId,
@@ -114,7 +194,7 @@ pub struct Place {
 }
 
 /// One line of an order to place.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlaceLine {
     /// What.
     pub sku: SkuId,
@@ -125,7 +205,7 @@ pub struct PlaceLine {
 }
 
 /// A line held for an order of another shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldLine {
     /// The price of a unit when it was held.
     pub unit_price: Money,
@@ -141,7 +221,7 @@ impl PlaceLine {
 }
 
 /// What a shard answers when it does not refuse.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// It is done; there is nothing to show.
     Done,
@@ -195,7 +275,7 @@ pub enum Envelope {
 }
 
 /// What crosses shards: at least once, in any order, deduplicated by the receiver.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
     /// An order asks stock for a step.
     StockStep {
@@ -269,6 +349,24 @@ pub enum Internal {
         /// Every record up to here is in the snapshots.
         watermark: u64,
     },
+    /// Write a checkpoint of everything up to now, and say up to where the snapshots then go.
+    CheckpointNow(oneshot::Sender<u64>),
     /// Stop taking requests, write everything out, and say so.
     Drain(oneshot::Sender<()>),
+    /// Records that another node has made durable, in order; said once they are taken in.
+    Followed {
+        /// With their sequence numbers.
+        records: Vec<(u64, Record)>,
+        /// Who waits.
+        done: oneshot::Sender<()>,
+    },
+    /// The shard is this node's from here on, if it has taken in everything up to `head`.
+    TakeCharge {
+        /// The last sequence number there is.
+        head: u64,
+        /// Who waits: how far the shard is, if that is not there.
+        done: oneshot::Sender<Result<(), u64>>,
+    },
+    /// Finish what was accepted, and decide nothing more: another node will. Says the last sequence number.
+    Yield(oneshot::Sender<u64>),
 }

@@ -23,7 +23,8 @@ use crate::{
     fatal::Fatal,
     gate::Gate,
     key::KeysInFlight,
-    mailbox::Mailbox,
+    lease::Lease,
+    mailbox::{Mailbox, Role},
     message::{Envelope, Internal},
     outbound::Outbound,
     payment::{Backoff, PaymentDriver, PaymentGateway, PaymentSettings},
@@ -49,6 +50,8 @@ pub struct NodeParts {
     pub gateway: Arc<dyn PaymentGateway>,
     /// The one owner of time.
     pub clock: Clock,
+    /// For how long the node may answer from memory.
+    pub lease: Lease,
     /// A test's probe.
     pub probe: Option<Probe>,
 }
@@ -174,9 +177,9 @@ impl Node {
         self.core.progress.so_far()
     }
 
-    /// Whether every shard takes requests.
+    /// Whether every shard takes requests, or follows the node that does.
     pub fn is_ready(&self) -> bool {
-        self.core.mailboxes.iter().all(|mailbox| mailbox.is_open())
+        self.core.mailboxes.iter().all(|mailbox| mailbox.role() != Role::Away)
     }
 
     /// The facade.
@@ -186,13 +189,14 @@ impl Node {
 
     /// Every shard's figures.
     pub fn shards(&self) -> Vec<ShardReport> {
-        let report = |(mailbox, figures): (&Arc<Mailbox>, &Arc<RwLock<ShardFigures>>)| ShardReport {
-            shard: mailbox.shard(),
-            is_open: mailbox.is_open(),
-            mailbox_depth: mailbox.depth(),
-            figures: *figures.read(),
-        };
-        self.core.mailboxes.iter().zip(&self.core.figures).map(report).collect()
+        self.core.mailboxes.iter().filter_map(|mailbox| self.shard(mailbox.shard())).collect()
+    }
+
+    /// One shard's figures; `None` for one there is none of.
+    pub fn shard(&self, shard: ShardId) -> Option<ShardReport> {
+        let mailbox = self.mailbox(shard)?;
+        let figures = self.figures_of(shard)?;
+        Some(ShardReport { shard, is_open: mailbox.is_open(), mailbox_depth: mailbox.depth(), figures })
     }
 
     /// Waits until the node cannot go on (the journal failed) and says why. The process must then leave.
@@ -224,7 +228,7 @@ impl Node {
     async fn drain(&self) -> bool {
         let mut done = Vec::new();
         for mailbox in self.core.mailboxes.iter() {
-            let was_open = mailbox.is_open();
+            let was_open = mailbox.role() != Role::Away;
             mailbox.drain();
             if was_open {
                 let (sender, receiver) = oneshot::channel();
@@ -281,11 +285,12 @@ impl NodeCore {
         jobs: mpsc::Sender<Job>,
         router: impl FnOnce(ShardCount, Arc<[Arc<Mailbox>]>) -> Arc<dyn Router>,
     ) -> Result<(Arc<Self>, Commerce, Store), SettingError> {
-        let NodeParts { settings, payments, store, gateway, clock, probe } = parts;
+        let NodeParts { settings, payments, store, gateway, clock, lease, probe } = parts;
         settings.check()?;
         let shards = store.shards;
         let settings = Arc::new(settings);
-        let mailboxes: Arc<[Arc<Mailbox>]> = shards.iter().map(|shard| Mailbox::new(shard, &settings)).collect();
+        let mailboxes: Arc<[Arc<Mailbox>]> =
+            shards.iter().map(|shard| Mailbox::new(shard, &settings, lease.clone())).collect();
         let router = router(shards, Arc::clone(&mailboxes));
         let driver = PaymentDriver::new(gateway, &payments).waiting_in(Arc::clone(&background));
         let effects = Arc::new(Effects {
@@ -331,7 +336,9 @@ impl NodeCore {
         }
         let old = self.gates.lock().get(index).cloned().flatten();
         let last = self.effects.journal.next_seq(shard).saturating_sub(1);
-        if old.is_some_and(|gate| !gate.wait_durable(last)) {
+        // What another node's epoch has refused is nothing to wait for.
+        let is_ours = self.effects.journal.owns(shard);
+        if is_ours && old.is_some_and(|gate| !gate.wait_durable(last)) {
             return Err(NodeError::Interrupted);
         }
         let recovered = match self.recover(vec![shard]) {
@@ -373,14 +380,9 @@ impl NodeCore {
         if let Some(slot) = self.gates.lock().get_mut(index) {
             *slot = Some(Arc::clone(&gate));
         }
-        Some(ShardRun {
-            shard: Box::new(shard),
-            mailbox,
-            inbox: Vec::new(),
-            gate,
-            clock: self.clock.clone(),
-            figures: Arc::clone(self.figures.get(index)?),
-        })
+        let figures = Arc::clone(self.figures.get(index)?);
+        *figures.write() = shard.figures();
+        Some(ShardRun { shard: Box::new(shard), mailbox, inbox: Vec::new(), gate, clock: self.clock.clone(), figures })
     }
 
     fn shard_parts(&self, id: ShardId) -> ShardParts {
@@ -394,6 +396,7 @@ impl NodeCore {
             background: Arc::clone(&self.background),
             population: Arc::clone(&self.population),
             probe: self.probe.clone(),
+            snapshots: Arc::clone(&self.effects.snapshots),
         }
     }
 }
@@ -420,6 +423,18 @@ impl Node {
     /// The journal.
     pub fn journal(&self) -> &Arc<dyn Journal> {
         &self.core.effects.journal
+    }
+
+    pub(crate) fn mailbox(&self, shard: ShardId) -> Option<&Arc<Mailbox>> {
+        self.core.mailboxes.get(usize::from(shard.0))
+    }
+
+    pub(crate) fn gate_of(&self, shard: ShardId) -> Option<Arc<Gate>> {
+        self.core.gates.lock().get(usize::from(shard.0)).cloned().flatten()
+    }
+
+    pub(crate) fn figures_of(&self, shard: ShardId) -> Option<ShardFigures> {
+        self.core.figures.get(usize::from(shard.0)).map(|figures| *figures.read())
     }
 
     /// The snapshots.

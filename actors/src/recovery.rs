@@ -116,7 +116,8 @@ pub(crate) fn recover(
     let finish = |(id, shard): (ShardId, Mutex<Shard>)| {
         let mut shard = shard.into_inner();
         let watermark = watermarks.get(&id).copied().unwrap_or(0);
-        shard.finish_recovery(watermark, journal.next_seq(id).saturating_sub(1), views);
+        let head = journal.owns(id).then(|| journal.next_seq(id).saturating_sub(1));
+        shard.finish_recovery(watermark, head, views);
         (id, shard)
     };
     Ok(shards.into_iter().map(finish).collect())

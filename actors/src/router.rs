@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use holdfast_core::{ShardCount, ShardId, Slot};
 
 use crate::{
-    error::CommandError,
+    error::{CommandError, Unavailable},
     key::KeyGuard,
-    mailbox::Mailbox,
+    mailbox::{Mailbox, Refused},
     message::{Message, Outcome, Request},
 };
 
@@ -26,19 +26,64 @@ pub trait Router: Send + Sync + 'static {
 
     /// Sends a message to a shard, wherever it is: at least once, in no promised order. Never blocks.
     fn send(&self, shard: ShardId, message: Message);
+
+    /// Whether this node may answer from memory at all: in a cluster only while it knows that the others know it.
+    fn is_isolated(&self) -> bool {
+        false
+    }
+
+    /// Whether the durable views of this node show everything of the shard that anybody was told of. Asked before a view is
+    /// read and again after, it says whether what was read may be told.
+    fn shows(&self, shard: ShardId) -> bool {
+        self.local(shard).is_some()
+    }
 }
 
-/// Asks the shard of `slot` and waits for the outcome.
+/// Asks the shard of `slot` and waits for the outcome, wherever the shard is. The key stays taken until there is one.
 ///
 /// # Errors
 /// The shard's refusal, or that it could not be asked.
 pub(crate) async fn ask(router: &dyn Router, slot: Slot, request: Request, guard: Option<KeyGuard>) -> Outcome {
     let shard = router.shards().shard_of(slot);
-    match router.local(shard) {
-        Some(mailbox) => match mailbox.request(request, guard)?.await {
-            Ok(outcome) => outcome,
-            Err(_) => Err::<_, CommandError>(mailbox.lost()),
+    let (request, _guard) = match router.local(shard) {
+        None => (request, guard),
+        Some(mailbox) => match ask_here(router, mailbox, request, guard).await {
+            Ok(outcome) => return outcome,
+            // It goes to another node in this very moment: there it is asked.
+            Err(refused) if is_moving(&refused.error) => (refused.request, refused.guard),
+            Err(refused) => return Err(refused.error),
         },
-        None => router.remote(shard, request).await,
-    }
+    };
+    router.remote(shard, request).await
+}
+
+/// Asks a shard of this node and waits for the outcome.
+///
+/// # Errors
+/// The request, when the mailbox did not take it.
+pub async fn ask_here(
+    router: &dyn Router,
+    mailbox: &Arc<Mailbox>,
+    request: Request,
+    guard: Option<KeyGuard>,
+) -> Result<Outcome, Box<Refused>> {
+    let writes = request.writes();
+    let outcome = match mailbox.request(request, guard)?.await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(mailbox.lost()),
+    };
+    // Another node may have taken the shard over before this was decided. What changed anything is in the journal, so it was
+    // this node's to say; what was only looked at may be old.
+    Ok(match outcome {
+        Ok(_) if writes => outcome,
+        Ok(_) | Err(CommandError::Rejected(_)) if router.is_isolated() => {
+            Err(mailbox.unavailable(Unavailable::Isolated))
+        }
+        outcome => outcome,
+    })
+}
+
+/// Whether the shard was refusing because it goes to another node, or is there already.
+pub fn is_moving(error: &CommandError) -> bool {
+    matches!(error, CommandError::Unavailable { reason: Unavailable::Moving, .. })
 }

@@ -68,6 +68,10 @@ impl Actor for Supervisor {
 impl Supervisor {
     fn shard_died(&self, myself: &ActorRef<Supervise>, actor: &ActorCell, error: &str, wards: &mut Wards) {
         let Some((_, shard)) = wards.shards.iter().find(|(id, _)| *id == actor.get_id()).copied() else { return };
+        if !self.node.effects.journal.owns(shard) {
+            tracing::warn!(shard = shard.0, error, "another node has the shard: it is recovered to follow");
+            return self.recover(myself, shard);
+        }
         metrics::counter!("holdfast_shard_restarts_total").increment(1);
         tracing::error!(shard = shard.0, error, "a shard died and will be recovered");
         let now = self.node.clock.now();
@@ -78,6 +82,10 @@ impl Supervisor {
             self.node.fatal.raise(&format!("shard {} keeps dying: {error}", shard.0));
             return;
         }
+        self.recover(myself, shard);
+    }
+
+    fn recover(&self, myself: &ActorRef<Supervise>, shard: ShardId) {
         let (node, supervisor) = (Arc::clone(&self.node), myself.clone());
         self.node.background.run_blocking(Box::new(move || match node.recover_one(shard) {
             Ok(run) => {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use holdfast_actors::{Clock, Commerce, Node, NodeError, NodeParts, payment::SandboxGateway};
+use holdfast_actors::{Clock, Commerce, Lease, Node, NodeError, NodeParts};
 use holdfast_cluster::{LocalRouter, NatsError};
 use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
 use tokio::{
@@ -30,6 +30,8 @@ use crate::{
         accept::{Acceptor, Stage},
         service::Service,
     },
+    gateway,
+    membership::{Membership, MembershipError, Prepared},
     settings::{LimitSettings, Settings, SettingsError},
     storage::{self, Storage},
     telemetry::{Telemetry, TelemetryError},
@@ -48,6 +50,7 @@ pub struct Server {
     app: App,
     node: Arc<Node>,
     beside: Option<Beside>,
+    membership: Option<Membership>,
     public: watch::Sender<Stage>,
     admin: watch::Sender<Stage>,
     public_tasks: JoinSet<()>,
@@ -86,6 +89,9 @@ pub enum ServeError {
     /// The journal's servers are not fit, or do not answer.
     #[error("the journal in NATS cannot be opened")]
     Nats(#[from] NatsError),
+    /// The node cannot be one of several.
+    #[error("the node cannot join its cluster")]
+    Membership(#[from] MembershipError),
     /// The node cannot start.
     #[error("the shards cannot start")]
     Node(#[from] NodeError),
@@ -149,12 +155,24 @@ impl Server {
             app.use_database(beside.database().clone());
             other_tasks.spawn(beside.prepare());
         }
-        let node = open_node(&app, store).await?;
+        let prepared = match &shared_journal {
+            Some(journal) if app.settings.cluster.is_on() => {
+                Some(Prepared::begin(&app.settings, Arc::clone(journal)).await?)
+            }
+            _ => None,
+        };
+        let keys = (store.id, store.secret);
+        let node = open_node(&app, store, prepared.as_ref()).await?;
         if let Some(journal) = shared_journal {
             let node = Arc::clone(&node);
             other_tasks.spawn(async move { node.give_up(&journal.lost().await) });
         }
-        Ok(Self { public_addr, admin_addr, app, node, beside, public, admin, public_tasks, other_tasks })
+        let membership = match prepared {
+            Some(prepared) => Some(join(&app, prepared, &node, keys, &mut other_tasks).await?),
+            None => None,
+        };
+        app.become_ready();
+        Ok(Self { public_addr, admin_addr, app, node, beside, membership, public, admin, public_tasks, other_tasks })
     }
 
     /// The address buyers reach.
@@ -197,11 +215,19 @@ impl Server {
         tracing::info!(limit_ms = deadlines.drain_ms, "draining");
         self.app.drain();
         tokio::time::sleep(Duration::from_millis(deadlines.unready_ms)).await;
+        if let Some(membership) = &self.membership {
+            membership.leave(all).await;
+        }
         self.public.send_replace(Stage::Draining);
-        let finished = timeout_at(began + all / CONNECTIONS_SHARE, join_all(&mut self.public_tasks)).await.is_ok();
+        let left = (began + all).saturating_duration_since(Instant::now());
+        let until = Instant::now() + left / CONNECTIONS_SHARE;
+        let finished = timeout_at(until, join_all(&mut self.public_tasks)).await.is_ok();
         self.public.send_replace(Stage::Closed);
         let left = (began + all).saturating_duration_since(Instant::now());
         let flushed = self.node.shutdown(left.mul_f32(0.9)).await;
+        if let Some(membership) = self.membership.take() {
+            membership.part().await;
+        }
         if let Some(beside) = self.beside.take() {
             let left = (began + all).saturating_duration_since(Instant::now());
             beside.stop(left).await;
@@ -227,28 +253,32 @@ fn random_seed() -> Result<u64, ServeError> {
 }
 
 /// Brings the shards back, saying how far it is.
-async fn open_node(app: &App, store: Store) -> Result<Arc<Node>, ServeError> {
+async fn open_node(app: &App, store: Store, prepared: Option<&Prepared>) -> Result<Arc<Node>, ServeError> {
     let settings = &app.settings;
     let secret = store.secret;
     // A gateway may answer on its own, as a real one does by webhook: the answer goes to the order like any other.
     let commerce: Arc<OnceLock<Commerce>> = Arc::default();
     let listener = Arc::clone(&commerce);
-    let gateway = SandboxGateway::open(&settings.payments.sandbox)
-        .map_err(|source| ServeError::System { what: "the sandbox gateway's book (payments.sandbox.book)", source })?;
-    let gateway = gateway.with_duplicates(Box::new(move |order, answer| {
+    let on_duplicate = Box::new(move |order, answer| {
         if let Some(commerce) = listener.get() {
             commerce.record_payment(order, answer);
         }
-    }));
+    });
+    let gateway = gateway::open(&settings.payments.sandbox, on_duplicate)
+        .map_err(|source| ServeError::System { what: "the payment gateway (payments.sandbox)", source })?;
     let parts = NodeParts {
         settings: settings.runtime.clone(),
         payments: settings.payments.clone(),
         store,
-        gateway: Arc::new(gateway),
-        clock: Clock::system(),
+        gateway,
+        clock: prepared.map_or_else(Clock::system, |prepared| prepared.clock.clone()),
+        lease: prepared.map_or_else(Lease::perpetual, |prepared| prepared.lease.clone()),
         probe: None,
     };
-    let node = Node::open(parts, |shards, mailboxes| Arc::new(LocalRouter::new(shards, mailboxes)))?;
+    let node = Node::open(parts, |shards, mailboxes| match prepared {
+        Some(prepared) => prepared.router(settings, mailboxes),
+        None => Arc::new(LocalRouter::new(shards, mailboxes)),
+    })?;
     let _ = commerce.set(node.commerce().clone());
     let node = Arc::new(node);
     app.open(Arc::clone(&node), secret);
@@ -267,6 +297,24 @@ async fn open_node(app: &App, store: Store) -> Result<Arc<Node>, ServeError> {
         }
     };
     let took_ms = began.elapsed().as_millis();
-    tracing::info!(snapshots = summary.snapshots, records = summary.records, took_ms, "ready");
+    tracing::info!(snapshots = summary.snapshots, records = summary.records, took_ms, "recovered");
     Ok(node)
+}
+
+/// Joins the other nodes, and waits until every shard has an owner among them.
+async fn join(
+    app: &App,
+    prepared: Prepared,
+    node: &Arc<Node>,
+    keys: ([u8; 16], [u8; 32]),
+    tasks: &mut JoinSet<()>,
+) -> Result<Membership, ServeError> {
+    let membership = prepared.join(&app.settings, node, keys).await?;
+    app.join(membership.operations());
+    let (failing, failed) = (Arc::clone(node), membership.failed());
+    tasks.spawn(async move { failing.give_up(&failed.await) });
+    tokio::select! {
+        () = membership.wait_ready() => Ok(membership),
+        reason = node.failed() => Err(ServeError::Failed(reason)),
+    }
 }

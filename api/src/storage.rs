@@ -4,9 +4,9 @@
 
 use std::{io, sync::Arc};
 
-use holdfast_cluster::{JetStream, JetStreamJournal};
+use holdfast_cluster::{BootId, JetStream, JetStreamJournal, Owners};
 use holdfast_core::ShardCount;
-use holdfast_persistence::{Replica, Store, postgres::PostgresReplica};
+use holdfast_persistence::{Replica, Store, StoreError, postgres::PostgresReplica};
 
 use crate::{
     beside,
@@ -17,7 +17,8 @@ use crate::{
 /// An open store.
 pub(crate) struct Storage {
     pub(crate) store: Store,
-    /// The journal, if it is in NATS: another node may take it over.
+    /// The journal, if it is in NATS. It owns every shard, until another node takes them over; or none, if this node is one
+    /// of several.
     pub(crate) shared_journal: Option<Arc<JetStreamJournal>>,
 }
 
@@ -49,10 +50,29 @@ fn open_over_nats(settings: &Settings) -> Result<Storage, ServeError> {
         source: io::Error::other(error.to_string()),
     })?;
     let servers = JetStream::connect(&settings.nats, &options.journal)?;
-    let known = servers.store(shards)?;
+    let random = |error: getrandom::Error| ServeError::System { what: "randomness", source: io::Error::other(error) };
+    let cluster = &settings.cluster;
+    let known = if cluster.is_on() {
+        // Of nodes that start at once only one may name the store.
+        let mut fresh = [0; 16];
+        getrandom::fill(&mut fresh).map_err(random)?;
+        let ours = match Store::identity(&settings.store.path) {
+            Ok((store, _)) => store,
+            Err(StoreError::NotAStore { .. }) => fresh,
+            Err(error) => return Err(error.into()),
+        };
+        Some(servers.store_or_begin(shards, ours)?)
+    } else {
+        servers.store(shards)?
+    };
+    let boot = BootId::random().map_err(random)?;
     let mut shared_journal = None;
     let opened = Store::open_over(&settings.store.path, &options, known, |store, shards| {
-        let (journal, found) = servers.open(store, shards, &options.journal)?;
+        let (journal, found) = if cluster.is_on() {
+            servers.join(store, shards, &options.journal, boot, Arc::new(Owners::none(shards)), cluster)?
+        } else {
+            servers.open(store, shards, &options.journal)?
+        };
         shared_journal = Some(journal);
         Ok(found)
     });

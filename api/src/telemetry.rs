@@ -15,6 +15,9 @@ use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, util::SubscriberIni
 
 use crate::settings::{LogFormat, LogSettings};
 
+/// The target of audit lines: who asked an operator's call, and what came of it.
+pub(crate) const AUDIT: &str = "audit";
+
 /// The upper bounds of duration histograms, in seconds.
 const SECONDS: [f64; 16] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -51,7 +54,7 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError`] for a filter that cannot be read, or when it was done before.
 pub fn init_logging(settings: &LogSettings) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&settings.filter)
+    let filter = EnvFilter::try_new(with_audit(&settings.filter))
         .map_err(|source| TelemetryError::Filter { filter: settings.filter.clone(), source })?;
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
     // Colors are for a terminal; in a file or a pipe they are noise that nothing can search. On a terminal NO_COLOR counts.
@@ -61,6 +64,16 @@ pub fn init_logging(settings: &LogSettings) -> Result<(), TelemetryError> {
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,
     }
     Ok(())
+}
+
+/// What operators do is logged whatever else is: only a filter that names the target turns it down.
+fn with_audit(filter: &str) -> String {
+    match filter.trim() {
+        named if named.contains(AUDIT) => named.to_owned(),
+        // What an empty filter means to the library.
+        "" => format!("error,{AUDIT}=info"),
+        others => format!("{others},{AUDIT}=info"),
+    }
 }
 
 /// Says what the edge's metrics mean, for whoever reads `/metrics`.

@@ -44,6 +44,7 @@ impl Shop {
             store,
             gateway: Arc::new(SandboxGateway::new(&SandboxSettings::default())),
             clock: Clock::system(),
+            lease: holdfast_actors::Lease::perpetual(),
             probe: None,
         };
         let mut mailboxes: Option<Arc<[Arc<Mailbox>]>> = None;

@@ -39,7 +39,7 @@ pub struct Variant {
 }
 
 /// What may be asked of a product. `expected_version` is the version of an `If-Match`, refused when stale.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProductCommand {
     /// Put it into the catalog (again, if it was removed).
     Create(ProductDetails),
@@ -69,7 +69,7 @@ pub enum ProductEvent {
 }
 
 /// Why a product refused a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ProductRejection {
     /// The SKU is not in the catalog.
     #[error("the SKU is not in the catalog")]

@@ -171,6 +171,23 @@ pub(crate) fn decode_id(kind: EntityKind, bytes: &[u8]) -> Result<EntityId, Code
     })
 }
 
+/// Appends any value to `out`, for a reader of the same version: what is sent to another node and kept nowhere.
+///
+/// # Errors
+/// [`CodecError::Malformed`] for what bincode cannot write: a map or list whose length nobody knows beforehand.
+pub fn encode_value<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    encode(value, out)
+}
+
+/// Reads what [`encode_value`] wrote, from its first byte to its last.
+///
+/// # Errors
+/// [`CodecError::Malformed`] when the bytes are no such value, [`CodecError::Trailing`] when they go on after it,
+/// [`CodecError::TooLarge`] when they are more than any value may have.
+pub fn decode_value<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {
+    decode(payload)
+}
+
 fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     bincode::serde::encode_into_writer(value, Appender(out), config::standard())
         .map_err(|error| CodecError::Malformed(error.to_string()))

@@ -18,7 +18,7 @@ pub mod state;
 pub mod store;
 mod wire;
 
-pub use codec::CodecError;
+pub use codec::{CodecError, decode_value, encode_value};
 pub use journal::{
     AppendError, Batch, Completion, FollowLimit, Followed, Follower, HistoryReader, Journal, JournalError,
     JournalReader, JournalStats, PurgeSummary, ReplayProgress, ReplaySummary, Unwritable,

@@ -11,7 +11,7 @@
 //! ```
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Read as _, Write},
     path::Path,
 };
@@ -48,9 +48,15 @@ impl Book {
     /// Opens the book at `path`, making it if it is not there, and gives the calls in it.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or is no book.
+    /// When the file cannot be read or written, is no book, or another gateway has it: two would not know what the other did.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<GatewayRequest>)> {
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).append(true).open(path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::ResourceBusy, "another gateway has this book open")
+            }
+            TryLockError::Error(error) => error,
+        })?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);

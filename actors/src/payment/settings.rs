@@ -20,7 +20,7 @@ pub struct PaymentSettings {
     pub retry_max_ms: NonZeroU64,
     /// How many calls may be under way at once; further ones wait for one to end.
     pub max_concurrent_calls: NonZeroUsize,
-    /// The gateway in the process.
+    /// The sandbox gateway: in the process, or a service that several nodes ask.
     pub sandbox: SandboxSettings,
 }
 
@@ -37,6 +37,11 @@ pub struct SandboxSettings {
     /// it forgets everything at a restart. A call takes about 120 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub book: Option<PathBuf>,
+    /// Where the gateway is when it is a service of its own, as `http://host:port`; empty: it is in the process. Several nodes
+    /// must ask the same one: a ledger that dies with its node has forgotten what was paid.
+    pub url: String,
+    /// How long the service may take to accept a connection, in milliseconds. Then nothing was sent, and nothing happened.
+    pub connect_timeout_ms: NonZeroU64,
 }
 
 impl Default for PaymentSettings {
@@ -53,7 +58,13 @@ impl Default for PaymentSettings {
 
 impl Default for SandboxSettings {
     fn default() -> Self {
-        Self { late_ms: 2_000, max_orders: NonZeroUsize::MIN.saturating_add(9_999_999), book: None }
+        Self {
+            late_ms: 2_000,
+            max_orders: NonZeroUsize::MIN.saturating_add(9_999_999),
+            book: None,
+            url: String::new(),
+            connect_timeout_ms: positive(1_000),
+        }
     }
 }
 
@@ -74,5 +85,6 @@ mod tests {
         assert_eq!(settings.retry_max_ms.get(), 30_000);
         assert_eq!(settings.max_concurrent_calls.get(), 1_024);
         assert_eq!(settings.sandbox.max_orders.get(), 10_000_000);
+        assert_eq!(settings.sandbox.connect_timeout_ms.get(), 1_000);
     }
 }

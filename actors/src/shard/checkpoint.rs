@@ -5,6 +5,7 @@
 //! that contains it. A snapshot may be newer; replay skips what it contains by version.
 
 use holdfast_core::{EntityId, Timestamp, planted};
+use tokio::sync::oneshot;
 
 use super::{Shard, chunked_queue::ChunkedQueue, table::on_table};
 use crate::{outbound::Outgoing, settings::RuntimeSettings};
@@ -23,6 +24,16 @@ pub(super) struct Checkpointing {
     watermark: u64,
     last_began: Timestamp,
     last_began_sequence: u64,
+    demands: Demands,
+}
+
+/// Who waits for a checkpoint: told the watermark once everything that had happened when they asked is in snapshots.
+#[derive(Debug, Default)]
+struct Demands {
+    /// Their checkpoint has yet to begin.
+    waiting: Vec<oneshot::Sender<u64>>,
+    /// The checkpoint under way is theirs.
+    running: Vec<oneshot::Sender<u64>>,
 }
 
 impl Checkpointing {
@@ -35,6 +46,27 @@ impl Checkpointing {
             watermark: 0,
             last_began: now,
             last_began_sequence: 0,
+            demands: Demands::default(),
+        }
+    }
+
+    /// Has a checkpoint written as soon as the one under way is done. `done` is told the watermark; it stays where it was if
+    /// an entity is out of service.
+    pub(super) fn demand(&mut self, done: oneshot::Sender<u64>) {
+        if !self.dirty.is_empty() {
+            self.demands.waiting.push(done);
+        } else if self.running.is_some() || self.writing {
+            self.demands.running.push(done);
+        } else {
+            // Whoever asked may have given up waiting.
+            let _ = done.send(self.watermark);
+        }
+    }
+
+    /// Tells those whose checkpoint is over.
+    fn meet_demands(&mut self) {
+        for done in self.demands.running.drain(..) {
+            let _ = done.send(self.watermark);
         }
     }
 
@@ -56,6 +88,7 @@ impl Checkpointing {
     pub(super) fn done(&mut self, watermark: u64) {
         self.watermark = self.watermark.max(watermark);
         self.writing = false;
+        self.meet_demands();
     }
 
     /// Whether the checkpoint under way has entities left to encode.
@@ -103,7 +136,9 @@ impl Shard {
             self.checkpointing.running = Some((pending, sequence));
             return;
         }
-        if !std::mem::take(&mut self.checkpointing.held_back) {
+        if std::mem::take(&mut self.checkpointing.held_back) {
+            self.checkpointing.meet_demands();
+        } else {
             self.output.outgoing.push(Outgoing::Watermark { shard, sequence });
             self.checkpointing.writing = true;
         }
@@ -122,7 +157,12 @@ impl Shard {
         // Records of this turn are not yet numbered; the checkpoint covers those before it.
         let since = self.sequence - state.last_began_sequence;
         let by_time = state.due(&self.parts.settings).is_some_and(|due| due <= self.now);
-        if since >= self.parts.settings.checkpoint_records || by_time || self.draining.is_some() {
+        if since >= self.parts.settings.checkpoint_records
+            || by_time
+            || self.draining.is_some()
+            || !state.demands.waiting.is_empty()
+        {
+            state.demands.running.append(&mut state.demands.waiting);
             state.last_began = self.now;
             state.last_began_sequence = self.sequence;
             state.running =
@@ -131,7 +171,7 @@ impl Shard {
     }
 
     /// Writes everything out; `done` is told when the gate has all that was left to write.
-    pub(super) fn begin_draining(&mut self, done: tokio::sync::oneshot::Sender<()>) {
+    pub(super) fn begin_draining(&mut self, done: oneshot::Sender<()>) {
         if self.checkpointing.dirty.is_empty() && self.checkpointing.running.is_none() {
             self.drained = Some(done);
         } else {

@@ -9,6 +9,7 @@
 mod agenda;
 mod checkpoint;
 mod chunked_queue;
+mod following;
 mod meter;
 mod parted;
 mod place;
@@ -30,11 +31,12 @@ use std::{
 };
 
 use holdfast_core::{EntityId, OrderId, ShardCount, ShardId, Timestamp};
-use holdfast_persistence::{AppendError, Batch, Journal, Record};
+use holdfast_persistence::{AppendError, Batch, Journal, Record, SnapshotStore};
 
 use self::{
     checkpoint::Checkpointing,
     chunked_queue::ChunkedQueue,
+    following::Charge,
     meter::{ShardMetrics, Tally},
     pursuit::Pursuit,
     table::{Hosted, Live, Tables},
@@ -71,6 +73,10 @@ pub struct ShardFigures {
     pub sequence: u64,
     /// Every record up to here is in snapshots.
     pub watermark: u64,
+    /// Requests of clients and other nodes that it has decided or answered since the node started.
+    pub requests: u64,
+    /// What its entities take in memory, about, in bytes: by their number and the mean of each kind, as measured.
+    pub memory_bytes: u64,
 }
 
 /// What a shard is made with.
@@ -86,6 +92,8 @@ pub(crate) struct ShardParts {
     /// Entities in memory over all shards of the node.
     pub(crate) population: Arc<AtomicUsize>,
     pub(crate) probe: Option<Probe>,
+    /// Where a shard that follows another owner finds what it has forgotten.
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
 }
 
 /// A shard with its entities.
@@ -108,10 +116,14 @@ pub(crate) struct Shard {
     draining: Option<tokio::sync::oneshot::Sender<()>>,
     /// Who waits for the drain, once its last snapshots are in the turn's output: told when the gate has that.
     drained: Option<tokio::sync::oneshot::Sender<()>>,
+    /// Whether this node decides, or another one.
+    charge: Charge,
 
     metrics: ShardMetrics,
     /// What the node's count has of this shard's entities.
     reported: usize,
+    /// Requests served so far.
+    requests: u64,
 
     // Of this turn.
     tally: Tally,
@@ -151,8 +163,10 @@ impl Shard {
             quarantined: 0,
             draining: None,
             drained: None,
+            charge: Charge::default(),
             metrics: ShardMetrics::new(),
             reported: 0,
+            requests: 0,
             tally: Tally::default(),
             batch: Batch { shard: id, first_seq: 1, records: Vec::new() },
             staged_bytes: 0,
@@ -166,7 +180,9 @@ impl Shard {
     /// Takes one turn at `now` over `inbox`, which is emptied up to the turn's limit of messages.
     pub(crate) fn turn(&mut self, inbox: &mut impl Iterator<Item = Envelope>, now: Timestamp, gate: &Arc<Gate>) {
         self.now = now.max(self.now);
-        self.run_due();
+        if self.charge.is_ours() {
+            self.run_due();
+        }
         for envelope in inbox.take(self.parts.settings.turn_messages) {
             self.receive(envelope);
             if self.is_full() {
@@ -176,6 +192,7 @@ impl Shard {
         self.sweep_idle();
         self.checkpoint_slice();
         self.hand_over(gate);
+        self.note_charge(gate);
         if let Some(done) = self.drained.take() {
             // Whoever drained the node may have given up waiting.
             let _ = done.send(());
@@ -204,8 +221,9 @@ impl Shard {
         if self.checkpointing.has_more() {
             return self.now;
         }
-        let deadline = self.agenda.first().map(|(due, _)| *due);
-        let retry = self.retries.first().map(|(due, _)| *due);
+        let is_ours = self.charge.is_ours();
+        let deadline = self.agenda.first().filter(|_| is_ours).map(|(due, _)| *due);
+        let retry = self.retries.first().filter(|_| is_ours).map(|(due, _)| *due);
         let checkpoint = self.checkpointing.due(&self.parts.settings);
         let idle = self.idle_due();
         [deadline, retry, checkpoint, idle].into_iter().flatten().min().unwrap_or(Timestamp::MAX)
@@ -213,7 +231,7 @@ impl Shard {
 
     /// Whether another turn would have work although nothing new arrived. What the journal refuses waits for the next tick.
     pub(crate) fn has_more_now(&self) -> bool {
-        self.next_due() <= self.now && self.parts.journal.writable().is_ok()
+        self.next_due() <= self.now && self.parts.journal.writable(self.parts.id).is_ok()
     }
 
     pub(crate) fn figures(&self) -> ShardFigures {
@@ -225,10 +243,13 @@ impl Shard {
             pursuits: self.pursuits.len(),
             sequence: self.sequence,
             watermark: self.checkpointing.watermark(),
+            requests: self.requests,
+            memory_bytes: tables.memory_bytes(),
         }
     }
 
     fn receive(&mut self, envelope: Envelope) {
+        let Some(envelope) = self.turn_away(envelope) else { return };
         let Some(envelope) = self.park_if_unready(envelope) else { return };
         match envelope {
             Envelope::Internal(internal) => self.note(internal),
@@ -245,6 +266,7 @@ impl Shard {
                 if port.sender.is_closed() {
                     return; // The caller hung up before its turn came: nothing was decided, nothing is owed.
                 }
+                self.requests += 1;
                 let outcome = if request.writes() {
                     self.writable().and_then(|()| self.guarded(|shard| shard.serve(request)))
                 } else {
@@ -329,7 +351,7 @@ impl Shard {
         use holdfast_persistence::Unwritable;
         let retry_after_ms = self.parts.settings.retry_after_ms;
         let refuse = |reason| Err(CommandError::Unavailable { reason, retry_after_ms });
-        match self.parts.journal.writable() {
+        match self.parts.journal.writable(self.parts.id) {
             Ok(()) => Ok(()),
             Err(Unwritable::NoSpace) => refuse(Unavailable::StorageFull),
             Err(Unwritable::Unreachable) => refuse(Unavailable::StorageUnreachable),
@@ -346,6 +368,9 @@ impl Shard {
         self.metrics.note_turn(&mem::take(&mut self.tally), count, output.answers.len());
         self.batch.first_seq = self.sequence + 1;
         self.sequence += count as u64;
+        if !self.charge.is_ours() {
+            gate.advance(self.sequence);
+        }
         if !output.is_empty() || count > 0 {
             gate.submit(self.sequence, output);
         }

@@ -102,6 +102,13 @@ impl Shard {
         }
     }
 
+    /// Pursues an order in one of the next turns, as one that may have been asked for before.
+    pub(super) fn pursue_soon(&mut self, order: OrderId) {
+        self.end_pursuit(order);
+        self.pursuits.insert(order, Pursuit { asked_before: true, ..Pursuit::default() });
+        self.retry_at(order, self.now);
+    }
+
     /// Lets stock do a step and says what the order is to hear.
     pub(super) fn stock_step(&mut self, sku: &SkuId, hold: holdfast_core::HoldId, action: StockAction) -> OrderCommand {
         let command = match action {

@@ -30,6 +30,14 @@ pub enum ReplayError {
     /// A snapshot could not be read.
     #[error("a snapshot could not be read")]
     Snapshot(#[from] SnapshotError),
+    /// A record of the shard is missing.
+    #[error("the shard is at sequence {at}, but the next record of it is number {found}")]
+    Skipped {
+        /// The last it has.
+        at: u64,
+        /// The one that came.
+        found: u64,
+    },
     /// A record's event is of another kind than its entity.
     #[error("the record of {0} holds another kind of event")]
     KindMismatch(EntityId),
@@ -94,9 +102,10 @@ impl Shard {
         }
     }
 
-    /// Ends the recovery: every entity in memory is scheduled and shown, every order asked what it is owed.
-    pub(crate) fn finish_recovery(&mut self, watermark: u64, head: u64, views: &Views) {
-        self.sequence = self.sequence.max(head);
+    /// Ends the recovery: every entity in memory is scheduled and shown, every order asked what it is owed. `head` is the
+    /// last record there is, if the shard is this node's; another node's is followed from where the recovery ended.
+    pub(crate) fn finish_recovery(&mut self, watermark: u64, head: Option<u64>, views: &Views) {
+        self.sequence = self.sequence.max(head.unwrap_or(watermark));
         self.checkpointing.resume(watermark, self.now);
         let now = self.now;
         for (sku, live) in self.tables.stock.live.iter_mut() {
@@ -125,6 +134,9 @@ impl Shard {
         idle.extend(self.tables.orders.live.keys().map(|order| EntityId::Order(*order)));
         idle.sort_unstable();
         self.idle.extend(idle.into_iter().map(|entity| (now, entity)));
+        if head.is_none() {
+            return self.begin_following();
+        }
         owed.sort_unstable();
         for order in owed {
             self.pursue_again(order);

@@ -20,8 +20,8 @@ use crate::{
 
 impl Request {
     /// Whether it may change anything: refused while the journal has no room.
-    pub(super) fn writes(&self) -> bool {
-        !matches!(self, Self::ReadCart(_) | Self::ReadOrder(_))
+    pub fn writes(&self) -> bool {
+        !matches!(self, Self::ReadCart(_) | Self::ReadOrder(_) | Self::ReadProduct(_))
     }
 }
 
@@ -55,6 +55,7 @@ impl Shard {
             }
             Request::ReadCart(cart) => self.show_cart(cart),
             Request::ReadOrder(order) => self.show_order(order),
+            Request::ReadProduct(sku) => self.show_product(&sku),
         }
     }
 
@@ -105,7 +106,11 @@ impl Shard {
             Internal::Loaded { entity, state } => self.install(&entity, *state),
             Internal::Snapshotted(entities) => self.evict(entities),
             Internal::Checkpointed { watermark } => self.checkpointing.done(watermark),
+            Internal::CheckpointNow(done) => self.checkpointing.demand(done),
             Internal::Drain(done) => self.begin_draining(done),
+            Internal::Followed { records, done } => self.follow(records, done),
+            Internal::TakeCharge { head, done } => self.take_charge(head, done),
+            Internal::Yield(done) => self.begin_yield(done),
         }
     }
 
@@ -251,7 +256,8 @@ impl Shard {
             Request::HoldLine { sku, .. }
             | Request::UpdateProduct { sku, .. }
             | Request::Product { sku, .. }
-            | Request::Stock { sku, .. } => self.unready_sale(sku),
+            | Request::Stock { sku, .. }
+            | Request::ReadProduct(sku) => self.unready_sale(sku),
             Request::CreateProduct(new) => self.unready_sale(&new.sku),
             Request::Cart { cart, .. } | Request::ReadCart(cart) => self.unready_cart(*cart),
             Request::Order { order, .. } | Request::ReadOrder(order) => self.unready_order(*order),

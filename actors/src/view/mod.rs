@@ -22,6 +22,7 @@ use holdfast_core::{
     product::ProductDetails,
     stock::{SalePolicy, StockLevel},
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use catalog::Catalog;
@@ -36,7 +37,7 @@ pub struct Views {
 }
 
 /// A product as a buyer finds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductView {
     /// Which SKU.
     pub sku: SkuId,
@@ -49,7 +50,7 @@ pub struct ProductView {
 }
 
 /// The units of a SKU.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockView {
     /// Which SKU.
     pub sku: SkuId,

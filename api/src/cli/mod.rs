@@ -1,12 +1,14 @@
 //! The command line. One file per command; each turns flags into a call and the result into text or JSON.
 //!
-//! Exit codes: 0 done; 1 it failed, or what was checked is damaged; 2 the command line or a setting is wrong. An error is
+//! Exit codes: 0 done; 1 it failed, or what was checked is damaged; 2 the command line or a setting is wrong; 3 no server answered (`admin`, `top`). An error is
 //! one line on standard error: what was being done, then each cause after a colon.
 
+mod admin;
 mod bench;
 mod config;
 mod console;
 mod demo;
+mod gateway;
 mod journal;
 mod migrate;
 mod parent;
@@ -14,6 +16,7 @@ mod projection;
 mod serve;
 mod settings;
 mod span;
+mod top;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,8 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use holdfast_api::settings::SettingsError;
+
+use self::admin::client::AdminError;
 
 /// An actor-based, in-memory commerce core for flash sales: never a unit oversold, never an acknowledged order lost.
 #[derive(Debug, Parser)]
@@ -34,6 +39,12 @@ struct Arguments {
 enum Command {
     /// Run the server.
     Serve(serve::ServeArguments),
+    /// Run the sandbox payment gateway as a service of its own, which several nodes ask.
+    Gateway(gateway::GatewayArguments),
+    /// Ask a running cluster, or have it move shards: over the admin listener of any node.
+    Admin(admin::AdminArguments),
+    /// Watch a running server or cluster: rates, latencies, mailboxes, shards, holds and nodes, live on the terminal.
+    Top(top::TopArguments),
     /// See it all at once: a flash sale over real HTTP, a kill -9 in the middle of it, and every order found again.
     Demo(demo::DemoArguments),
     /// Put load on a server and measure it.
@@ -66,8 +77,19 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{}", one_line(&error));
-            if is_about_settings(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
+            ExitCode::from(code(&error))
         }
+    }
+}
+
+/// 2 for a wrong command line or setting, 3 when no server was reached, 1 for everything else.
+fn code(error: &anyhow::Error) -> u8 {
+    let asked = error.chain().find_map(|cause| cause.downcast_ref::<AdminError>());
+    match asked {
+        Some(asked) if asked.is_unreachable() => 3,
+        Some(asked) if asked.is_usage() => 2,
+        _ if is_about_settings(error) => 2,
+        _ => 1,
     }
 }
 
@@ -79,6 +101,9 @@ fn is_about_settings(error: &anyhow::Error) -> bool {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(arguments) => serve::run(arguments)?,
+        Command::Admin(arguments) => return admin::run(&arguments),
+        Command::Top(arguments) => return top::run(&arguments),
+        Command::Gateway(arguments) => gateway::run(arguments)?,
         Command::Demo(arguments) => demo::run(&arguments)?,
         Command::Bench(command) => return bench::run(&command),
         Command::Journal(command) => return journal::run(&command),

@@ -43,7 +43,8 @@ impl SettingsArguments {
     }
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+/// Reads `section.key=value`.
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if key.contains('.') => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected section.key=value".to_owned()),

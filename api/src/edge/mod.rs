@@ -25,8 +25,8 @@ pub mod problem;
 mod pulse;
 mod query;
 mod reaper;
-mod reply;
-mod routes;
+pub(crate) mod reply;
+pub(crate) mod routes;
 mod search;
 pub(crate) mod service;
 mod stream;
@@ -48,11 +48,14 @@ use tokio::sync::{Semaphore, watch};
 
 use self::{
     accept::Stage,
+    admin::Rates,
     problem::{Kind, Problem},
 };
 use crate::{settings::Settings, telemetry::Telemetry};
 
+pub(crate) use admin::Operations;
 pub use auth::CART_TOKEN;
+pub(crate) use body::{parse as parse_body, read as read_body};
 pub use idempotency::{IDEMPOTENCY_KEY, REPLAYED};
 pub use openapi::to_json as openapi_json;
 pub(crate) use routes::router;
@@ -73,7 +76,10 @@ pub(crate) struct AppState {
     /// The metrics.
     pub(crate) telemetry: Telemetry,
     node: OnceLock<Running>,
+    cluster: OnceLock<Arc<dyn Operations>>,
+    rates: Rates,
     database: OnceLock<Database>,
+    is_settled: AtomicBool,
     is_draining: AtomicBool,
 }
 
@@ -95,8 +101,18 @@ impl App {
     /// The state of a server whose node is not there yet.
     pub(crate) fn new(settings: Settings, stage: watch::Receiver<Stage>, telemetry: Telemetry) -> Self {
         let streams = Arc::new(Semaphore::new(settings.limits.streams));
-        let (node, database, is_draining) = (OnceLock::new(), OnceLock::new(), AtomicBool::new(false));
-        Self(Arc::new(AppState { settings, stage, streams, telemetry, node, database, is_draining }))
+        Self(Arc::new(AppState {
+            settings,
+            stage,
+            streams,
+            telemetry,
+            node: OnceLock::new(),
+            cluster: OnceLock::new(),
+            rates: Rates::new(),
+            database: OnceLock::new(),
+            is_settled: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+        }))
     }
 }
 
@@ -105,6 +121,17 @@ impl AppState {
     pub(crate) fn open(&self, node: Arc<Node>, secret: [u8; 32]) {
         // Only the composition root calls this, once.
         let _ = self.node.set(Running { node, secret });
+    }
+
+    /// Hands the cluster in that the node is one of.
+    pub(crate) fn join(&self, cluster: Arc<dyn Operations>) {
+        // Only the composition root calls this, once.
+        let _ = self.cluster.set(cluster);
+    }
+
+    /// The cluster, if the node is one of several and has joined.
+    pub(crate) fn cluster(&self) -> Option<&Arc<dyn Operations>> {
+        self.cluster.get()
     }
 
     /// Hands the database in. It may not be ready; it says so itself.
@@ -116,6 +143,11 @@ impl AppState {
     /// The database, if the settings name one.
     pub(crate) fn database(&self) -> Option<&Database> {
         self.database.get()
+    }
+
+    /// The start is over: the node has recovered and, if it is one of several, joined the others.
+    pub(crate) fn become_ready(&self) {
+        self.is_settled.store(true, Ordering::Relaxed);
     }
 
     /// From now on the server is not ready, and does not become so again.
@@ -152,7 +184,7 @@ impl AppState {
             return Err(Unavailable::Draining);
         }
         match self.node() {
-            Some(node) if node.is_ready() => Ok(()),
+            Some(node) if node.is_ready() && self.is_settled.load(Ordering::Relaxed) => Ok(()),
             _ => Err(Unavailable::Recovering),
         }
     }

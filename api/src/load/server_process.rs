@@ -149,6 +149,20 @@ impl Launch {
         }
     }
 
+    /// A payment gateway (`holdfast gateway`) with its book in `folder`.
+    pub fn gateway(program: PathBuf, folder: &Path) -> Self {
+        let filter = (format!("{SETTING_PREFIX}LOG__FILTER"), "warn".to_owned());
+        Self {
+            program,
+            command: vec!["gateway".into(), "--book".into(), folder.join("gateway.book").into()],
+            listen: ANY_LOCAL,
+            admin_listen: None,
+            environment: vec![filter],
+            folder: folder.to_owned(),
+            patience: Duration::from_mins(1),
+        }
+    }
+
     /// The same with one more setting, such as `RUNTIME__MAILBOX_PERMITS`.
     #[must_use]
     pub fn with_setting(mut self, name: &str, value: &str) -> Self {

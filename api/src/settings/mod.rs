@@ -5,6 +5,7 @@
 //! these fields, with its unit in its name; `config/holdfast.toml` lists and explains them all, and a test holds it to
 //! the defaults here.
 
+mod cluster;
 mod deadline;
 mod limit;
 mod secret;
@@ -12,14 +13,16 @@ mod section;
 mod source;
 
 use holdfast_actors::{RuntimeSettings, payment::PaymentSettings};
-use holdfast_cluster::NatsSettings;
+use holdfast_cluster::{NatsSettings, settings::ClusterSettings};
 use holdfast_persistence::postgres::{PostgresError, PostgresSettings};
 use serde::{Deserialize, Serialize};
 
 pub use deadline::DeadlineSettings;
 pub use limit::LimitSettings;
 pub use secret::Secret;
-pub use section::{AdminSettings, IdempotencySettings, LogFormat, LogSettings, ServerSettings, StoreSettings};
+pub use section::{
+    AdminSettings, GatewaySettings, IdempotencySettings, LogFormat, LogSettings, ServerSettings, StoreSettings,
+};
 pub use source::{DEFAULT_FILE, Sources};
 
 /// The settings of one server.
@@ -42,8 +45,12 @@ pub struct Settings {
     pub payments: PaymentSettings,
     /// The database beside it, for people; and for a node whose disk is empty.
     pub postgres: PostgresSettings,
+    /// The sandbox gateway as a service of its own.
+    pub gateway: GatewaySettings,
     /// The journal in NATS, if it is there.
     pub nats: NatsSettings,
+    /// This node among others, if there are others.
+    pub cluster: ClusterSettings,
     /// The keys that make a retry safe.
     pub idempotency: IdempotencySettings,
     /// What is logged and how.
@@ -118,6 +125,9 @@ impl Settings {
         self.runtime.check()?;
         self.postgres.validate()?;
         self.nats.check().map_err(|error| bad(error.setting, error.problem))?;
+        self.gateway.check()?;
+        self.check_gateway_url()?;
+        self.check_cluster()?;
         self.check_sizes()?;
         if self.limits.stream_keep_alive_ms >= self.deadlines.idle_ms {
             return Err(bad(
@@ -300,11 +310,46 @@ mod tests {
             keys
         };
         assert_eq!(keys(file), keys(&shown(&Settings::default())));
+        assert_explained(file);
+    }
+
+    /// A setting follows a comment, or a setting that does.
+    fn assert_explained(file: &str) {
         let mut is_explained = false;
         for line in file.lines() {
             is_explained = line.starts_with('#') || (is_explained && !line.is_empty() && !line.starts_with('['));
             assert!(is_explained || line.is_empty() || line.starts_with('['), "{line} is not explained");
         }
+    }
+
+    #[test]
+    fn the_file_for_a_cluster_explains_every_setting_of_its_two_sections_and_a_node_starts_with_it() {
+        let file = include_str!("../../../config/cluster.toml");
+        let environment = [("HOLDFAST__CLUSTER__NODE", "n2"), ("HOLDFAST__STORE__PATH", "data/n2")];
+        let settings = load(&[file], &environment, &[]).expect("a node starts with it");
+        assert_eq!((settings.cluster.node.as_str(), settings.store.path.to_str()), ("n2", Some("data/n2")));
+        // Said by the file, because it cannot be the default; everything else in the two sections is.
+        let cluster = ClusterSettings {
+            node: "n2".to_owned(),
+            admin_url: "http://127.0.0.1:9090".to_owned(),
+            ..ClusterSettings::default()
+        };
+        let nats = NatsSettings { url: settings.nats.url.clone(), ..NatsSettings::default() };
+        assert_eq!((&settings.cluster, &settings.nats), (&cluster, &nats));
+        let keys = |text: &str, section: &str| -> Vec<String> {
+            let lines =
+                text.lines().skip_while(|line| *line != section).skip(1).take_while(|line| !line.starts_with('['));
+            let key = |line: &str| line.split_once(" = ").map(|(key, _)| key.to_owned());
+            let mut keys: Vec<_> = lines.filter(|line| !line.starts_with('#')).filter_map(key).collect();
+            keys.sort();
+            keys
+        };
+        let all = Settings::default().to_redacted_toml().expect("shown");
+        for section in ["[cluster]", "[nats]"] {
+            assert!(!keys(&all, section).is_empty(), "{section}");
+            assert_eq!(keys(file, section), keys(&all, section), "{section}");
+        }
+        assert_explained(file);
     }
 
     #[test]

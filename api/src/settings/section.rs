@@ -1,4 +1,4 @@
-//! The small sections: `[server]`, `[admin]`, `[store]`, `[idempotency]`, `[log]`.
+//! The small sections: `[server]`, `[admin]`, `[gateway]`, `[store]`, `[idempotency]`, `[log]`.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -29,6 +29,16 @@ pub struct AdminSettings {
     /// The bearer token of admin calls, at least 32 bytes. Without one every admin call is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
+}
+
+/// The sandbox gateway as a service of its own: `holdfast gateway`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewaySettings {
+    /// The address and port the nodes reach it at (`payments.sandbox.url`); keep it off the internet. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Open connections, in number; the next is answered 503 and closed. A node takes `payments.max_concurrent_calls` at most.
+    pub connections: usize,
 }
 
 /// Where and how data is kept.
@@ -91,6 +101,12 @@ impl Default for AdminSettings {
     }
 }
 
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9095)), connections: 16_384 }
+    }
+}
+
 impl Default for StoreSettings {
     fn default() -> Self {
         let StoreOptions { shards, journal, snapshots, secret_file } = StoreOptions::default();
@@ -136,6 +152,12 @@ impl AdminSettings {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl GatewaySettings {
+    pub(super) fn check(&self) -> Result<(), SettingsError> {
+        within("gateway.connections", self.connections, 2..=1_000_000)
     }
 }
 

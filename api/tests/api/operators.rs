@@ -82,7 +82,7 @@ async fn a_bounded_history_is_counted_by_metrics_and_refused_by_the_replay_tool(
 #[tokio::test]
 async fn shards_and_settings_need_the_admin_token_and_show_no_secret() {
     let shop = Shop::open().await;
-    for path in ["/admin/v1/shards", "/admin/v1/config"] {
+    for path in ["/admin/v1/shards", "/admin/v1/config", "/admin/v1/cluster", "/admin/v1/rebalance"] {
         ask(&shop, path, None).await.problem("unauthorized");
         ask(&shop, path, Some("wrong")).await.problem("unauthorized");
     }
@@ -96,6 +96,88 @@ async fn shards_and_settings_need_the_admin_token_and_show_no_secret() {
     ask(&shop, "/api/v1/nothing", None).await.problem("not-found");
     let outside = Call::new(shop.server.public_addr(), "GET", "/metrics").send().await;
     outside.problem("not-found");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_server_on_its_own_shows_its_shards_as_a_cluster_would() {
+    let shop = Shop::open().await;
+    shop.stock("A", 5).await;
+    for number in 0..3 {
+        shop.order("A", 1, &key(&format!("s-{number}"))).await.expect(201);
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let shards = ask(&shop, "/admin/v1/shards", Some(ADMIN)).await.expect(200);
+    let shards = shards["shards"].as_array().expect("shards").clone();
+    let sum = |name: &str| shards.iter().map(|shard| shard[name].as_f64().expect(name)).sum::<f64>();
+    // The product, its stock and three orders, all in the shard of the product.
+    assert_eq!((sum("entities"), sum("lag_records"), sum("mailbox_depth")), (5.0, 0.0, 0.0), "{shards:?}");
+    assert!(sum("commands_per_s") > 0.0 && sum("memory_bytes") > 0.0, "{shards:?}");
+    for shard in &shards {
+        let whose = (&shard["owner"], &shard["desired"], &shard["state"], &shard["epoch"]);
+        assert_eq!(whose, (&json!("local"), &json!("local"), &json!("owned"), &json!(0)), "{shard}");
+        assert_eq!(shard["sequence"], shard["journal_sequence"], "{shard}");
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn what_is_about_several_nodes_is_refused_by_a_server_on_its_own() {
+    let shop = Shop::open().await;
+    for (method, path) in [
+        ("GET", "/admin/v1/cluster"),
+        ("GET", "/admin/v1/rebalance"),
+        ("POST", "/admin/v1/rebalance"),
+        ("DELETE", "/admin/v1/rebalance"),
+        ("POST", "/admin/v1/nodes/n1/drain"),
+        ("DELETE", "/admin/v1/nodes/n1/drain"),
+        ("POST", "/admin/v1/shards/3/move"),
+    ] {
+        let call = || Call::new(shop.server.admin_addr(), method, path);
+        call().send().await.problem("unauthorized");
+        let problem = call().bearer(ADMIN).send().await.problem("cluster-not-configured");
+        assert_eq!(problem["status"], 409, "{method} {path}");
+    }
+    Call::new(shop.server.admin_addr(), "PUT", "/admin/v1/rebalance")
+        .bearer(ADMIN)
+        .send()
+        .await
+        .problem("method-not-allowed");
+    let odd = Call::new(shop.server.admin_addr(), "GET", "/admin/v1/shards").bearer(ADMIN).header("x-operator", "a b");
+    odd.send().await.problem("invalid-header");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_now_contains_everything_up_to_now() {
+    let shop = Shop::open().await;
+    shop.stock("A", 5).await;
+    shop.order("A", 1, &key("n-1")).await.expect(201);
+    let take = |body: &'static str| {
+        let call = Call::new(shop.server.admin_addr(), "POST", "/admin/v1/snapshots").bearer(ADMIN);
+        if body.is_empty() { call } else { call.body(body.as_bytes()) }
+    };
+    let sequences = async || -> Vec<u64> {
+        let shards = ask(&shop, "/admin/v1/shards", Some(ADMIN)).await.expect(200)["shards"].clone();
+        shards.as_array().expect("shards").iter().map(|shard| shard["sequence"].as_u64().expect("a number")).collect()
+    };
+    let before = sequences().await;
+    assert!(before.iter().any(|sequence| *sequence > 0), "{before:?}");
+    let taken = take("").send().await.expect(200);
+    let watermarks: Vec<u64> =
+        taken["shards"].as_array().expect("shards").iter().map(|s| s["watermark"].as_u64().expect("done")).collect();
+    for (watermark, sequence) in watermarks.iter().zip(&before) {
+        assert!(watermark >= sequence, "{taken} after {before:?}");
+    }
+    // Again, when there is nothing new, and under load: it neither waits for ever nor goes back.
+    let again = take("").send().await.expect(200);
+    assert!(again["shards"][0]["watermark"].as_u64() >= taken["shards"][0]["watermark"].as_u64(), "{again}");
+    let one = take("{\"shard\": 2}").send().await.expect(200);
+    assert_eq!((one["shards"].as_array().map(Vec::len), &one["shards"][0]["shard"]), (Some(1), &json!(2)), "{one}");
+    take("{\"shard\": 64}").send().await.problem("not-found");
+    take("{\"shards\": 2}").send().await.problem("invalid-request");
+    let wrong = Call::new(shop.server.admin_addr(), "POST", "/admin/v1/snapshots").bearer("wrong");
+    wrong.send().await.problem("unauthorized");
     shop.close().await;
 }
 

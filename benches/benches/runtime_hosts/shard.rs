@@ -24,7 +24,7 @@ impl Journal for Instantly {
         done(Ok(()));
     }
 
-    fn writable(&self) -> Result<(), Unwritable> {
+    fn writable(&self, _: ShardId) -> Result<(), Unwritable> {
         Ok(())
     }
 

@@ -133,6 +133,7 @@ impl Shop {
             store,
             gateway: Arc::new(Approving),
             clock: Clock::manual(NOW),
+            lease: holdfast_actors::Lease::perpetual(),
             probe: None,
         };
         let router = |shards, mailboxes| Arc::new(LocalRouter::new(shards, mailboxes)) as _;

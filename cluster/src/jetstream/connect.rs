@@ -40,17 +40,7 @@ pub(super) async fn connect(
     batch_bytes: u64,
     connected: &Arc<AtomicBool>,
 ) -> Result<Client, NatsError> {
-    let failed = |source| NatsError::Connect { url: settings.url.clone(), source };
-    let addresses: Result<Vec<ServerAddr>, _> = listed(&settings.url).map(str::parse).collect();
-    let addresses = addresses.map_err(|error| failed(error.into()))?;
-    let until = Instant::now() + settings.start_deadline();
-    let client = loop {
-        match options(settings, connected).await?.connect(addresses.as_slice()).await {
-            Ok(client) => break client,
-            Err(error) if Instant::now() + PAUSE > until => return Err(failed(error.into())),
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    };
+    let (client, addresses) = reach(settings, connected, std::convert::identity).await?;
     for address in &addresses {
         // One that is down is checked by nobody, until it is configured as the others are.
         let one = options(settings, &Arc::default()).await?.max_reconnects(1).connect(address);
@@ -67,6 +57,35 @@ pub(super) async fn connect(
         tracing::warn!("whether the NATS servers sync before they acknowledge is not checked: nats.monitors is empty");
     }
     Ok(client)
+}
+
+/// A connection of its own for what nodes ask each other: to the same servers, so that no batch of the journal holds up a
+/// request. What arrives faster than it is looked at is dropped beyond `incoming`, and its sender sends it again.
+///
+/// # Errors
+/// [`NatsError::Connect`] when none of the servers answers until the start's deadline.
+pub async fn connect_link(settings: &NatsSettings, incoming: usize, unwritten: usize) -> Result<Client, NatsError> {
+    let sized = |options: ConnectOptions| options.subscription_capacity(incoming).client_capacity(unwritten);
+    reach(settings, &Arc::default(), sized).await.map(|(client, _)| client)
+}
+
+/// Connects to the first server that answers.
+async fn reach(
+    settings: &NatsSettings,
+    connected: &Arc<AtomicBool>,
+    sized: impl Fn(ConnectOptions) -> ConnectOptions,
+) -> Result<(Client, Vec<ServerAddr>), NatsError> {
+    let failed = |source| NatsError::Connect { url: settings.url.clone(), source };
+    let addresses: Result<Vec<ServerAddr>, _> = listed(&settings.url).map(str::parse).collect();
+    let addresses = addresses.map_err(|error| failed(error.into()))?;
+    let until = Instant::now() + settings.start_deadline();
+    loop {
+        match sized(options(settings, connected).await?).connect(addresses.as_slice()).await {
+            Ok(client) => return Ok((client, addresses)),
+            Err(error) if Instant::now() + PAUSE > until => return Err(failed(error.into())),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
 }
 
 async fn options(settings: &NatsSettings, connected: &Arc<AtomicBool>) -> Result<ConnectOptions, NatsError> {

@@ -1,4 +1,4 @@
-//! Why a journal in NATS cannot be opened. Every error says what was found and what to do.
+//! Why a journal in NATS cannot be opened, or a shard of it not be had. Every error says what was found and what to do.
 
 use holdfast_core::ShardId;
 
@@ -81,6 +81,33 @@ pub enum NatsError {
         /// How the last attempt ended.
         last: String,
     },
+    /// Another node has taken the shard over, before this one could begin or let go.
+    #[error("shard {} is another node's", shard.0)]
+    Overtaken {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The shard is not this node's to let go.
+    #[error("shard {} is not owned here", shard.0)]
+    NotOwned {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// There is no such shard.
+    #[error("there is no shard {}", shard.0)]
+    UnknownShard {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The shard's tail ended, or there is none.
+    #[error("nobody follows shard {} here", shard.0)]
+    NotFollowed {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The journal failed or was closed.
+    #[error("the journal takes nothing more: {0}")]
+    Closed(String),
     /// The servers refused or did not answer.
     #[error("NATS did not {action}")]
     Request {

@@ -1,129 +1,122 @@
-//! The batches of one shard that were sent and not acknowledged, by the place each will have in the stream.
+//! The message of one shard that was sent and not acknowledged, with the batches that it is made of.
 //!
-//! The lane keeps one on its way; this keeps the order for any number.
-//!
-//! Invariant: within an epoch a place belongs to one batch for good, whose bytes never change. So sending it again can do no
-//! harm, and a message of this epoch at that place *is* the batch.
-
-use std::collections::VecDeque;
+//! Invariant: within an epoch a place in the stream belongs to one message for good, whose bytes never change. So sending it
+//! again can do no harm, and a message of this epoch at that place *is* this one.
 
 use bytes::Bytes;
-use holdfast_persistence::{AppendError, Completion};
+use holdfast_persistence::{
+    AppendError, Completion,
+    journal::{MessageFormat, Unsealed},
+};
 use tokio::time::Instant;
 
 /// One append, on its way from the caller to the stream.
 pub(super) struct Entry {
-    /// The message; empty when nothing is to be written and only what came before is waited for.
-    pub(super) bytes: Bytes,
-    pub(super) records: u64,
+    /// The epoch it was accepted in; `None` when the shard was not owned.
+    pub(super) epoch: Option<u64>,
+    /// Its records; `None` when nothing is to be written and only what came before is waited for.
+    pub(super) records: Option<Unsealed>,
     pub(super) first_seq: u64,
     /// Set when it cannot be written: it still waits for its turn to be told.
     pub(super) refusal: Option<AppendError>,
     pub(super) done: Completion,
 }
 
-/// What is known of a batch that was sent.
+impl Entry {
+    /// Tells that everything before it is durable, and it too unless it was refused.
+    pub(super) fn tell(self) {
+        (self.done)(self.refusal.map_or(Ok(()), Err));
+    }
+}
+
+/// Entries that waited together: they become one message, or none if none of them has records.
+#[derive(Default)]
+pub(super) struct Group {
+    entries: Vec<Entry>,
+    records: Option<Unsealed>,
+}
+
+impl Group {
+    /// Adds an entry behind the others, unless the message would pass `limit_bytes` or its sequence would not go on: then the
+    /// entry is given back. A first one is always taken.
+    pub(super) fn add(&mut self, mut entry: Entry, limit_bytes: usize) -> Result<(), Entry> {
+        match (&mut self.records, entry.records.take()) {
+            (Some(records), Some(more)) => {
+                if let Err(more) = records.join(more, limit_bytes) {
+                    entry.records = Some(more);
+                    return Err(entry);
+                }
+            }
+            (none @ None, more) => *none = more,
+            (Some(_), None) => {}
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Makes the message of `epoch`, to be sent now; tells everyone when there is nothing to send.
+    pub(super) fn seal(self, format: &MessageFormat, epoch: u64, now: Instant) -> Option<Flying> {
+        let Some(records) = self.records else {
+            self.entries.into_iter().for_each(Entry::tell);
+            return None;
+        };
+        let count = records.count().into();
+        let bytes = format.seal(records, epoch).into();
+        let entries = self.entries;
+        Some(Flying { entries, bytes, records: count, first_sent: now, last_sent: now, sent: Sent::Waiting })
+    }
+}
+
+/// What is known of a message that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
     /// Nothing yet.
     Waiting,
-    /// It was not taken: it is to be sent again once those before it are there.
+    /// It was not taken: it is to be sent again.
     Rejected,
     /// Its place is taken, by itself or by somebody else.
     Taken,
 }
 
-/// A batch on its way, and the entries that wait behind it with nothing to write.
+/// A message on its way, and the entries it is made of, in order.
 pub(super) struct Flying {
-    pub(super) entry: Entry,
-    pub(super) behind: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) bytes: Bytes,
+    pub(super) records: u64,
     pub(super) first_sent: Instant,
     pub(super) last_sent: Instant,
     pub(super) sent: Sent,
 }
 
-/// The batches on their way, in order.
+/// The message on its way, if there is one, and the last one that is known to be committed.
 pub(super) struct Flight {
-    /// The last message of the stream that is known to be committed.
-    acked: u64,
-    batches: VecDeque<Flying>,
+    pub(super) acked: u64,
+    pub(super) flying: Option<Flying>,
 }
 
 impl Flight {
     /// Nothing is on its way behind message `acked`.
     pub(super) fn behind(acked: u64) -> Self {
-        Self { acked, batches: VecDeque::new() }
-    }
-
-    pub(super) fn acked(&self) -> u64 {
-        self.acked
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.batches.len()
+        Self { acked, flying: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+        self.flying.is_none()
     }
 
-    pub(super) fn head(&self) -> Option<&Flying> {
-        self.batches.front()
+    /// The place that what is on its way is to have, or what comes next.
+    pub(super) fn place(&self) -> u64 {
+        self.acked + 1
     }
 
-    pub(super) fn head_mut(&mut self) -> Option<&mut Flying> {
-        self.batches.front_mut()
-    }
-
-    /// Whether any batch has to be sent again: then nothing new is sent before.
-    pub(super) fn has_rejected(&self) -> bool {
-        self.batches.iter().any(|flying| flying.sent == Sent::Rejected)
-    }
-
-    /// Adds a batch that is sent now. The message it is to follow.
-    pub(super) fn push(&mut self, entry: Entry, now: Instant) -> u64 {
-        let expected_last = self.acked + self.batches.len() as u64;
-        let flying = Flying { entry, behind: Vec::new(), first_sent: now, last_sent: now, sent: Sent::Waiting };
-        self.batches.push_back(flying);
-        expected_last
-    }
-
-    /// Lets an entry with nothing to write wait for the last batch; gives it back when there is none.
-    pub(super) fn push_behind(&mut self, entry: Entry) -> Option<Entry> {
-        match self.batches.back_mut() {
-            Some(last) => {
-                last.behind.push(entry);
-                None
-            }
-            None => Some(entry),
-        }
-    }
-
-    /// The batch that is to be message `place`.
-    pub(super) fn at(&mut self, place: u64) -> Option<&mut Flying> {
-        let index = usize::try_from(place.checked_sub(self.acked + 1)?).ok()?;
-        self.batches.get_mut(index)
-    }
-
-    /// Takes the first batch out: it is committed.
-    pub(super) fn commit_head(&mut self) -> Option<Flying> {
-        let head = self.batches.pop_front()?;
+    /// Takes it out: it is committed.
+    pub(super) fn commit(&mut self) -> Option<Flying> {
+        let flying = self.flying.take()?;
         self.acked += 1;
-        Some(head)
-    }
-
-    /// Takes everything out: none of it will be committed by this node, as far as it knows.
-    pub(super) fn give_up(&mut self) -> impl Iterator<Item = Flying> + '_ {
-        self.batches.drain(..)
-    }
-
-    /// Marks everything as sent again now, and gives what each is to follow, and its bytes.
-    pub(super) fn send_again(&mut self, now: Instant) -> Vec<(u64, Bytes)> {
-        let again = |(expected_last, flying): (u64, &mut Flying)| {
-            flying.last_sent = now;
-            flying.sent = Sent::Waiting;
-            (expected_last, flying.entry.bytes.clone())
-        };
-        (self.acked..).zip(self.batches.iter_mut()).map(again).collect()
+        Some(flying)
     }
 }

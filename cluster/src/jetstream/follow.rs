@@ -1,4 +1,5 @@
-//! A reader behind the lanes: what is durable, shard by shard, for whoever projects it elsewhere.
+//! A reader behind the lanes and the tails: what is known to be durable, whoever owns the shard, for whoever projects it
+//! elsewhere.
 //!
 //! Invariant: a shard's records come in order and without a gap; the shards take turns, so that none waits for another.
 
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 
 use super::{
     blocking,
+    log::ShardLog,
     reader::{StreamReader, wanted},
     shared::Shared,
 };
@@ -57,7 +59,7 @@ impl StreamFollower {
         let (Some(log), Some(place)) = (self.shared.shards.get(index), self.shards.get_mut(index)) else {
             return Ok(false);
         };
-        let until = log.durable();
+        let until = log.end().message;
         if place.reader.next_message() > until {
             return Ok(false);
         }
@@ -117,8 +119,7 @@ impl Follower for StreamFollower {
     }
 
     fn behind(&self) -> u64 {
-        let behind =
-            |(log, place): (&super::shared::ShardLog, &Place)| log.next_durable().saturating_sub(place.next_seq);
+        let behind = |(log, place): (&Arc<ShardLog>, &Place)| log.end().next_seq.saturating_sub(place.next_seq);
         self.shared.shards.iter().zip(&self.shards).map(behind).sum()
     }
 }

@@ -1,15 +1,15 @@
-//! One shard's way into its stream: sends batches behind one another, each once the one before is there, and finds out what
-//! became of each, however answers are lost, late, doubled or out of order.
+//! One shard's way into its stream: makes one message of all batches that wait, sends it once the one before is there, and
+//! finds out what became of it, however answers are lost, late, doubled or out of order.
 //!
-//! What an answer means for the batch that is to be message `n`:
+//! What an answer means for what is to be message `n`:
 //! - message `n`: it is committed;
-//! - the stream ends elsewhere, before `n - 1`: not taken; it is sent again when those before it are there;
+//! - the stream ends elsewhere, before `n`: not taken; it is sent again;
 //! - the stream ends at `n` or beyond: message `n` is read. Of this epoch: committed. Of another: fenced;
 //! - the stream ends before what was acknowledged, again and again: the log lost data. Freeze;
 //! - none, nobody there, or any other refusal: it is sent again, the same bytes with the same expectation.
 //!
 //! Invariants: every completion runs once, in append order; `Ok` only for a message known to be in the stream; after a
-//! foreign epoch was seen nothing is sent.
+//! foreign epoch was seen nothing is sent, until the shard is taken over anew. The queue is what orders batches and tenures.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -18,18 +18,19 @@ use std::{
 
 use async_nats::{Message, Subscriber};
 use futures_util::StreamExt as _;
-use holdfast_core::ShardId;
 use holdfast_persistence::{AppendError, JournalError};
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
+    sync::{mpsc::UnboundedReceiver, oneshot},
     time::{Instant, sleep_until},
 };
 
 use super::{
     error::RequestError,
-    flight::{Entry, Flight, Flying, Sent},
+    flight::{Entry, Flight, Group, Sent},
+    hint::Hinter,
+    log::{End, ShardLog},
     requests::{Appended, expecting, read_ack},
-    shared::{ShardLog, Shared},
+    shared::Shared,
 };
 
 /// The shortest and the longest wait before something is tried again.
@@ -38,18 +39,30 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// After so many answers that deny what was acknowledged, the log has lost it. Leader elections deny it for a moment.
 const LOSS_CONFIRMED_BY: u32 = 20;
 
-/// Batches of one shard on their way at once. An expected sequence names a place, not who is in it: with two on their way,
-/// the epoch record of another owner may take the place of the first, and the second would be let in behind it.
-const ON_THEIR_WAY: usize = 1;
+/// What a lane is asked for, in order.
+pub(super) enum Work {
+    /// A batch.
+    Append(Entry),
+    /// The shard was taken over: the record of the epoch is the stream's end.
+    Begin(End),
+    /// Nothing more is appended in this tenure: tells where it ended, or drops it when the tenure was lost before.
+    Release(oneshot::Sender<End>),
+}
 
-/// The task of one shard.
+/// The task of one shard. One message is on its way at once: an expected sequence names a place, not who is in it. With two,
+/// the epoch record of another owner may take the place of the first, and the second would be let in behind it.
 pub(super) struct Lane {
     shared: Arc<Shared>,
-    shard: ShardId,
-    queue: UnboundedReceiver<Entry>,
+    log: Arc<ShardLog>,
+    queue: UnboundedReceiver<Work>,
+    /// What was taken out of the queue and did not fit into the last message.
+    held: Option<Work>,
     inbox: String,
     acks: Subscriber,
+    /// The epoch in which the shard is owned.
+    epoch: Option<u64>,
     flight: Flight,
+    hinter: Hinter,
     pause: Duration,
     paused_until: Instant,
     is_stalled: bool,
@@ -64,270 +77,315 @@ impl Lane {
     /// A lane for the batches of `queue`, whose acknowledgments come to `acks` below `inbox`.
     pub(super) fn new(
         shared: Arc<Shared>,
-        log: &ShardLog,
-        queue: UnboundedReceiver<Entry>,
+        log: Arc<ShardLog>,
+        queue: UnboundedReceiver<Work>,
         inbox: String,
         acks: Subscriber,
     ) -> Self {
         Self {
-            shard: log.shard,
+            shared,
+            log,
             queue,
+            held: None,
             inbox,
             acks,
-            flight: Flight::behind(log.begun_at),
+            epoch: None,
+            flight: Flight::behind(0),
+            hinter: Hinter::new(),
             pause: PAUSE_MIN,
             paused_until: Instant::now(),
             is_stalled: false,
             denials: 0,
             closed: None,
             last_fault: None,
-            shared,
         }
     }
 
     /// Sends until the queue is closed and everything in it was told.
     pub(super) async fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let Some(log) = shared.log(self.shard) else { return };
+        let log = Arc::clone(&self.log);
         while self.closed.is_none() || !self.flight.is_empty() {
-            let has_room = self.closed.is_none() && self.flight.len() < ON_THEIR_WAY && !self.flight.has_rejected();
-            let due = self.due();
+            if self.flight.is_empty()
+                && let Some(work) = self.held.take()
+            {
+                self.take(work).await;
+                continue;
+            }
+            let has_room = self.closed.is_none() && self.flight.is_empty();
+            let (due, epoch) = (self.due(), self.epoch.unwrap_or(u64::MAX));
+            let hint = self.hinter.due();
             tokio::select! {
                 biased;
-                Some(answer) = self.acks.next() => self.hear(log, &answer),
-                entry = self.queue.recv(), if has_room => match entry {
-                    Some(entry) => self.take(log, entry).await,
+                Some(answer) = self.acks.next() => self.hear(&answer),
+                later = log.suspicion(epoch), if self.epoch.is_some() && self.may_suspect() => self.suspect(later),
+                work = self.queue.recv(), if has_room => match work {
+                    Some(work) => self.take(work).await,
                     None => self.closed = Some(Instant::now()),
                 },
-                () = sleep_until(due), if !self.flight.is_empty() => self.look_after(log).await,
+                () = sleep_until(due), if !self.flight.is_empty() => self.look_after().await,
+                () = sleep_until(hint.unwrap_or(due)), if hint.is_some() => match self.epoch {
+                    Some(epoch) => self.hinter.give(&self.shared, &log, epoch).await,
+                    None => self.hinter = Hinter::new(),
+                },
             }
         }
         self.set_stalled(false);
     }
 
-    /// When the head is to be looked after.
+    /// When what is on its way is to be looked after.
     fn due(&self) -> Instant {
         let settings = &self.shared.settings;
-        let Some(head) = self.flight.head() else { return Instant::now() + PAUSE_MAX };
-        let next = match head.sent {
-            Sent::Waiting => head.last_sent + settings.attempt_timeout(),
+        let Some(flying) = &self.flight.flying else { return Instant::now() + PAUSE_MAX };
+        let next = match flying.sent {
+            Sent::Waiting => flying.last_sent + settings.attempt_timeout(),
             Sent::Rejected | Sent::Taken => self.paused_until,
         };
-        let stall = head.first_sent + Duration::from_millis(settings.unreachable_after_ms);
+        let stall = flying.first_sent + Duration::from_millis(settings.unreachable_after_ms);
         if self.is_stalled { next } else { next.min(stall) }
     }
 
-    /// Sends an entry, or tells it what it waits for.
-    async fn take(&mut self, log: &ShardLog, entry: Entry) {
-        if let Some(refusal) = self.shared.refusal(log, entry.first_seq) {
-            let refusal = entry.refusal.clone().unwrap_or(refusal);
-            return (entry.done)(Err(refusal));
-        }
-        if entry.bytes.is_empty() {
-            if let Some(entry) = self.flight.push_behind(entry) {
-                tell(entry);
+    async fn take(&mut self, work: Work) {
+        match work {
+            Work::Append(entry) => self.group(entry).await,
+            Work::Begin(end) => {
+                self.epoch = Some(end.epoch);
+                self.flight = Flight::behind(end.message);
+                (self.denials, self.pause, self.paused_until) = (0, PAUSE_MIN, Instant::now());
+                self.hinter.want(&self.shared);
             }
-            return;
+            Work::Release(told) => {
+                if self.epoch.take().is_some() && self.shared.failure().is_none() {
+                    let (owners, shard) = (&self.shared.owners, self.log.shard);
+                    // Whoever gave up waiting finds the shard released all the same.
+                    let _ = told.send(self.log.end_tenure(|| owners.let_go(shard)));
+                }
+            }
         }
-        let bytes = entry.bytes.clone();
-        let expected_last = self.flight.push(entry, Instant::now());
-        self.send(log, expected_last, bytes).await;
     }
 
-    async fn send(&mut self, log: &ShardLog, expected_last: u64, bytes: bytes::Bytes) {
-        let reply = format!("{}.{}", self.inbox, expected_last + 1);
-        let (client, headers) = (&self.shared.requests.client, expecting(expected_last));
-        if let Err(error) = client.publish_with_reply_and_headers(log.subject.clone(), reply, headers, bytes).await {
+    /// Makes one message of an entry and of those that wait behind it, and sends it.
+    async fn group(&mut self, entry: Entry) {
+        let (mut group, mut next) = (Group::default(), Some(Work::Append(entry)));
+        while let Some(work) = next {
+            let Work::Append(entry) = work else {
+                self.held = Some(work);
+                break;
+            };
+            if let Some(refusal) = self.shared.refusal(&self.log, self.epoch, entry.epoch, entry.first_seq) {
+                // Its turn comes when those before it were told.
+                if !group.is_empty() {
+                    self.held = Some(Work::Append(entry));
+                    break;
+                }
+                let refusal = entry.refusal.clone().unwrap_or(refusal);
+                (entry.done)(Err(refusal));
+            } else if let Err(entry) = group.add(entry, self.shared.group_bytes) {
+                self.held = Some(Work::Append(entry));
+                break;
+            }
+            next = self.queue.try_recv().ok();
+        }
+        let Some(epoch) = self.epoch else { return };
+        self.flight.flying = group.seal(&self.shared.format, epoch, Instant::now());
+        self.send().await;
+    }
+
+    /// Sends what is on its way.
+    async fn send(&mut self) {
+        let (Some(flying), Some(epoch)) = (&self.flight.flying, self.epoch) else { return };
+        let reply = format!("{}.{epoch}.{}", self.inbox, self.flight.place());
+        let (client, headers) = (&self.shared.requests.client, expecting(self.flight.acked));
+        let (subject, bytes) = (self.log.subject.clone(), flying.bytes.clone());
+        if let Err(error) = client.publish_with_reply_and_headers(subject, reply, headers, bytes).await {
             // It is found missing when its time is up.
-            tracing::debug!(shard = log.shard.0, %error, "a batch could not be sent");
+            tracing::debug!(shard = self.log.shard.0, %error, "a message could not be sent");
         }
     }
 
     /// Takes in one answer.
-    fn hear(&mut self, log: &ShardLog, answer: &Message) {
-        let place = answer.subject.rsplit('.').next().and_then(|place| place.parse::<u64>().ok());
-        let Some(place) = place.filter(|place| *place > self.flight.acked()) else { return };
+    fn hear(&mut self, answer: &Message) {
+        let mut parts = answer.subject.rsplit('.').map_while(|part| part.parse::<u64>().ok());
+        let (given, epoch) = (parts.next(), parts.next());
+        let place = self.flight.place();
+        let is_current = !self.flight.is_empty() && epoch == self.epoch && given == Some(place);
+        if !is_current {
+            return;
+        }
         match read_ack(answer) {
             Appended::At(sequence) if sequence == place => {
-                self.commit(log, place);
+                self.commit();
                 self.denials = 0;
             }
             Appended::At(sequence) => {
-                let problem = format!("batch for message {place} was acknowledged as message {sequence}");
-                self.freeze(log, RequestError::Malformed(problem));
+                let problem = format!("what is to be message {place} was acknowledged as message {sequence}");
+                self.freeze(RequestError::Malformed(problem));
             }
-            Appended::WrongLast(end) => self.hear_denial(log, place, end),
+            Appended::WrongLast(end) => self.hear_denial(place, end),
             Appended::NotNow(fault) => {
-                tracing::debug!(shard = log.shard.0, place, %fault, "a batch was not taken");
+                tracing::debug!(shard = self.log.shard.0, place, %fault, "a message was not taken");
                 self.last_fault = Some(fault);
-                self.reject(place);
+                self.reject();
             }
         }
     }
 
-    /// The stream ends with message `end`, not where the batch for `place` expects it to.
-    fn hear_denial(&mut self, log: &ShardLog, place: u64, end: Option<u64>) {
-        let acked = self.flight.acked();
+    /// The stream ends with message `end`, not where it is expected to.
+    fn hear_denial(&mut self, place: u64, end: Option<u64>) {
         match end {
-            Some(end) if end >= place => {
-                if let Some(flying) = self.flight.at(place) {
-                    flying.sent = Sent::Taken;
-                    self.paused_until = Instant::now() + PAUSE_MIN;
-                }
-            }
-            Some(end) if end < acked => {
+            Some(end) if end >= place => self.set_taken(PAUSE_MIN),
+            Some(end) if end < self.flight.acked => {
                 self.denials += 1;
                 if self.denials >= LOSS_CONFIRMED_BY {
+                    let acked = self.flight.acked;
                     let problem =
                         format!("it ends with message {end}, but message {acked} was acknowledged: it lost data");
-                    return self.freeze(log, RequestError::Malformed(problem));
+                    return self.freeze(RequestError::Malformed(problem));
                 }
-                self.reject(place);
-                self.reject(acked + 1);
+                self.reject();
             }
-            // What came before it over the same connection is not there: it got lost on the way.
-            Some(end) if end == acked => {
-                self.reject(place);
-                self.reject(acked + 1);
-            }
-            _ => self.reject(place),
+            _ => self.reject(),
         }
     }
 
-    fn reject(&mut self, place: u64) {
-        let is_head = place == self.flight.acked() + 1;
-        let Some(flying) = self.flight.at(place) else { return };
-        if flying.sent == Sent::Waiting {
+    fn reject(&mut self) {
+        if let Some(flying) = &mut self.flight.flying
+            && flying.sent == Sent::Waiting
+        {
             flying.sent = Sent::Rejected;
-            if is_head {
-                self.paused_until = Instant::now() + self.pause;
-                self.pause = (self.pause * 2).min(PAUSE_MAX);
-            }
+            self.paused_until = Instant::now() + self.pause;
+            self.pause = (self.pause * 2).min(PAUSE_MAX);
         }
     }
 
-    /// Everything up to message `place` is in the stream.
-    fn commit(&mut self, log: &ShardLog, place: u64) {
-        while self.flight.acked() < place {
-            let Some(Flying { entry, behind, .. }) = self.flight.commit_head() else { return };
-            let bytes = entry.bytes.len() as u64;
-            self.shared.note_durable(log, self.flight.acked(), entry.records, bytes);
-            tell(entry);
-            behind.into_iter().for_each(tell);
+    fn set_taken(&mut self, pause: Duration) {
+        if let Some(flying) = &mut self.flight.flying {
+            flying.sent = Sent::Taken;
+            self.paused_until = Instant::now() + pause;
         }
+    }
+
+    /// What is on its way is in the stream.
+    fn commit(&mut self) {
+        let (Some(flying), Some(epoch)) = (self.flight.commit(), self.epoch) else { return };
+        let next_seq = self.log.end().next_seq + flying.records;
+        self.shared.count(flying.entries.len() as u64, flying.records, flying.bytes.len() as u64);
+        self.log.note(End { message: self.flight.acked, epoch, next_seq });
+        self.shared.wake_followers();
+        flying.entries.into_iter().for_each(Entry::tell);
         self.pause = PAUSE_MIN;
-        // A new head that was rejected because of the old one goes at once.
-        self.paused_until = Instant::now();
-        let patience = Duration::from_millis(self.shared.settings.unreachable_after_ms);
-        let still = self.flight.head().is_some_and(|head| self.is_stalled && head.first_sent.elapsed() > patience);
-        self.set_stalled(still);
+        self.set_stalled(false);
+        self.hinter.want(&self.shared);
     }
 
-    /// The head's time is up, or its pause.
-    async fn look_after(&mut self, log: &ShardLog) {
+    /// Whether what a later epoch means is not being found out already.
+    fn may_suspect(&self) -> bool {
+        self.flight.flying.as_ref().is_none_or(|flying| flying.sent != Sent::Taken)
+    }
+
+    /// Epoch `later` was seen in the stream: what is on its way came before it, or never will.
+    fn suspect(&mut self, later: u64) {
+        if self.flight.is_empty() {
+            self.lose(later);
+        } else {
+            self.set_taken(Duration::ZERO);
+        }
+    }
+
+    /// The time of what is on its way is up, or its pause.
+    async fn look_after(&mut self) {
         let settings = &self.shared.settings;
-        let Some(head) = self.flight.head() else { return };
-        let (sent, waited, since) = (head.sent, head.first_sent.elapsed(), head.last_sent.elapsed());
+        let Some(flying) = &self.flight.flying else { return };
+        let (sent, waited, since) = (flying.sent, flying.first_sent.elapsed(), flying.last_sent.elapsed());
+        let timeout = settings.attempt_timeout();
+        let deadline = Duration::from_millis(settings.append_deadline_ms);
         if waited > Duration::from_millis(settings.unreachable_after_ms) {
             self.set_stalled(true);
         }
-        let deadline = Duration::from_millis(self.shared.settings.append_deadline_ms);
-        let limit = self.shared.settings.attempt_timeout() * 2;
-        if waited > deadline || self.closed.is_some_and(|since| since.elapsed() > limit) {
+        if waited > deadline || self.closed.is_some_and(|since| since.elapsed() > timeout * 2) {
             let fault = self.last_fault.take().unwrap_or(RequestError::TimedOut);
-            return self.freeze(log, fault);
+            return self.freeze(fault);
         }
-        if self.shared.refusal(log, 0).is_some() {
-            return self.give_up(log);
+        if self.shared.failure().is_some() {
+            return self.give_up();
         }
         match sent {
-            Sent::Taken if Instant::now() >= self.paused_until => self.read_head(log).await,
-            Sent::Rejected if Instant::now() >= self.paused_until => self.send_again(log).await,
-            Sent::Waiting if since >= self.shared.settings.attempt_timeout() => self.send_again(log).await,
+            Sent::Taken if Instant::now() >= self.paused_until => self.read_place().await,
+            Sent::Rejected if Instant::now() >= self.paused_until => self.send_again().await,
+            Sent::Waiting if since >= timeout => self.send_again().await,
             _ => {}
         }
     }
 
-    /// Sends everything that is on its way once more. While there is no connection it would only pile up.
-    async fn send_again(&mut self, log: &ShardLog) {
+    /// Sends what is on its way once more. While there is no connection it would only pile up.
+    async fn send_again(&mut self) {
+        let Some(flying) = &mut self.flight.flying else { return };
         if !self.shared.connected.load(Ordering::Acquire) {
-            if let Some(head) = self.flight.head_mut() {
-                head.sent = Sent::Rejected;
-            }
+            flying.sent = Sent::Rejected;
             self.paused_until = Instant::now() + PAUSE_MIN;
             return;
         }
-        let again = self.flight.send_again(Instant::now());
-        self.shared.counts.resent.fetch_add(again.len() as u64, Ordering::Relaxed);
-        metrics::counter!("holdfast_journal_resent_batches_total").increment(again.len() as u64);
-        for (expected_last, bytes) in again {
-            self.send(log, expected_last, bytes).await;
-        }
+        (flying.sent, flying.last_sent) = (Sent::Waiting, Instant::now());
+        self.shared.counts.resent.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("holdfast_journal_resent_batches_total").increment(1);
+        self.send().await;
     }
 
-    /// The head's place is taken: by whom?
-    async fn read_head(&mut self, log: &ShardLog) {
-        let place = self.flight.acked() + 1;
-        match self.shared.requests.message(&log.stream, place).await {
-            Ok(Some(stored)) if stored.sequence == place => match self.shared.format.read(log.shard, &stored.payload) {
-                Ok(message) if message.epoch == log.epoch => self.commit(log, place),
-                Ok(message) => {
-                    self.shared.overtake(log, message.epoch);
-                    self.give_up(log);
+    /// The place is taken: by whom?
+    async fn read_place(&mut self) {
+        let place = self.flight.place();
+        match self.shared.requests.message(&self.log.stream, place).await {
+            Ok(Some(stored)) if stored.sequence == place => {
+                match self.shared.format.read(self.log.shard, &stored.payload).map(|message| message.epoch) {
+                    Ok(epoch) if Some(epoch) == self.epoch => self.commit(),
+                    Ok(epoch) => self.lose(epoch),
+                    Err(source) => {
+                        let (log, sequence) = (self.log.stream.clone(), place);
+                        self.shared.fail(JournalError::Message { log, sequence, source });
+                        self.give_up();
+                    }
                 }
-                Err(source) => {
-                    let (stream, sequence) = (log.stream.clone(), place);
-                    self.shared.fail(JournalError::Message { log: stream, sequence, source });
-                    self.give_up(log);
-                }
-            },
+            }
             // A replica that is behind was asked, or the message is still being agreed on.
             Ok(_) | Err(_) => {
                 self.paused_until = Instant::now() + self.pause;
                 self.pause = (self.pause * 2).min(PAUSE_MAX);
                 let timeout = self.shared.settings.attempt_timeout();
-                if let Some(head) = self.flight.head_mut()
-                    && head.last_sent.elapsed() > timeout
+                if let Some(flying) = &mut self.flight.flying
+                    && flying.last_sent.elapsed() > timeout
                 {
-                    head.sent = Sent::Rejected;
+                    flying.sent = Sent::Rejected;
                 }
             }
         }
     }
 
-    /// The journal takes nothing more: what is on its way may or may not be in the stream.
-    fn freeze(&mut self, log: &ShardLog, source: RequestError) {
-        let source = Box::new(source);
-        self.shared.fail(JournalError::Elsewhere { action: "append to", log: log.stream.clone(), source });
-        self.give_up(log);
+    /// The shard is another node's, which began epoch `later`.
+    fn lose(&mut self, later: u64) {
+        if let Some(own) = self.epoch.take() {
+            self.shared.overtake(&self.log, own, later);
+        }
+        self.give_up();
     }
 
-    /// Tells everyone that is waiting why it will not be.
-    fn give_up(&mut self, log: &ShardLog) {
-        for Flying { entry, behind, .. } in self.flight.give_up() {
-            for entry in std::iter::once(entry).chain(behind) {
-                let refusal = self.shared.refusal(log, entry.first_seq);
-                let refusal = refusal.unwrap_or_else(|| log.fenced(entry.first_seq));
-                (entry.done)(Err::<(), AppendError>(refusal));
-            }
+    /// The journal takes nothing more: what is on its way may or may not be in the stream.
+    fn freeze(&mut self, source: RequestError) {
+        let source = Box::new(source);
+        self.shared.fail(JournalError::Elsewhere { action: "append to", log: self.log.stream.clone(), source });
+        self.give_up();
+    }
+
+    /// Tells everyone that is on the way why it will not be. Those that wait behind are told when it is their turn.
+    fn give_up(&mut self) {
+        for entry in self.flight.flying.take().into_iter().flat_map(|flying| flying.entries) {
+            let refusal = self.shared.refusal(&self.log, self.epoch, entry.epoch, entry.first_seq);
+            let refusal = refusal.unwrap_or_else(|| self.log.fenced(entry.first_seq));
+            (entry.done)(Err::<(), AppendError>(refusal));
         }
         self.set_stalled(false);
     }
 
     fn set_stalled(&mut self, is_stalled: bool) {
-        if self.is_stalled != is_stalled {
-            self.is_stalled = is_stalled;
-            let stalled = &self.shared.stalled;
-            if is_stalled {
-                stalled.fetch_add(1, Ordering::Relaxed)
-            } else {
-                stalled.fetch_sub(1, Ordering::Relaxed)
-            };
-        }
+        self.is_stalled = is_stalled;
+        self.log.set_stalled(is_stalled);
     }
-}
-
-/// Tells an entry that everything before it is durable, and it too unless it was refused.
-fn tell(entry: Entry) {
-    (entry.done)(entry.refusal.map_or(Ok(()), Err));
 }

@@ -1,22 +1,27 @@
-//! The journal in NATS `JetStream`: a stream per shard, a message per batch, every append a compare-and-set on the stream's
+//! The journal in NATS `JetStream`: a stream per shard, a message per group of batches, every append a compare-and-set on the stream's
 //! end. With three servers, three replicas and `sync_interval: always` an acknowledged batch survives the loss of any server
 //! and a power cut of all.
 //!
 //! Read in this order: [`settings`] is `[nats]`; `connect` reaches the servers and refuses those that are not fit; `streams`
-//! sets the streams up and takes shards over; `journal` puts it together; `lane` appends, with what is on its way in
-//! `flight`; `reader` reads a stream in order, for `replay` and `follow`; `purge` lets old messages go; `watch` looks for
-//! other owners; `requests` is the protocol, and `blocking` waits for it.
+//! sets the streams up and takes shards over; `journal` puts it together; `log` is one shard as it is known here, and `tenure`
+//! takes it over and lets it go; `lane` appends, with what is on its way in `flight`; `reader` reads a stream in order, for
+//! `replay`, `follow` and the `tail` of what others commit, which `hint` wakes; `purge` lets old messages go; `watch` looks for
+//! other owners; `requests` is the protocol, with what nodes tell one another in [`control`], and `blocking` waits for it.
 //!
 //! Invariants: epochs are safety. A shard's messages carry the epoch of their owner, a takeover begins the next one, and no
 //! message of an earlier epoch can come behind it. A batch is reported durable only when it is known to be in the stream.
 
 mod blocking;
+mod confirm;
 mod connect;
+pub mod control;
 mod error;
 mod flight;
 mod follow;
+mod hint;
 mod journal;
 mod lane;
+mod log;
 mod purge;
 mod reader;
 mod replay;
@@ -24,8 +29,15 @@ mod requests;
 pub mod settings;
 mod shared;
 mod streams;
+mod tail;
+mod tenure;
 mod watch;
 
+pub use async_nats::Client as NatsClient;
+pub use connect::connect_link;
 pub use error::{NatsError, RequestError};
 pub use journal::{JetStream, JetStreamJournal};
+pub use requests::{Appended, Requests, Stored};
 pub use settings::{NatsSettingError, NatsSettings};
+pub use tail::{Tail, TailSink};
+pub use tenure::{Acquired, Released};

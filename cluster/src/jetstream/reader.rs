@@ -3,6 +3,8 @@
 //! Invariant: no message is skipped and none is given twice: each carries the number, the sequence and an epoch that is due.
 //! Any replica may answer, also one that is behind: then it is asked again, until what is known to be there has come.
 
+use std::time::Duration;
+
 use async_nats::{Message as Answer, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -17,14 +19,19 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     connect::PAUSE,
     error::RequestError,
+    log::{End, ShardLog},
     requests::{Stored, stored},
-    shared::{ShardLog, Shared},
+    shared::Shared,
 };
 
 /// Messages asked for at once, in number. The server bounds their bytes.
 const MESSAGES_AT_ONCE: u64 = 512;
 /// The answer's status at the end of what was asked for.
 const END_OF_BATCH: u16 = 204;
+/// The header that says how many more there are behind it.
+const PENDING: &str = "Nats-Num-Pending";
+/// The first wait for a message that is known to be there; it doubles up to [`PAUSE`].
+const PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// A place in a shard's stream.
 pub(super) struct StreamReader {
@@ -33,11 +40,29 @@ pub(super) struct StreamReader {
     /// How often it has asked: tells answers to what was given up from those that count.
     asked: u64,
     is_asking: bool,
+    place: Place,
+    /// The place before the message that was read last.
+    before: Place,
+}
+
+/// Where a reader is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
     /// The next message.
     next: u64,
     /// The sequence number that is due in it, once one was read.
     next_seq: Option<u64>,
     epoch: u64,
+}
+
+/// What a look at the next message found.
+pub(super) enum Look {
+    /// The message.
+    Message(Bytes),
+    /// The replica that was asked does not have it.
+    NotThere,
+    /// Nobody answered as wanted.
+    Fault(RequestError),
 }
 
 impl StreamReader {
@@ -46,21 +71,57 @@ impl StreamReader {
     /// # Errors
     /// [`JournalError::Purged`] when it is gone.
     pub(super) async fn begin(shared: &Shared, log: &ShardLog, from: u64) -> Result<Self, JournalError> {
-        let next = if from >= log.next_durable() { log.durable() + 1 } else { locate(shared, log, from).await? };
+        let end = log.end();
+        let next = if from >= end.next_seq { end.message + 1 } else { locate(shared, log, from, end).await? };
         let inbox = shared.requests.client.new_inbox();
         let subscribed = shared.requests.client.subscribe(format!("{inbox}.*")).await;
         let answers = subscribed.map_err(|error| elsewhere(log, RequestError::Connection(error.to_string())))?;
-        Ok(Self { inbox, answers, asked: 0, is_asking: false, next, next_seq: None, epoch: 0 })
+        let place = Place { next, next_seq: None, epoch: 0 };
+        Ok(Self { inbox, answers, asked: 0, is_asking: false, place, before: place })
     }
 
     /// The number of the next message.
     pub(super) fn next_message(&self) -> u64 {
-        self.next
+        self.place.next
+    }
+
+    /// How far it has read.
+    pub(super) fn end(&self) -> Option<End> {
+        let Place { next, next_seq, epoch } = self.place;
+        next_seq.map(|next_seq| End { message: next - 1, epoch, next_seq })
+    }
+
+    /// As if the message that was read last had not been.
+    pub(super) fn step_back(&mut self) {
+        self.place = self.before;
+        self.is_asking = false;
+    }
+
+    /// Goes on behind `end`.
+    pub(super) fn go_behind(&mut self, end: End) {
+        self.place = Place { next: end.message + 1, next_seq: Some(end.next_seq), epoch: end.epoch };
+        self.is_asking = false;
     }
 
     /// The next message, which is known to be there, up to `until`, as what may be read ahead.
     pub(super) async fn read(&mut self, shared: &Shared, log: &ShardLog, until: u64) -> Result<Bytes, JournalError> {
-        let began = Instant::now();
+        let (began, mut pause) = (Instant::now(), PAUSE_MIN);
+        loop {
+            let fault = match self.look(shared, log, until).await? {
+                Look::Message(payload) => return Ok(payload),
+                Look::NotThere => RequestError::Malformed(format!("message {} is not there", self.place.next)),
+                Look::Fault(fault) => fault,
+            };
+            if began.elapsed() > shared.settings.start_deadline() {
+                return Err(elsewhere(log, fault));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE);
+        }
+    }
+
+    /// Looks for the next message, and asks for those behind it up to `until`.
+    pub(super) async fn look(&mut self, shared: &Shared, log: &ShardLog, until: u64) -> Result<Look, JournalError> {
         loop {
             if !self.is_asking {
                 self.ask(shared, log, until).await;
@@ -68,31 +129,35 @@ impl StreamReader {
             let fault = match timeout(shared.settings.attempt_timeout(), self.answers.next()).await {
                 Ok(Some(answer)) if !self.is_current(&answer) => continue,
                 Ok(Some(answer)) => match answer.status.map(|status| status.as_u16()) {
-                    None => return self.accept(shared, log, answer),
+                    None => return self.accept(shared, log, answer).await.map(Look::Message),
                     Some(END_OF_BATCH) => {
                         self.is_asking = false;
-                        continue;
+                        if pending(&answer) > 0 && self.place.next <= until {
+                            continue;
+                        }
+                        return Ok(Look::NotThere);
+                    }
+                    Some(404) => {
+                        self.is_asking = false;
+                        return Ok(Look::NotThere);
                     }
                     Some(503) => RequestError::NoResponders,
-                    Some(404) => RequestError::Malformed(format!("message {} is not there", self.next)),
                     Some(code) => RequestError::Malformed(format!("status {code}")),
                 },
                 Ok(None) => RequestError::Connection("the subscription ended".to_owned()),
                 Err(_) => RequestError::TimedOut,
             };
             self.is_asking = false;
-            if began.elapsed() > shared.settings.start_deadline() {
-                return Err(elsewhere(log, fault));
-            }
-            sleep(PAUSE).await;
+            return Ok(Look::Fault(fault));
         }
     }
 
     async fn ask(&mut self, shared: &Shared, log: &ShardLog, until: u64) {
         self.asked += 1;
         self.is_asking = true;
-        let batch = MESSAGES_AT_ONCE.min(until.saturating_sub(self.next) + 1);
-        let body = json!({ "seq": self.next, "batch": batch }).to_string();
+        let next = self.place.next;
+        let batch = MESSAGES_AT_ONCE.min(until.saturating_sub(next).saturating_add(1));
+        let body = json!({ "seq": next, "batch": batch }).to_string();
         let (subject, reply) = (format!("$JS.API.DIRECT.GET.{}", log.stream), format!("{}.{}", self.inbox, self.asked));
         // If it is lost, the wait for an answer ends.
         let _ = shared.requests.client.publish_with_reply(subject, reply, body.into()).await;
@@ -102,22 +167,41 @@ impl StreamReader {
         self.is_asking && answer.subject.rsplit('.').next().and_then(|asked| asked.parse().ok()) == Some(self.asked)
     }
 
-    fn accept(&mut self, shared: &Shared, log: &ShardLog, answer: Answer) -> Result<Bytes, JournalError> {
+    async fn accept(&mut self, shared: &Shared, log: &ShardLog, answer: Answer) -> Result<Bytes, JournalError> {
         let stored = stored(answer).map_err(|fault| elsewhere(log, fault))?;
-        let sequence = self.next;
-        let damaged = |source| JournalError::Message { log: log.stream.clone(), sequence, source };
+        let Place { next: sequence, next_seq, epoch } = self.place;
         if stored.sequence != sequence {
-            return Err(damaged(MessageDamage::Missing));
+            self.is_asking = false;
+            return Err(missing(shared, log, sequence, next_seq).await);
         }
+        let damaged = |source| JournalError::Message { log: log.stream.clone(), sequence, source };
         let message = shared.format.read(log.shard, &stored.payload).map_err(damaged)?;
-        if let Some(expected) = self.next_seq.filter(|expected| *expected != message.first_seq) {
+        if let Some(expected) = next_seq.filter(|expected| *expected != message.first_seq) {
             return Err(damaged(MessageDamage::Sequence { expected, found: message.first_seq }));
         }
-        if message.epoch < self.epoch || (message.boot.is_some() && message.epoch == self.epoch) {
-            return Err(damaged(MessageDamage::Epoch { expected: self.epoch, found: message.epoch }));
+        if message.epoch < epoch || (message.boot.is_some() && message.epoch == epoch) {
+            return Err(damaged(MessageDamage::Epoch { expected: epoch, found: message.epoch }));
         }
-        (self.next_seq, self.epoch, self.next) = (Some(message.next_seq()), message.epoch, sequence + 1);
+        self.before = self.place;
+        self.place = Place { next: sequence + 1, next_seq: Some(message.next_seq()), epoch: message.epoch };
         Ok(stored.payload)
+    }
+}
+
+/// How many messages there are behind a batch that ended.
+fn pending(answer: &Answer) -> u64 {
+    let header = answer.headers.as_ref().and_then(|headers| headers.get(PENDING));
+    header.and_then(|pending| pending.as_str().parse().ok()).unwrap_or(0)
+}
+
+/// Why a message that is due was passed over: purged meanwhile, or lost.
+async fn missing(shared: &Shared, log: &ShardLog, sequence: u64, next_seq: Option<u64>) -> JournalError {
+    match first(shared, log).await {
+        Ok((message, first)) if message > sequence => {
+            JournalError::Purged { shard: log.shard, from: next_seq.unwrap_or(1), first }
+        }
+        Ok(_) => JournalError::Message { log: log.stream.clone(), sequence, source: MessageDamage::Missing },
+        Err(error) => error,
     }
 }
 
@@ -128,7 +212,7 @@ pub(super) async fn first(shared: &Shared, log: &ShardLog) -> Result<(u64, u64),
 }
 
 /// The last message whose records begin at `from` or before.
-pub(super) async fn locate(shared: &Shared, log: &ShardLog, from: u64) -> Result<u64, JournalError> {
+pub(super) async fn locate(shared: &Shared, log: &ShardLog, from: u64, end: End) -> Result<u64, JournalError> {
     let (mut low, first_seq) = first(shared, log).await?;
     if from < first_seq {
         return Err(JournalError::Purged { shard: log.shard, from, first: first_seq });
@@ -137,7 +221,7 @@ pub(super) async fn locate(shared: &Shared, log: &ShardLog, from: u64) -> Result
         return Ok(low);
     }
     // `low` begins at `from` or before; `high` is beyond the end or begins after it.
-    let mut high = log.durable() + 1;
+    let mut high = end.message + 1;
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         let stored = get(shared, log, Some(middle)).await?;
@@ -160,7 +244,7 @@ fn read<'a>(shared: &Shared, log: &ShardLog, stored: &'a Stored) -> Result<Messa
 
 /// The message `sequence`, or the first of all: known to be there.
 async fn get(shared: &Shared, log: &ShardLog, sequence: Option<u64>) -> Result<Stored, JournalError> {
-    let began = Instant::now();
+    let (began, mut pause) = (Instant::now(), PAUSE_MIN);
     loop {
         let answer = match sequence {
             Some(sequence) => shared.requests.message(&log.stream, sequence).await,
@@ -174,7 +258,8 @@ async fn get(shared: &Shared, log: &ShardLog, sequence: Option<u64>) -> Result<S
         if began.elapsed() > shared.settings.start_deadline() {
             return Err(elsewhere(log, fault));
         }
-        sleep(PAUSE).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE);
     }
 }
 

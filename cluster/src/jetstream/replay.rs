@@ -5,7 +5,10 @@
 use std::{
     collections::BTreeMap,
     num::NonZero,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -16,8 +19,9 @@ use tokio::runtime::Handle;
 
 use super::{
     blocking,
+    log::ShardLog,
     reader::{StreamReader, wanted},
-    shared::{ShardLog, Shared},
+    shared::Shared,
 };
 
 type Sink<'a> = &'a (dyn Fn(ShardId, u64, Record) + Sync);
@@ -32,7 +36,7 @@ pub(super) fn replay(
     sink: Sink<'_>,
     progress: Progress<'_>,
 ) -> Result<ReplaySummary, JournalError> {
-    let all: Vec<_> = shared.shards.iter().filter(|log| wanted(from, log.shard) < log.next_durable()).collect();
+    let all: Vec<_> = shared.shards.iter().filter(|log| wanted(from, log.shard) < log.end().next_seq).collect();
     let total_bytes = blocking::wait(handle, total_bytes(shared, &all));
     let run = Run {
         shared,
@@ -79,7 +83,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn shard(&self, log: &ShardLog, from: u64) -> Result<(), JournalError> {
-        let until = log.durable();
+        let until = log.end().message;
         let mut reader = StreamReader::begin(self.shared, log, from).await?;
         while reader.next_message() <= until {
             let payload = reader.read(self.shared, log, until).await?;
@@ -110,7 +114,7 @@ impl Run<'_> {
 }
 
 /// For the progress alone: what cannot be told now counts as nothing.
-async fn total_bytes(shared: &Shared, all: &[&ShardLog]) -> u64 {
+async fn total_bytes(shared: &Shared, all: &[&Arc<ShardLog>]) -> u64 {
     let mut total = 0;
     for log in all {
         let info = shared.requests.stream(&log.stream).await.ok().flatten();

@@ -1,7 +1,7 @@
 //! What is asked of `JetStream`, as requests and answers of its own protocol: few enough to be written down here, where
 //! every error code, timeout and repetition is in sight.
 //!
-//! Invariant: every request ends within the attempt timeout; none is repeated here.
+//! Invariant: every request ends within its timeout; none is repeated here.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -32,6 +32,8 @@ pub(super) struct StreamConfig {
     #[serde(default)]
     pub(super) max_msgs: i64,
     #[serde(default)]
+    pub(super) max_msgs_per_subject: i64,
+    #[serde(default)]
     pub(super) max_bytes: i64,
     #[serde(default)]
     pub(super) max_age: i64,
@@ -44,6 +46,13 @@ pub(super) struct StreamConfig {
     pub(super) persist_mode: Option<String>,
     #[serde(default)]
     pub(super) metadata: BTreeMap<String, String>,
+}
+
+impl StreamConfig {
+    /// Whether old messages vanish by themselves.
+    pub(super) fn has_limit(&self) -> bool {
+        self.max_age > 0 || self.max_msgs > 0 || self.max_bytes > 0 || self.max_msgs_per_subject > 0
+    }
 }
 
 /// What a stream holds.
@@ -64,15 +73,16 @@ pub(super) struct StreamInfo {
 
 /// One stored message.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
+pub struct Stored {
     /// Its number in the stream.
-    pub(super) sequence: u64,
-    pub(super) payload: Bytes,
+    pub sequence: u64,
+    /// What it says.
+    pub payload: Bytes,
 }
 
 /// How an append ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Appended {
+pub enum Appended {
     /// It is on a quorum, with this number.
     At(u64),
     /// The stream ends with another message than expected: this one, as far as the answer says.
@@ -83,16 +93,18 @@ pub(super) enum Appended {
 
 /// Requests over one connection.
 #[derive(Debug, Clone)]
-pub(super) struct Requests {
-    pub(super) client: Client,
-    pub(super) timeout: Duration,
+pub struct Requests {
+    /// The connection.
+    pub client: Client,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
 }
 
 impl Requests {
     /// Asks the API. `body` may be null.
     pub(super) async fn ask<T: DeserializeOwned>(&self, what: &str, body: &Value) -> Result<T, RequestError> {
         let payload = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let answer = self.request(format!("$JS.API.{what}"), HeaderMap::new(), payload).await?;
+        let answer = self.request(format!("$JS.API.{what}"), HeaderMap::new(), payload, self.timeout).await?;
         let value: Value = serde_json::from_slice(&answer.payload).map_err(malformed)?;
         match refusal(&value) {
             Some(refused) => Err(refused),
@@ -132,14 +144,17 @@ impl Requests {
         self.direct(stream, &json!({ "seq": sequence })).await
     }
 
-    /// The last message a replica has. Only an append that expects it proves that it is the last one.
-    pub(super) async fn last(&self, stream: &str, subject: &str) -> Result<Option<Stored>, RequestError> {
+    /// The last message of a subject that a replica has. Only an append that expects it proves that it is the last one.
+    ///
+    /// # Errors
+    /// [`RequestError`], when it is not told.
+    pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Stored>, RequestError> {
         self.direct(stream, &json!({ "last_by_subj": subject })).await
     }
 
-    /// Appends a message behind number `expected_last`.
-    pub(super) async fn append(&self, subject: &str, expected_last: u64, payload: Bytes) -> Appended {
-        match self.request(subject.to_owned(), expecting(expected_last), payload).await {
+    /// Appends a message behind number `expected_last` of the stream, once. 0: the stream is to be empty.
+    pub async fn append(&self, subject: &str, expected_last: u64, payload: Bytes) -> Appended {
+        match self.request(subject.to_owned(), expecting(expected_last), payload, self.timeout).await {
             Ok(answer) => read_ack(&answer),
             Err(error) => Appended::NotNow(error),
         }
@@ -147,7 +162,7 @@ impl Requests {
 
     async fn direct(&self, stream: &str, body: &Value) -> Result<Option<Stored>, RequestError> {
         let subject = format!("$JS.API.DIRECT.GET.{stream}");
-        let answer = self.request(subject, HeaderMap::new(), Bytes::from(body.to_string())).await?;
+        let answer = self.request(subject, HeaderMap::new(), Bytes::from(body.to_string()), self.timeout).await?;
         match answer.status.map(|status| status.as_u16()) {
             None => stored(answer).map(Some),
             Some(404) => Ok(None),
@@ -158,8 +173,15 @@ impl Requests {
         }
     }
 
-    async fn request(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<Message, RequestError> {
-        let request = Request::new().headers(headers).payload(payload).timeout(Some(self.timeout));
+    /// Asks once, and waits at most `limit` for the answer.
+    pub(super) async fn request(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+        limit: Duration,
+    ) -> Result<Message, RequestError> {
+        let request = Request::new().headers(headers).payload(payload).timeout(Some(limit));
         self.client.send_request(subject, request).await.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => RequestError::NoResponders,
             RequestErrorKind::TimedOut => RequestError::TimedOut,

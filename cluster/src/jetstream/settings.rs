@@ -6,6 +6,8 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::is_name;
+
 /// The journal in NATS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -77,8 +79,7 @@ impl NatsSettings {
     /// # Errors
     /// [`NatsSettingError`] naming the first setting that cannot be used.
     pub fn check(&self) -> Result<(), NatsSettingError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if self.deployment.is_empty() || self.deployment.len() > 32 || !self.deployment.chars().all(plain) {
+        if !is_name(&self.deployment) {
             let problem = "must be 1 to 32 letters, digits, '-' or '_'".to_owned();
             return Err(NatsSettingError { setting: "nats.deployment", problem });
         }
@@ -95,7 +96,7 @@ impl NatsSettings {
         Duration::from_millis(self.attempt_timeout_ms)
     }
 
-    pub(super) fn start_deadline(&self) -> Duration {
+    pub(crate) fn start_deadline(&self) -> Duration {
         Duration::from_millis(self.start_deadline_ms)
     }
 }
@@ -105,7 +106,7 @@ pub(super) fn listed(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
-fn within(setting: &'static str, given: u64, min: u64, max: u64) -> Result<(), NatsSettingError> {
+pub(crate) fn within(setting: &'static str, given: u64, min: u64, max: u64) -> Result<(), NatsSettingError> {
     if (min..=max).contains(&given) {
         return Ok(());
     }

@@ -1,60 +1,69 @@
-//! What the journal's callers, lanes and readers share.
+//! What the journal's callers, lanes, tails and readers share.
 //!
 //! Invariant: what is durable only grows, and is told to followers after the completion may run, never before the append
 //! was acknowledged; the first failure stays.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{AppendError, JournalError, JournalStats, Unwritable, journal::MessageFormat};
+use holdfast_persistence::{
+    AppendError, HistoryReader, JournalError, JournalStats, Unwritable, journal::MessageFormat,
+};
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::{requests::Requests, settings::NatsSettings};
+use super::{hint::Hints, log::ShardLog, requests::Requests, settings::NatsSettings};
+use crate::{boot::BootId, owners::Owners};
 
 /// Shared by everything of one journal.
 pub(super) struct Shared {
     pub(super) requests: Requests,
     pub(super) settings: NatsSettings,
     pub(super) format: MessageFormat,
+    /// Batches that wait together become one message of up to so many bytes; a larger one travels alone.
+    pub(super) group_bytes: usize,
     pub(super) connected: Arc<AtomicBool>,
-    pub(super) shards: Vec<ShardLog>,
-    /// Lanes whose oldest batch waits for too long.
-    pub(super) stalled: AtomicUsize,
+    pub(super) boot: BootId,
+    pub(super) owners: Arc<Owners>,
+    pub(super) shards: Vec<Arc<ShardLog>>,
+    /// How others are told of what is durable, if there are others.
+    pub(super) hints: Option<Hints>,
     failure: OnceLock<Arc<JournalError>>,
     /// Why this node may not go on, once it may not.
     pub(super) lost: watch::Sender<Option<String>>,
     pub(super) counts: Counts,
     /// Wakes followers when something became durable.
     moved: (Mutex<u64>, Condvar),
+    /// Wakes the watch.
+    pub(super) doubts: Notify,
+    /// Who reads behind, and needs what it has not read.
+    pub(super) behind: Mutex<Option<Arc<dyn HistoryReader>>>,
 }
 
-/// One shard's stream and how far it is.
-pub(super) struct ShardLog {
-    pub(super) shard: ShardId,
-    pub(super) stream: String,
-    pub(super) subject: String,
-    /// The epoch this journal began.
-    pub(super) epoch: u64,
-    /// The message that began it.
-    pub(super) begun_at: u64,
-    /// The last durable message.
-    durable: AtomicU64,
-    /// The sequence number that follows the last durable record.
-    next_durable: AtomicU64,
-    /// The sequence number the next batch begins with.
-    pub(super) next_seq: Mutex<u64>,
-    /// The later epoch that was found, if one was: 0 for none.
-    overtaken_by: AtomicU64,
+/// What a journal is opened with.
+pub(super) struct Parts {
+    pub(super) requests: Requests,
+    pub(super) settings: NatsSettings,
+    pub(super) format: MessageFormat,
+    pub(super) group_bytes: usize,
+    pub(super) connected: Arc<AtomicBool>,
+    pub(super) boot: BootId,
+    pub(super) owners: Arc<Owners>,
+    pub(super) shards: Vec<Arc<ShardLog>>,
+    pub(super) hints: Option<Hints>,
 }
 
 /// Counts since the journal was opened.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) batches: AtomicU64,
+    pub(super) messages: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) records: AtomicU64,
     pub(super) purged_messages: AtomicU64,
@@ -62,74 +71,47 @@ pub(super) struct Counts {
     pub(super) resent: AtomicU64,
 }
 
-impl ShardLog {
-    pub(super) fn new(shard: ShardId, stream: String, subject: String, epoch: u64, at: u64, next_seq: u64) -> Self {
-        Self {
-            shard,
-            stream,
-            subject,
-            epoch,
-            begun_at: at,
-            durable: AtomicU64::new(at),
-            next_durable: AtomicU64::new(next_seq),
-            next_seq: Mutex::new(next_seq),
-            overtaken_by: AtomicU64::new(0),
-        }
-    }
-
-    /// The last durable message.
-    pub(super) fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
-    }
-
-    /// The sequence number that follows the last durable record.
-    pub(super) fn next_durable(&self) -> u64 {
-        self.next_durable.load(Ordering::Acquire)
-    }
-
-    /// What an append hears that another owner was faster than.
-    pub(super) fn fenced(&self, first_seq: u64) -> AppendError {
-        AppendError::Fenced { shard: self.shard, expected: self.next_durable(), given: first_seq }
-    }
-
-    pub(super) fn overtaken_by(&self) -> Option<u64> {
-        Some(self.overtaken_by.load(Ordering::Acquire)).filter(|epoch| *epoch > 0)
-    }
-}
-
 impl Shared {
-    pub(super) fn new(
-        requests: Requests,
-        settings: NatsSettings,
-        format: MessageFormat,
-        connected: Arc<AtomicBool>,
-        shards: Vec<ShardLog>,
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { requests, settings, format, group_bytes, connected, boot, owners, shards, hints } = parts;
         Self {
             requests,
             settings,
             format,
+            group_bytes,
             connected,
+            boot,
+            owners,
             shards,
-            stalled: AtomicUsize::new(0),
+            hints,
             failure: OnceLock::new(),
             lost: watch::Sender::new(None),
             counts: Counts::default(),
             moved: (Mutex::new(0), Condvar::new()),
+            doubts: Notify::new(),
+            behind: Mutex::default(),
         }
     }
 
-    pub(super) fn log(&self, shard: ShardId) -> Option<&ShardLog> {
+    /// The first record of the shard that whoever reads behind still needs.
+    pub(super) fn needed_from(&self, shard: ShardId) -> Option<u64> {
+        self.behind.lock().as_ref().map(|reader| reader.needs_from(shard))
+    }
+
+    pub(super) fn log(&self, shard: ShardId) -> Option<&Arc<ShardLog>> {
         self.shards.get(usize::from(shard.0))
     }
 
-    /// A batch is on a quorum.
-    pub(super) fn note_durable(&self, log: &ShardLog, message: u64, records: u64, bytes: u64) {
-        log.next_durable.fetch_add(records, Ordering::AcqRel);
-        log.durable.store(message, Ordering::Release);
-        self.counts.batches.fetch_add(1, Ordering::Relaxed);
+    /// A message of `batches` batches is on a quorum.
+    pub(super) fn count(&self, batches: u64, records: u64, bytes: u64) {
+        self.counts.batches.fetch_add(batches, Ordering::Relaxed);
+        self.counts.messages.fetch_add(1, Ordering::Relaxed);
         self.counts.records.fetch_add(records, Ordering::Relaxed);
         self.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Something is known to be durable that was not before.
+    pub(super) fn wake_followers(&self) {
         *self.moved.0.lock() += 1;
         self.moved.1.notify_all();
     }
@@ -140,7 +122,7 @@ impl Shared {
     }
 
     /// Waits until something became durable since `moves`, at most so long.
-    pub(super) fn wait_moved(&self, moves: u64, limit: std::time::Duration) {
+    pub(super) fn wait_moved(&self, moves: u64, limit: Duration) {
         let mut now = self.moved.0.lock();
         if *now == moves {
             self.moved.1.wait_for(&mut now, limit);
@@ -157,15 +139,33 @@ impl Shared {
         Arc::clone(failure)
     }
 
-    /// Another node began `epoch` of the shard: nothing of this one can be appended any more.
-    pub(super) fn overtake(&self, log: &ShardLog, epoch: u64) {
-        if log.overtaken_by.swap(epoch, Ordering::AcqRel) == 0 {
-            metrics::counter!("holdfast_journal_overtaken_total").increment(1);
+    /// Why the journal takes nothing more, if it does not.
+    pub(super) fn failure(&self) -> Option<Arc<JournalError>> {
+        self.failure.get().map(Arc::clone)
+    }
+
+    /// Another node began epoch `later` of the shard: nothing more can be appended in epoch `own`.
+    pub(super) fn overtake(&self, log: &ShardLog, own: u64, later: u64) {
+        metrics::counter!("holdfast_journal_overtaken_total").increment(1);
+        log.end_tenure(|| self.owners.let_go(log.shard));
+        let shard = log.shard.0;
+        tracing::warn!(shard, own, later, "another node has taken the shard over");
+        if self.is_alone() {
+            self.lose(&format!(
+                "another node has taken shard {shard} over: it is in epoch {later}, this node was its owner in epoch {own}"
+            ));
         }
-        self.lose(&format!(
-            "another node has taken shard {} over: it is in epoch {epoch}, this node was its owner in epoch {}",
-            log.shard.0, log.epoch
-        ));
+    }
+
+    /// Somebody says that an owned shard is not: the watch is to look now.
+    pub(super) fn doubt(&self, log: &ShardLog) {
+        log.set_doubted(true);
+        self.doubts.notify_one();
+    }
+
+    /// Whether this node owns all shards or leaves.
+    pub(super) fn is_alone(&self) -> bool {
+        self.hints.is_none()
     }
 
     fn lose(&self, reason: &str) {
@@ -176,22 +176,28 @@ impl Shared {
         });
     }
 
-    /// Why an append cannot even be tried.
-    pub(super) fn refusal(&self, log: &ShardLog, first_seq: u64) -> Option<AppendError> {
-        if let Some(failure) = self.failure.get() {
-            return Some(AppendError::Failed(Arc::clone(failure)));
+    /// Why an append that was accepted in `accepted` cannot be tried by a lane in epoch `epoch`.
+    pub(super) fn refusal(
+        &self,
+        log: &ShardLog,
+        epoch: Option<u64>,
+        accepted: Option<u64>,
+        given: u64,
+    ) -> Option<AppendError> {
+        if let Some(failure) = self.failure() {
+            return Some(AppendError::Failed(failure));
         }
-        log.overtaken_by().map(|_| log.fenced(first_seq))
+        (epoch.is_none() || accepted != epoch).then(|| log.fenced(given))
     }
 
-    pub(super) fn writable(&self) -> Result<(), Unwritable> {
+    pub(super) fn writable(&self, log: &ShardLog) -> Result<(), Unwritable> {
         if self.failure.get().is_some() {
             return Err(Unwritable::Poisoned);
         }
-        if self.lost.borrow().is_some() {
+        if log.tenure().is_none() || self.lost.borrow().is_some() {
             return Err(Unwritable::Overtaken);
         }
-        if self.stalled.load(Ordering::Relaxed) > 0 || !self.connected.load(Ordering::Acquire) {
+        if log.is_stalled() || !self.connected.load(Ordering::Acquire) {
             return Err(Unwritable::Unreachable);
         }
         Ok(())
@@ -201,7 +207,7 @@ impl Shared {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         JournalStats {
             batches: read(&self.counts.batches),
-            syncs: read(&self.counts.batches),
+            syncs: read(&self.counts.messages),
             bytes: read(&self.counts.bytes),
             records: read(&self.counts.records),
             segments: self.shards.len() as u64,

@@ -12,17 +12,21 @@ use tokio::time::{Instant, sleep};
 use super::{
     connect::PAUSE,
     error::{NatsError, RequestError},
+    log::End,
     requests::{Appended, Requests, Stored, StreamConfig, StreamInfo},
     settings::NatsSettings,
-    shared::ShardLog,
 };
+use crate::boot::BootId;
 
 /// Metadata: the store's id, in hexadecimal.
 const STORE: &str = "holdfast.store";
 /// Metadata: how many shards the store has.
 const SHARDS: &str = "holdfast.shards";
 /// Refusals that pass by themselves while servers start: no meta leader, no peers yet, no stream leader, not available.
-const PASSING: [u64; 6] = [503, 10_005, 10_008, 10_009, 10_074, 10_023];
+pub(super) const PASSING: [u64; 6] = [503, 10_005, 10_008, 10_009, 10_074, 10_023];
+
+/// `JetStream`: there is a stream of that name with another configuration.
+const NAME_IN_USE: u64 = 10_058;
 
 /// The streams of one deployment.
 pub(super) struct Streams<'a> {
@@ -50,6 +54,31 @@ impl Streams<'_> {
         Ok(None)
     }
 
+    /// The store whose journal this is; begun as `proposed` where there is none. Nodes that start at once get the same answer.
+    pub(super) async fn store_or_begin(&self, shards: ShardCount, proposed: [u8; 16]) -> Result<[u8; 16], NatsError> {
+        // The one that [`Streams::prepare`] makes first: whoever makes it says whose the others are.
+        let (first, began) = (shards.iter().last().unwrap_or(ShardId(0)), Instant::now());
+        loop {
+            if let Some(store) = self.store(shards).await? {
+                return Ok(store);
+            }
+            match self.create(first, proposed, shards).await {
+                Ok(_) => return Ok(proposed),
+                // Another node's, which not every server shows yet.
+                Err(NatsError::Request {
+                    action,
+                    source: source @ RequestError::Refused { code: NAME_IN_USE, .. },
+                }) => {
+                    if began.elapsed() + PAUSE > self.settings.start_deadline() {
+                        return Err(NatsError::Request { action, source });
+                    }
+                    sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Checks every stream, making those that are missing while the journal begins. Whether it reaches back to the beginning.
     pub(super) async fn prepare(&self, store: [u8; 16], shards: ShardCount) -> Result<bool, NatsError> {
         let is_begun = self.info(ShardId(0)).await?.is_some();
@@ -68,34 +97,35 @@ impl Streams<'_> {
         Ok(is_complete)
     }
 
-    /// Begins a new epoch of a shard, whoever had it before.
+    /// Begins a new epoch of a shard, whoever had it before: the record of the epoch is the end.
     pub(super) async fn take_over(
         &self,
         shard: ShardId,
-        boot: [u8; 16],
+        boot: BootId,
         format: &MessageFormat,
-    ) -> Result<ShardLog, NatsError> {
+    ) -> Result<End, NatsError> {
         let (stream, subject) = (self.stream(shard), self.subject(shard));
         let (began, limit) = (Instant::now(), self.settings.start_deadline());
+        // The epoch that was tried to begin here: earlier ones of this boot are over.
+        let mut tried = None;
         loop {
-            let last = match self.requests.last(&stream, &subject).await {
-                Ok(Some(stored)) => Some(read_end(shard, &stream, &stored, boot, format)?),
-                Ok(None) => None,
+            let end = match self.requests.last(&stream, &subject).await {
+                Ok(Some(stored)) => read_end(shard, &stream, &stored, format)?,
+                Ok(None) => (End::NONE, None),
                 Err(error) => {
                     self.pause(shard, began, &error).await?;
                     continue;
                 }
             };
-            let end = last.unwrap_or(End { message: 0, epoch: 0, next_seq: 1, is_ours: false });
-            if end.is_ours {
-                return Ok(ShardLog::new(shard, stream, subject, end.epoch, end.message, end.next_seq));
+            let (end, begun_by) = end;
+            if begun_by == Some(boot) && tried == Some(end.epoch) {
+                return Ok(end);
             }
             let epoch = end.epoch + 1;
-            let record = format.encode_epoch(shard, epoch, boot, end.next_seq);
+            tried = Some(epoch);
+            let record = format.encode_epoch(shard, epoch, boot.to_bytes(), end.next_seq);
             let last = match self.requests.append(&subject, end.message, record.into()).await {
-                Appended::At(message) if message == end.message + 1 => {
-                    return Ok(ShardLog::new(shard, stream, subject, epoch, message, end.next_seq));
-                }
+                Appended::At(message) if message == end.message + 1 => return Ok(End { message, epoch, ..end }),
                 Appended::At(message) => RequestError::Malformed(format!("it was appended as message {message}")),
                 // An owner that is alive was faster: at once again, or a busy one would never be overtaken.
                 Appended::WrongLast(Some(found)) if found > end.message && began.elapsed() < limit => continue,
@@ -104,6 +134,57 @@ impl Streams<'_> {
                 Appended::NotNow(error) => error,
             };
             self.pause(shard, began, &last).await?;
+        }
+    }
+
+    /// Where a shard's stream ends now, as its leader says.
+    pub(super) async fn end(&self, shard: ShardId, format: &MessageFormat) -> Result<End, NatsError> {
+        let stream = self.stream(shard);
+        let info = self.info(shard).await?.ok_or_else(|| NatsError::StreamLost { stream: stream.clone() })?;
+        if info.state.last_seq == 0 {
+            return Ok(End::NONE);
+        }
+        let stored = self.message(&stream, info.state.last_seq).await?;
+        Ok(read_end(shard, &stream, &stored, format)?.0)
+    }
+
+    /// Who began the epoch in which a shard's stream ends; `None` when that was purged, or never was.
+    pub(super) async fn begun_by(
+        &self,
+        shard: ShardId,
+        end: End,
+        format: &MessageFormat,
+    ) -> Result<Option<BootId>, NatsError> {
+        if end.message == 0 {
+            return Ok(None);
+        }
+        let stream = self.stream(shard);
+        let info = self.info(shard).await?.ok_or_else(|| NatsError::StreamLost { stream: stream.clone() })?;
+        // `high` is of the epoch; what is before `low` is not, or is gone.
+        let (mut low, mut high) = (info.state.first_seq, end.message);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let stored = self.message(&stream, middle).await?;
+            if read_end(shard, &stream, &stored, format)?.0.epoch < end.epoch {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let stored = self.message(&stream, high).await?;
+        Ok(read_end(shard, &stream, &stored, format)?.1)
+    }
+
+    /// A message that is known to be there.
+    async fn message(&self, stream: &str, sequence: u64) -> Result<Stored, NatsError> {
+        let began = Instant::now();
+        loop {
+            let error = match self.requests.message(stream, sequence).await {
+                Ok(Some(stored)) => return Ok(stored),
+                Ok(None) => RequestError::Malformed(format!("message {sequence} is not there")),
+                Err(error) => error,
+            };
+            self.again("read a stream", error, began).await?;
         }
     }
 
@@ -127,6 +208,7 @@ impl Streams<'_> {
             storage: "file".to_owned(),
             discard: "new".to_owned(),
             max_msgs: -1,
+            max_msgs_per_subject: -1,
             max_bytes: -1,
             max_age: 0,
             num_replicas: self.settings.replicas,
@@ -158,7 +240,7 @@ impl Streams<'_> {
             format!("it takes {:?}", config.subjects)
         } else if config.storage != "file" || config.retention != "limits" || config.discard != "new" {
             "it does not keep what it takes: storage must be file, retention limits, discard new".to_owned()
-        } else if config.max_age > 0 || config.max_msgs > 0 || config.max_bytes > 0 {
+        } else if config.has_limit() {
             "it has a limit of age or size: old messages would vanish under the store".to_owned()
         } else if config.persist_mode.as_deref() == Some("async") {
             "it acknowledges before it has written (persist_mode async)".to_owned()
@@ -197,27 +279,18 @@ impl Streams<'_> {
     }
 }
 
-/// Where a stream ends.
-struct End {
-    message: u64,
-    epoch: u64,
-    next_seq: u64,
-    /// Whether this very boot put its beginning there.
-    is_ours: bool,
-}
-
+/// Where a message leaves its stream, and who begins an epoch with it.
 fn read_end(
     shard: ShardId,
     stream: &str,
     stored: &Stored,
-    boot: [u8; 16],
     format: &MessageFormat,
-) -> Result<End, JournalError> {
+) -> Result<(End, Option<BootId>), JournalError> {
     let sequence = stored.sequence;
     let damaged = |source| JournalError::Message { log: stream.to_owned(), sequence, source };
     let message = format.read(shard, &stored.payload).map_err(damaged)?;
-    let (epoch, next_seq, is_ours) = (message.epoch, message.next_seq(), message.boot == Some(boot));
-    Ok(End { message: sequence, epoch, next_seq, is_ours })
+    let end = End { message: sequence, epoch: message.epoch, next_seq: message.next_seq() };
+    Ok((end, message.boot.map(BootId::from_bytes)))
 }
 
 fn store_of(info: &StreamInfo) -> Option<[u8; 16]> {

@@ -80,6 +80,7 @@ impl Shop {
             store,
             gateway: Arc::clone(&gateway) as _,
             clock: clock.clone(),
+            lease: holdfast_actors::Lease::perpetual(),
             probe: setup.probe,
         };
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What may be asked of a cart. `expected_version` is the version of an `If-Match`, refused when stale.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CartCommand {
     /// Begin an empty cart.
     Create {
@@ -158,7 +158,7 @@ pub enum CartEvent {
 }
 
 /// Why a cart refused a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CartRejection {
     /// There is no such cart, or it is over (expired, merged).
     #[error("there is no such cart")]

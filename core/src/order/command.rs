@@ -3,7 +3,7 @@
 
 use alloc::{string::String, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{Order, OrderStatus, Placement};
 use crate::money::{Money, MoneyError};
@@ -49,7 +49,7 @@ pub enum SettlementOutcome {
 }
 
 /// What may be asked of an order. `expected_version` is the version of an `If-Match`, refused when stale.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrderCommand {
     /// Bring it into being; its units are held. Repeating it with the same fingerprint changes nothing.
     Place(Arc<Placement>),
@@ -170,7 +170,7 @@ pub enum OrderEvent {
 }
 
 /// Why an order refused a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum OrderRejection {
     /// There is no such order.
     #[error("there is no such order")]
@@ -196,7 +196,8 @@ pub enum OrderRejection {
         /// Where it stands.
         status: OrderStatus,
         /// What was asked, as a past participle: `shipped`, `canceled` ...
-        action: &'static str,
+        #[serde(deserialize_with = "known_action")]
+        action: Action,
     },
     /// There is no such line.
     #[error("the order has no line {line}")]
@@ -238,4 +239,18 @@ impl From<MoneyError> for OrderRejection {
             MoneyError::UnknownCurrency | MoneyError::NoParts => Self::Total,
         }
     }
+}
+
+/// One of [`ACTIONS`]. By this name serde does not take it for something borrowed from what is read.
+type Action = &'static str;
+
+/// What an order can be refused to be.
+pub(super) const ACTIONS: [&str; 8] =
+    ["allocated", "released", "fulfilled", "captured", "voided", "canceled", "shipped", "delivered"];
+
+/// Reads an action that another node named.
+fn known_action<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+    let named = String::deserialize(deserializer)?;
+    let known = ACTIONS.into_iter().find(|action| *action == named);
+    known.ok_or_else(|| D::Error::unknown_variant(&named, &ACTIONS))
 }

@@ -8,6 +8,7 @@ use alloc::{sync::Arc, vec, vec::Vec};
 use super::{
     AuthorizationOutcome, CancelReason, Order, OrderCommand, OrderEvent, OrderRejection, Placement, Sale,
     SettlementOutcome,
+    command::ACTIONS,
     refund::own_request,
     stage::{Capture, End, Remains, Stage},
 };
@@ -236,6 +237,8 @@ impl Sale {
     }
 
     fn illegal(&self, action: &'static str) -> Decision {
+        // Another node reads the refusal only if it knows the word.
+        debug_assert!(ACTIONS.contains(&action), "{action} is missing in the list");
         Err(OrderRejection::IllegalTransition { status: self.status(), action })
     }
 }

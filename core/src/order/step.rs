@@ -6,6 +6,8 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Order, PaymentToken, RefundState, Sale,
     stage::{Capture, LineSet, Remains, Settlement, Stage},
@@ -16,7 +18,7 @@ use crate::{
 };
 
 /// What one gateway call is for. With the order it makes the call's idempotency key, which never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum GatewayCall {
     /// Reserve the total.
     Authorize,
@@ -64,7 +66,7 @@ pub enum Step {
 }
 
 /// What stock shall do with a hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StockAction {
     /// Bind it to the order.
     Allocate,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What may be asked of stock.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StockCommand {
     /// Units arrive.
     Receive {
@@ -120,7 +120,7 @@ pub enum StockEvent {
 }
 
 /// Why stock refused a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum StockRejection {
     /// There is no stock record for this SKU.
     #[error("there is no stock of this SKU")]

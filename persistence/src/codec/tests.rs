@@ -2,6 +2,7 @@
 
 use holdfast_core::{
     Currency, CustomerId, HoldId, Money, OrderId, Quantity, Timestamp,
+    order::{OrderRejection, OrderStatus},
     product::{ProductDetails, ProductEvent},
     stock::StockEvent,
 };
@@ -102,4 +103,33 @@ fn a_value_that_its_own_type_refuses_is_refused() {
     assert!(decode_event(CODEC, 1, EntityKind::Stock, 1, &[0, 0]).is_err());
     assert!(decode_id(EntityKind::Stock, b"two words").is_err());
     assert!(decode_id(EntityKind::Cart, &[0; 15]).is_err());
+}
+
+#[test]
+fn a_refusal_that_names_an_action_is_read_back_and_an_unknown_action_is_an_error() {
+    let actions = ["allocated", "released", "fulfilled", "captured", "voided", "canceled", "shipped", "delivered"];
+    for action in actions {
+        let refusal = OrderRejection::IllegalTransition { status: OrderStatus::Placed, action };
+        let mut payload = Vec::new();
+        encode_value(&refusal, &mut payload).unwrap();
+        assert_eq!(decode_value::<OrderRejection>(&payload).unwrap(), refusal);
+        let last = payload.last_mut().unwrap();
+        *last = b'?';
+        let error = decode_value::<OrderRejection>(&payload).unwrap_err();
+        assert!(matches!(error, CodecError::Malformed(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_value_that_goes_on_or_ends_early_is_an_error() {
+    let mut payload = Vec::new();
+    encode_value(&("twelve", 12_u64), &mut payload).unwrap();
+    assert_eq!(decode_value::<(String, u64)>(&payload).unwrap(), ("twelve".to_owned(), 12));
+    for end in 0..payload.len() {
+        let error = decode_value::<(String, u64)>(&payload[..end]).unwrap_err();
+        assert!(matches!(error, CodecError::Malformed(_)), "{end}: {error}");
+    }
+    payload.push(0);
+    let error = decode_value::<(String, u64)>(&payload).unwrap_err();
+    assert!(matches!(error, CodecError::Trailing { trailing: 1 }), "{error}");
 }

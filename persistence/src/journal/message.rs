@@ -31,6 +31,16 @@ pub struct MessageFormat {
     batch_limit_bytes: u64,
 }
 
+/// Records that are encoded as a message but of no epoch yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsealed {
+    shard: ShardId,
+    first_seq: u64,
+    count: u32,
+    /// Room for the header, then the records.
+    bytes: Vec<u8>,
+}
+
 /// An intact message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
@@ -95,6 +105,14 @@ impl MessageFormat {
     /// # Errors
     /// [`BatchRefusal`], when the shard is unknown, or a record or the batch passes its limit or cannot be encoded.
     pub fn encode(&self, batch: &Batch, epoch: u64) -> Result<Vec<u8>, BatchRefusal> {
+        self.encode_records(batch).map(|unsealed| self.seal(unsealed, epoch))
+    }
+
+    /// Encodes a batch of records as a message to be, so that others may join it before it is sealed.
+    ///
+    /// # Errors
+    /// As [`MessageFormat::encode`].
+    pub fn encode_records(&self, batch: &Batch) -> Result<Unsealed, BatchRefusal> {
         let shards = self.shards.get();
         if batch.shard.0 >= shards {
             return Err(BatchRefusal::UnknownShard { shards });
@@ -109,8 +127,14 @@ impl MessageFormat {
         if len > limit {
             return Err(too_large);
         }
-        frame::seal(&mut bytes, self.seed, Place { generation: epoch, first_lsn: batch.first_seq, count });
-        Ok(bytes)
+        Ok(Unsealed { shard: batch.shard, first_seq: batch.first_seq, count, bytes })
+    }
+
+    /// Makes the message of `epoch` of what was encoded.
+    pub fn seal(&self, unsealed: Unsealed, epoch: u64) -> Vec<u8> {
+        let Unsealed { first_seq, count, mut bytes, .. } = unsealed;
+        frame::seal(&mut bytes, self.seed, Place { generation: epoch, first_lsn: first_seq, count });
+        bytes
     }
 
     /// The message that begins `epoch` of `shard` for the node that was booted as `boot`, before record `next_seq`.
@@ -139,6 +163,35 @@ impl MessageFormat {
         let (first_seq, count, records) = (place.first_lsn, place.count, bytes.get(HEADER_BYTES..).unwrap_or_default());
         let message = Message { epoch, first_seq, count, boot: None, records };
         if count > 0 { message.check(shard) } else { message.begins_epoch(shard) }
+    }
+}
+
+impl Unsealed {
+    /// How many records it holds.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The message's size, in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Takes the records of `next` in, if they follow its own and the message then has at most `limit_bytes`. Otherwise gives
+    /// `next` back.
+    ///
+    /// # Errors
+    /// `next`, when it has to stay apart.
+    pub fn join(&mut self, next: Self, limit_bytes: usize) -> Result<(), Self> {
+        let follows = next.shard == self.shard && self.first_seq.checked_add(self.count.into()) == Some(next.first_seq);
+        let records = next.bytes.get(HEADER_BYTES..).unwrap_or_default();
+        let Some(count) = self.count.checked_add(next.count).filter(|_| follows) else { return Err(next) };
+        if self.bytes.len() + records.len() > limit_bytes {
+            return Err(next);
+        }
+        self.bytes.extend_from_slice(records);
+        self.count = count;
+        Ok(())
     }
 }
 

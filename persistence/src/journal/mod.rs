@@ -44,7 +44,7 @@ use holdfast_core::ShardId;
 pub use error::{Damage, JournalError};
 pub use follow::{FolderFollower, FollowLimit, Followed, Follower};
 pub use inspect::{FrameInfo, JournalReader, RecordInfo, SegmentInfo, VerifySummary};
-pub use message::{Message, MessageDamage, MessageFormat};
+pub use message::{Message, MessageDamage, MessageFormat, Unsealed};
 pub use options::{JournalOptions, VerifyOnOpen};
 pub use segment_journal::SegmentJournal;
 pub use stepped::{JournalSteps, WriterStep};
@@ -215,8 +215,13 @@ pub trait Journal: Send + Sync + 'static {
     /// The queue has no bound of its own: whoever admits commands bounds it (an admission permit per command).
     fn append(&self, batch: &Batch, done: Completion);
 
-    /// Whether writes are to be accepted now. Asked before a command is decided: what was accepted still fits.
-    fn writable(&self) -> Result<(), Unwritable>;
+    /// Whether writes to the shard are to be accepted now. Asked before a command is decided: what was accepted still fits.
+    fn writable(&self, shard: ShardId) -> Result<(), Unwritable>;
+
+    /// Whether this process may append to the shard. A journal that nobody shares is its process's own.
+    fn owns(&self, _shard: ShardId) -> bool {
+        true
+    }
 
     /// Gives `sink` every durable record whose sequence number is at least `from[shard]` (1 when the shard is not
     /// named), in order per shard. Different shards may be given concurrently, from several threads.

@@ -219,7 +219,7 @@ impl Journal for SegmentJournal {
         });
     }
 
-    fn writable(&self) -> Result<(), Unwritable> {
+    fn writable(&self, _shard: ShardId) -> Result<(), Unwritable> {
         if self.shared.failure.get().is_some() {
             return Err(Unwritable::Poisoned);
         }

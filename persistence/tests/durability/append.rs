@@ -167,7 +167,7 @@ fn a_failed_sync_poisons_the_journal_and_nothing_is_acknowledged_or_retried() {
     disk.faults.fail_syncs.store(false, Ordering::SeqCst);
     let later = append(&journal, 1, vec![received(1)]).unwrap_err();
     assert!(matches!(later, AppendError::Failed(_)), "{later:?}");
-    assert_eq!(journal.writable(), Err(Unwritable::Poisoned));
+    assert_eq!(journal.writable(ShardId(0)), Err(Unwritable::Poisoned));
     assert_eq!(disk.faults.syncs.load(Ordering::SeqCst), syncs + 1, "a sync was tried again");
     drop(journal);
     let (journal, _) = open(&disk).unwrap();

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
+use holdfast_core::ShardId;
 use holdfast_persistence::{Journal, Record, decode_snapshot, encode_snapshot};
 
 use crate::{
@@ -107,7 +108,7 @@ fn a_journal_written_by_version_1_still_replays() {
     assert_eq!(torn, None);
     let expected = (1..).zip(records).collect();
     assert_eq!(replay(&journal), BTreeMap::from([(1, expected)]));
-    assert_eq!(journal.writable(), Ok(()));
+    assert_eq!(journal.writable(ShardId(0)), Ok(()));
 }
 
 #[test]

@@ -28,6 +28,25 @@ fn every_event_comes_out_of_a_message_as_it_went_in() {
 }
 
 #[test]
+fn batches_that_join_are_the_message_of_all_their_records_and_what_does_not_follow_stays_apart() {
+    let records = |range: std::ops::Range<u64>| range.map(received).collect::<Vec<_>>();
+    let encode = |shard, first_seq, records| format().encode_records(&batch(shard, first_seq, records)).unwrap();
+    let mut joined = encode(1, 5, records(1..3));
+    let limit = joined.size() * 10;
+    for (apart, limit) in [
+        (encode(1, 8, records(3..6)), limit),
+        (encode(1, 6, records(3..6)), limit),
+        (encode(2, 7, records(3..6)), limit),
+        (encode(1, 7, records(3..6)), joined.size()),
+    ] {
+        assert_eq!(joined.join(apart.clone(), limit), Err(apart));
+    }
+    assert_eq!(joined.join(encode(1, 7, records(3..6)), limit), Ok(()));
+    assert_eq!(joined.count(), 5);
+    assert_eq!(format().seal(joined, 4), format().encode(&batch(1, 5, records(1..6)), 4).unwrap());
+}
+
+#[test]
 fn the_beginning_of_an_epoch_says_who_began_it_and_where_the_sequence_goes_on() {
     let bytes = format().encode_epoch(ShardId(1), 9, [5; 16], 42);
     let message: Message<'_> = format().read(ShardId(1), &bytes).unwrap();

@@ -15,7 +15,7 @@ use crate::{
 /// which in production has the time it takes to write 60 MiB.
 fn fill(journal: &dyn Journal) -> u64 {
     let mut seq = journal.next_seq(ShardId(0));
-    while journal.writable().is_ok() {
+    while journal.writable(ShardId(0)).is_ok() {
         append(journal, 0, (seq..seq + 10).map(received).collect()).unwrap();
         thread::sleep(Duration::from_millis(2));
         seq += 10;
@@ -32,12 +32,12 @@ fn a_full_disk_refuses_writes_before_it_is_too_late_and_recovers_by_itself() {
     wait_for_spare(&disk);
     disk.faults.capacity.store(disk.used(), Ordering::SeqCst);
     let seq = fill(&journal);
-    assert_eq!(journal.writable(), Err(Unwritable::NoSpace));
+    assert_eq!(journal.writable(ShardId(0)), Err(Unwritable::NoSpace));
     // Accepted before the refusal: still fits into the reserve.
     append(&journal, 0, (seq..seq + 20).map(received).collect()).unwrap();
     assert_eq!(replay(&journal)[&0].len() as u64, seq + 19);
     disk.faults.capacity.store(u64::MAX, Ordering::SeqCst);
-    wait_until(|| journal.writable().is_ok());
+    wait_until(|| journal.writable(ShardId(0)).is_ok());
     append(&journal, 0, (seq + 20..seq + 220).map(received).collect()).unwrap();
     drop(journal);
     assert_eq!(replay(&open(&disk).unwrap().0)[&0].len() as u64, seq + 219);
@@ -72,7 +72,7 @@ fn an_accepted_batch_that_does_not_fit_poisons_the_journal() {
         }
     };
     assert!(matches!(&*failure, JournalError::NoSpace { .. }), "{failure}");
-    assert_eq!(journal.writable(), Err(Unwritable::Poisoned));
+    assert_eq!(journal.writable(ShardId(0)), Err(Unwritable::Poisoned));
     drop(journal);
     disk.faults.capacity.store(u64::MAX, Ordering::SeqCst);
     assert_eq!(replay(&open(&disk).unwrap().0)[&0].len() as u64, seq - 1);

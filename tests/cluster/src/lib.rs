@@ -3,6 +3,10 @@
 //! Invariant: a writer notes every outcome it was told, so that what is in the streams can be held against it.
 #![forbid(unsafe_code)]
 
+pub mod audit;
+pub mod nodes;
+pub mod world;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -81,6 +85,14 @@ pub fn record(seq: u64, mark: u64) -> anyhow::Result<Record> {
     })
 }
 
+/// Who wrote a record.
+pub fn mark_of(record: &Record) -> u64 {
+    match &record.event {
+        Event::Stock(StockEvent::Received { quantity }) => u64::from(quantity.get()) - 1,
+        _ => u64::MAX,
+    }
+}
+
 /// A batch of `count` records behind `first_seq`.
 ///
 /// # Errors
@@ -108,10 +120,7 @@ pub fn append(journal: &dyn Journal, shard: u16, count: u64, mark: u64) -> anyho
 pub fn replay(journal: &dyn Journal, count: ShardCount, from: u64) -> anyhow::Result<BTreeMap<u16, Vec<(u64, u64)>>> {
     let seen = Mutex::new(BTreeMap::<u16, Vec<(u64, u64)>>::new());
     let sink = |shard: ShardId, seq, record: Record| {
-        let mark = match &record.event {
-            Event::Stock(StockEvent::Received { quantity }) => u64::from(quantity.get()) - 1,
-            _ => u64::MAX,
-        };
+        let mark = mark_of(&record);
         if let Ok(mut seen) = seen.lock() {
             seen.entry(shard.0).or_default().push((seq, mark));
         }

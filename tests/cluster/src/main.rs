@@ -1,5 +1,5 @@
-//! Figures of the journal in NATS: appends by the size of a batch, then a replay. On one
-//! server and on three, which it starts; beside the segment journal on the same disk.
+//! Figures of the journal in NATS: appends by the size of a batch, how soon a follower has what was acknowledged, then a
+//! replay. On one server and on three, which it starts; beside the segment journal on the same disk.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "figures are its product")]
 #![expect(clippy::disallowed_methods, reason = "measures; nothing is decided by it")]
@@ -14,7 +14,7 @@ use std::{
 
 use clap::Parser;
 use holdfast_cluster::NatsSettings;
-use holdfast_cluster_tests::{STORE, batch, open, settings, shards, wait_for};
+use holdfast_cluster_tests::{STORE, batch, nodes::Node, open, settings, shards, wait_for};
 use holdfast_core::{ShardCount, ShardId};
 use holdfast_persistence::{
     Journal,
@@ -31,6 +31,9 @@ struct Arguments {
     /// Shards that are appended to.
     #[arg(long, default_value_t = 4)]
     shards: u16,
+    /// Records of which it is measured when a follower has them, one after another, in number.
+    #[arg(long, default_value_t = 300)]
+    tail_records: u64,
     /// Records of the replay, in number.
     #[arg(long, default_value_t = 2_000_000)]
     replay_records: u64,
@@ -50,6 +53,8 @@ fn main() -> anyhow::Result<()> {
         for size in SIZES {
             append(&format!("NATS R{servers}"), &journal, count, size, &arguments)?;
         }
+        drop(journal);
+        tail(&nats, servers, &arguments)?;
         replay(&nats, servers, count, &arguments)?;
     }
     let folder = tempfile::tempdir()?;
@@ -95,6 +100,30 @@ fn append(
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let records = rate * size as f64;
     println!("{name:<12} {size:>6} {rate:>12.0} {records:>12.0}");
+    Ok(())
+}
+
+/// Appends single records to an idle deployment, and looks when another node has each, from its acknowledgment on.
+fn tail(nats: &Nats, servers: usize, arguments: &Arguments) -> anyhow::Result<()> {
+    let settings = NatsSettings { deployment: "tail".to_owned(), ..settings(&nats.url(), servers) };
+    let count = shards(1)?;
+    let (owner, follower) = (Node::join(&settings, count, 1)?, Node::join(&settings, count, 2)?);
+    owner.acquire(0, false)?;
+    let mut waits = Vec::new();
+    for seq in 1..=arguments.tail_records {
+        let (told, acknowledged) = std::sync::mpsc::channel();
+        let batch = batch(ShardId(0), seq, 1, 1)?;
+        owner.journal.append(&batch, Box::new(move |outcome| drop(told.send(outcome.map(|()| Instant::now())))));
+        let acknowledged = acknowledged.recv()??;
+        while follower.replica.marks(0).len() as u64 != seq {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        waits.push(acknowledged.elapsed());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    waits.sort_unstable();
+    let (median, late, last) = (waits.len() / 2, waits.len() * 99 / 100, waits.len() - 1);
+    println!("NATS R{servers} tail: {:?} median, {:?} p99, {:?} longest", waits[median], waits[late], waits[last]);
     Ok(())
 }
 

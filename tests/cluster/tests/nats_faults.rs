@@ -7,8 +7,14 @@ use std::{
 };
 
 use holdfast_cluster::{JetStreamJournal, NatsSettings};
-use holdfast_cluster_tests::{Told, Writer, open, replay, settings, shards, wait_for};
+use holdfast_cluster_tests::{
+    Told, Writer,
+    audit::audit_streams,
+    nodes::{Node, read_all},
+    open, replay, settings, shards, wait_for,
+};
 use holdfast_core::ShardCount;
+use holdfast_core::ShardId;
 use holdfast_persistence::{Journal, Unwritable};
 use holdfast_servers::{Nats, NatsOptions, NatsProxy};
 
@@ -57,13 +63,14 @@ fn all_servers_are_killed_under_load_and_every_acknowledged_record_is_there() {
     for _ in 0..2 {
         wait_for_more(&writer, 300);
         nats.kill_all().unwrap();
-        wait_for("new commands to be refused", || journal.writable() == Err(Unwritable::Unreachable)).unwrap();
+        wait_for("new commands to be refused", || journal.writable(ShardId(0)) == Err(Unwritable::Unreachable))
+            .unwrap();
         nats.start_all().unwrap();
         wait_for_more(&writer, 300);
     }
     let told = writer.finish().unwrap();
     assert_whole(&journal, count, &told);
-    wait_for("new commands to be taken", || journal.writable() == Ok(())).unwrap();
+    wait_for("new commands to be taken", || journal.writable(ShardId(0)) == Ok(())).unwrap();
     // Another node, later, sees the same.
     let later = open(&settings(&nats.url(), 3), count).unwrap();
     assert_whole(&later, count, &told);
@@ -78,13 +85,13 @@ fn a_node_that_is_cut_off_refuses_early_and_goes_on_when_the_way_is_free_again()
     let writer = Writer::start(&journal, count, 3, 1);
     wait_for_more(&writer, 100);
     proxy.mischief.is_cut.store(true, Ordering::Relaxed);
-    wait_for("new commands to be refused", || journal.writable() == Err(Unwritable::Unreachable)).unwrap();
+    wait_for("new commands to be refused", || journal.writable(ShardId(0)) == Err(Unwritable::Unreachable)).unwrap();
     thread::sleep(Duration::from_secs(2));
     assert_eq!(writer.told.refused.load(Ordering::SeqCst), 0, "what was accepted waits");
     proxy.mischief.is_cut.store(false, Ordering::Relaxed);
     wait_for_more(&writer, 100);
     let told = writer.finish().unwrap();
-    wait_for("new commands to be taken", || journal.writable() == Ok(())).unwrap();
+    wait_for("new commands to be taken", || journal.writable(ShardId(0)) == Ok(())).unwrap();
     assert_whole(&journal, count, &told);
 }
 
@@ -119,5 +126,50 @@ fn a_node_gives_up_at_its_deadline_and_tells_everyone() {
     nats.kill(0).unwrap();
     let outcome = holdfast_cluster_tests::append(&*journal, 0, 1, 1).unwrap();
     assert!(matches!(outcome, Err(holdfast_persistence::AppendError::Failed(_))), "{outcome:?}");
-    assert_eq!(journal.writable(), Err(Unwritable::Poisoned));
+    assert_eq!(journal.writable(ShardId(0)), Err(Unwritable::Poisoned));
+}
+
+#[test]
+fn a_tail_across_owners_misses_nothing_while_leaders_are_killed() {
+    let (mut nats, count) = (three_servers(), shards(4).unwrap());
+    let settings = settings(&nats.url(), 3);
+    let (mut first, mut second) = (Node::join(&settings, count, 1).unwrap(), Node::join(&settings, count, 2).unwrap());
+    let third = Node::join(&settings, count, 3).unwrap();
+    for shard in 0..4 {
+        first.acquire(shard, false).unwrap();
+    }
+    first.write(3);
+    second.write(3);
+    for round in 0..4_u16 {
+        first.wait_for_more(100).unwrap();
+        let leader = nats.leader(&format!("HOLDFAST_holdfast_{round}")).unwrap().unwrap_or(0);
+        nats.kill(leader).unwrap();
+        // One by agreement, the next against the owner's will, both while a leader is elected.
+        if round % 2 == 0 {
+            let let_go = first.release(round).unwrap();
+            assert_eq!(second.acquire(round, true).unwrap(), let_go);
+        } else {
+            second.acquire(round, false).unwrap();
+            wait_for("the fence", || !first.journal.owns(ShardId(round))).unwrap();
+        }
+        second.wait_for_more(100).unwrap();
+        nats.start_one(leader).unwrap();
+        // It keeps some for the next rounds.
+        if round == 3 {
+            first.acquire(0, false).unwrap();
+            first.wait_for_more(100).unwrap();
+        }
+    }
+    first.stop().unwrap();
+    second.stop().unwrap();
+    let report = audit_streams(&nats.url(), "holdfast", 4).unwrap_or_else(|error| panic!("{error:#}"));
+    let all = read_all(&settings, count).unwrap();
+    for shard in 0..4 {
+        assert_eq!(report[&shard].records, all[&shard].len() as u64);
+        for node in [&first, &second, &third] {
+            node.check(shard, &all[&shard]).unwrap_or_else(|error| panic!("{error:#}"));
+        }
+    }
+    let refused = first.refused.load(Ordering::SeqCst) + second.refused.load(Ordering::SeqCst);
+    println!("{} + {} records acknowledged, {refused} batches fenced", first.acked(), second.acked());
 }

@@ -8,7 +8,9 @@ use std::{
 
 use holdfast_cluster_tests::{STORE, Writer, append, batch, open, open_as, replay, settings, shards, wait_for};
 use holdfast_core::ShardId;
-use holdfast_persistence::{AppendError, FollowLimit, Journal, JournalError, Unwritable, journal::BatchRefusal};
+use holdfast_persistence::{
+    AppendError, FollowLimit, HistoryReader, Journal, JournalError, Unwritable, journal::BatchRefusal,
+};
 use holdfast_servers::{Mischief, Nats, NatsOptions, NatsProxy};
 
 fn one_server() -> Nats {
@@ -91,7 +93,7 @@ fn the_later_of_two_owners_wins_and_the_earlier_commits_nothing_more() {
     let told = writer.finish().unwrap();
     let zombie = append(&*first, 0, 1, 1).unwrap();
     assert!(matches!(zombie, Err(AppendError::Fenced { .. })), "{zombie:?}");
-    assert_eq!(first.writable(), Err(Unwritable::Overtaken));
+    assert_eq!(first.writable(ShardId(0)), Err(Unwritable::Overtaken));
     for (shard, records) in replay(&*second, count, 1).unwrap() {
         let taken_at = taken_at[usize::from(shard)];
         assert!(told.durable(shard) < taken_at, "acknowledged to the first after the second had taken over");
@@ -106,10 +108,10 @@ fn the_later_of_two_owners_wins_and_the_earlier_commits_nothing_more() {
 fn an_owner_with_nothing_to_do_notices_that_another_has_taken_over() {
     let (nats, count) = (one_server(), shards(2).unwrap());
     let first = open(&settings(&nats.url(), 1), count).unwrap();
-    assert_eq!(first.writable(), Ok(()));
+    assert_eq!(first.writable(ShardId(0)), Ok(()));
     let second = open(&settings(&nats.url(), 1), count).unwrap();
-    wait_for("the first to notice", || first.writable() == Err(Unwritable::Overtaken)).unwrap();
-    assert_eq!(second.writable(), Ok(()));
+    wait_for("the first to notice", || first.writable(ShardId(0)) == Err(Unwritable::Overtaken)).unwrap();
+    assert_eq!(second.writable(ShardId(0)), Ok(()));
 }
 
 #[test]
@@ -135,6 +137,32 @@ fn a_follower_gets_what_is_durable_in_order_and_waits_for_more() {
     assert_eq!(follower.next(limit, Duration::from_mins(1)).unwrap()[0].seq, 4);
     later.join().unwrap();
     assert_eq!(follower.behind(), 0);
+}
+
+/// Somebody who reads behind and has read so many records of every shard.
+struct Read(u64);
+
+impl HistoryReader for Read {
+    fn needs_from(&self, _shard: ShardId) -> u64 {
+        self.0 + 1
+    }
+}
+
+#[test]
+fn what_whoever_reads_behind_has_not_read_is_not_purged() {
+    let (nats, count) = (one_server(), shards(1).unwrap());
+    let journal = open(&settings(&nats.url(), 1), count).unwrap();
+    for _ in 0..30 {
+        append(&*journal, 0, 10, 1).unwrap().unwrap();
+    }
+    journal.retain_for(Arc::new(Read(100)), 0);
+    let below = BTreeMap::from([(ShardId(0), 205)]);
+    assert!(journal.purge_below(&below, 0).unwrap().segments > 0);
+    let kept = |from| journal.follow(&BTreeMap::from([(ShardId(0), from)])).is_ok();
+    assert!(kept(101) && !kept(1), "what it has read goes, what it has not stays");
+    journal.retain_for(Arc::new(Read(u64::MAX - 1)), 0);
+    assert!(journal.purge_below(&below, 0).unwrap().segments > 0);
+    assert!(!kept(101));
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub mod redis;
 
 pub use certificate::TestAuthority;
 pub use nats::{Nats, NatsOptions};
+pub use nats_program::find as nats_server;
 pub use nats_proxy::{Mischief, NatsProxy};
 pub use postgres::{Postgres, PostgresOptions};
 pub use redis::{AppendFsync, Redis};

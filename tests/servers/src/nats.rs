@@ -155,6 +155,14 @@ impl Nats {
         self.servers[index].client_port
     }
 
+    /// The process of one.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn process(&self, index: usize) -> anyhow::Result<u32> {
+        self.running(index).map(Processes::id)
+    }
+
     /// Which server leads a stream now, if any says so.
     ///
     /// # Errors

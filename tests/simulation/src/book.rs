@@ -413,8 +413,8 @@ impl Journal for WatchedJournal {
         self.journal.append(batch, Box::new(told));
     }
 
-    fn writable(&self) -> Result<(), holdfast_persistence::Unwritable> {
-        self.journal.writable()
+    fn writable(&self, shard: ShardId) -> Result<(), holdfast_persistence::Unwritable> {
+        self.journal.writable(shard)
     }
 
     fn replay(

@@ -90,6 +90,7 @@ impl Machine {
             store,
             gateway: Arc::new(self.gateway.clone()),
             clock: self.clock.clone(),
+            lease: holdfast_actors::Lease::perpetual(),
             probe: Some(self.probe()),
         };
         let mut bus = None;

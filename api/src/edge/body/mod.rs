@@ -34,7 +34,7 @@ use super::{
     App,
     problem::{Kind, Problem},
 };
-use crate::settings::LimitSettings;
+use crate::settings::{LimitSettings, Settings};
 
 /// A JSON body as `T`, or the problem that names what is wrong.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -47,7 +47,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body, app).await?;
+        let bytes = read(&parts.headers, body, &app.settings).await?;
         parse(&bytes, &app.settings.limits).map(Self)
     }
 }
@@ -64,12 +64,12 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
 }
 
 /// Reads a whole JSON body within the limits of bytes and time.
-pub(crate) async fn read<B>(headers: &HeaderMap, body: B, app: &App) -> Result<Bytes, Problem>
+pub(crate) async fn read<B>(headers: &HeaderMap, body: B, settings: &Settings) -> Result<Bytes, Problem>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     check_media_type(headers)?;
-    let limit = app.settings.limits.body_bytes;
+    let limit = settings.limits.body_bytes;
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(limit));
     }
@@ -78,7 +78,7 @@ where
     if let Poll::Ready(collected) = poll_fn(|context| Poll::Ready(collecting.as_mut().poll(context))).await {
         return collected;
     }
-    let deadline = Duration::from_millis(app.settings.deadlines.body_ms);
+    let deadline = Duration::from_millis(settings.deadlines.body_ms);
     match tokio::time::timeout(deadline, collecting).await {
         Ok(collected) => collected,
         Err(_) => Err(Problem::new(Kind::RequestTimeout)),

@@ -66,6 +66,11 @@ impl From<Unavailable> for Problem {
             Unavailable::StorageFull => "the journal's disk is full; reads go on",
             Unavailable::StorageFailed => "the journal failed; whether this was committed is known after the restart",
             Unavailable::StorageUnreachable => "the journal's servers do not answer; nothing was done, reads go on",
+            Unavailable::Moving => "the shard is changing hands; nothing was done",
+            Unavailable::Isolated => "this node is cut off from the others; nothing was done",
+            Unavailable::Unknown => {
+                "the shard's owner did not answer; whether this was done is not known: read before a repeat"
+            }
         })
     }
 }

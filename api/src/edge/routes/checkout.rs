@@ -48,7 +48,7 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let key = idempotency::key(headers, &app.settings.idempotency)?;
-    let bytes = body::read(headers, body, app).await?;
+    let bytes = body::read(headers, body, &app.settings).await?;
     let NewOrder { lines, cart, customer, payment } = body::parse(&bytes, &app.settings.limits)?;
     if customer.as_ref().is_some_and(|customer| looks_like_card_number(customer.as_str())) {
         return Err(card_number("/customer"));

@@ -18,7 +18,7 @@ use super::{
 };
 
 pub(super) use checkout::place_order;
-pub(super) use health::{healthz, readyz};
+pub(crate) use health::{healthz, readyz};
 
 /// The public listener's routes and their documentation.
 fn documented() -> OpenApiRouter<App> {
@@ -59,12 +59,12 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 /// The answer where nothing is.
-pub(super) async fn not_found(request: Request) -> Problem {
+pub(crate) async fn not_found(request: Request) -> Problem {
     Problem::new(Kind::NotFound).detail(format!("there is nothing at {}", shortened(request.uri().path())))
 }
 
 /// The answer to a method that nothing takes here.
-pub(super) async fn method_not_allowed(request: Request) -> Problem {
+pub(crate) async fn method_not_allowed(request: Request) -> Problem {
     let (method, path) = (request.method().as_str(), shortened(request.uri().path()));
     Problem::new(Kind::MethodNotAllowed).detail(format!("{} is not allowed at {path}", shortened(method)))
 }

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use holdfast_actors::ProductQuery;
+use holdfast_actors::{CommandError, ProductQuery};
 use holdfast_core::SkuId;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -44,7 +44,8 @@ pub(super) struct ListParams {
 
 /// List products
 ///
-/// In the order of their SKUs.
+/// In the order of their SKUs. On several nodes what another one sells may be a moment behind here; a single product
+/// is not.
 #[utoipa::path(get, path = "/api/v1/products", tag = "products", params(ListParams), security((), ("admin" = [])),
     responses((status = 200, description = "A page of products.", body = ProductPage)))]
 pub(super) async fn list(State(app): State<App>, caller: Caller, Params(params): Params<ListParams>) -> Answer {
@@ -73,7 +74,10 @@ pub(super) async fn read(
 ) -> Answer {
     let for_admin = sees_all(&caller)?;
     let sku = sku_of(&sku)?;
-    let found = app.catalog()?.views().product(&sku).ok_or_else(|| no_such_product(&sku))?;
+    let found = match app.catalog()?.product(&sku).await {
+        Err(CommandError::Rejected(_)) => return Err(no_such_product(&sku)),
+        found => found?,
+    };
     let answer = reply::tagged(&headers, product::tag(&found), &ProductBody::new(&found, for_admin))?;
     Ok(reply::with(answer, header::VARY, HeaderValue::from_static("authorization")))
 }
