@@ -322,7 +322,7 @@ impl Shard {
         let now = self.now;
         let table = E::table_mut(&mut self.tables);
         let mut is_new = false;
-        let live = table.live.entry(key.clone()).or_insert_with(|| {
+        let live = table.live.get_or_insert_with(key.clone(), |key| {
             is_new = true;
             Box::new(Live::new(E::vacant(key), now))
         });

@@ -45,11 +45,14 @@ impl Parted for SkuId {
 #[derive(Debug)]
 pub(crate) struct PartedMap<K, V> {
     parts: Vec<IdMap<K, V>>,
+    /// How many ids there are in all parts: asked for in every turn, when to look at every part would cost more than the turn
+    /// of a lone order.
+    len: usize,
 }
 
 impl<K, V> Default for PartedMap<K, V> {
     fn default() -> Self {
-        Self { parts: (0..PARTS).map(|_| IdMap::default()).collect() }
+        Self { parts: (0..PARTS).map(|_| IdMap::default()).collect(), len: 0 }
     }
 }
 
@@ -66,22 +69,34 @@ impl<K: Parted + Hash + Eq, V> PartedMap<K, V> {
         self.parts[part(key)].get_mut(key)
     }
 
-    pub(crate) fn entry(&mut self, key: K) -> Entry<'_, K, V> {
-        self.parts[part(&key)].entry(key)
+    /// The value of `key`, after `make` has made it if there was none.
+    pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce(&K) -> V) -> &mut V {
+        match self.parts[part(&key)].entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let value = make(new.key());
+                self.len += 1;
+                new.insert(value)
+            }
+        }
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        self.parts[part(&key)].insert(key, value)
+        let before = self.parts[part(&key)].insert(key, value);
+        self.len += usize::from(before.is_none());
+        before
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        self.parts[part(key)].remove(key)
+        let removed = self.parts[part(key)].remove(key);
+        self.len -= usize::from(removed.is_some());
+        removed
     }
 }
 
 impl<K, V> PartedMap<K, V> {
     pub(crate) fn len(&self) -> usize {
-        self.parts.iter().map(IdMap::len).sum()
+        self.len
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
@@ -109,8 +124,8 @@ mod tests {
     fn what_is_put_in_is_found_changed_listed_and_taken_out_again() {
         let mut map = PartedMap::default();
         for number in 0..1_000 {
-            assert_eq!(map.insert(id(number), number), None);
-            *map.entry(id(number)).or_insert(0) += 1;
+            assert_eq!(*map.get_or_insert_with(id(number), |_| number), number);
+            assert_eq!(map.insert(id(number), number + 1), Some(number));
         }
         assert_eq!(map.len(), 1_000);
         map.iter_mut().for_each(|(_, value)| *value += 1);

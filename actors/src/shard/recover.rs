@@ -151,7 +151,7 @@ impl Shard {
     fn replay_as<E: Hosted>(&mut self, key: &E::Key, version: u64, event: &E::Event) -> Result<(), ReplayError> {
         let now = self.now;
         let table = E::table_mut(&mut self.tables);
-        let live = table.live.entry(key.clone()).or_insert_with(|| Box::new(Live::new(E::vacant(key), now)));
+        let live = table.live.get_or_insert_with(key.clone(), |key| Box::new(Live::new(E::vacant(key), now)));
         let at = live.entity.version();
         if version <= at && !planted!(SnapshotReplayedAgain) {
             return Ok(());
