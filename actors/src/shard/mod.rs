@@ -368,8 +368,9 @@ impl Shard {
         self.metrics.note_turn(&mem::take(&mut self.tally), count, output.answers.len());
         self.batch.first_seq = self.sequence + 1;
         self.sequence += count as u64;
-        if !self.charge.is_ours() {
-            gate.advance(self.sequence);
+        // Only what was followed is known to be durable: what was decided here before the shard was given up may be on its way.
+        if let Some(followed) = self.charge.take_followed() {
+            gate.advance(followed);
         }
         if !output.is_empty() || count > 0 {
             gate.submit(self.sequence, output);
