@@ -200,7 +200,7 @@ impl Shard {
             }
         }
         if self.charge.is_broken {
-            gate.fail(false);
+            gate.fail();
             self.parts.fatal.wake(self.parts.id);
         }
     }

@@ -388,13 +388,13 @@ impl Shard {
                 // system call each, and the journal could sync its next frame meanwhile.
                 Ok(()) => background.run(Box::pin(async move { gate.durable(last).await })),
                 Err(error @ AppendError::Failed(_)) => {
-                    gate.fail(true);
+                    gate.refuse(true);
                     fatal.raise(&error.to_string());
                 }
                 // The journal goes on without this batch, so the shard that decided it must not: it dies and is replayed.
                 Err(error) => {
                     tracing::error!(shard = shard.0, %error, "the journal did not take a batch");
-                    gate.fail(false);
+                    gate.refuse(false);
                     fatal.wake(shard);
                 }
             }),
