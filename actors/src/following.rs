@@ -85,13 +85,11 @@ impl Node {
         mailbox.begin_yield();
         let (done, given_up) = oneshot::channel();
         mailbox.deliver(Envelope::Internal(Internal::Yield(done)));
-        let last = match timeout(limit, given_up).await {
-            Ok(last) => last.map_err(|_| ChargeError::Died)?,
-            Err(_) => {
-                mailbox.take_charge();
-                return Err(ChargeError::TimedOut);
-            }
+        let Ok(last) = timeout(limit, given_up).await else {
+            mailbox.take_charge();
+            return Err(ChargeError::TimedOut);
         };
+        let last = last.map_err(|_| ChargeError::Died)?;
         let gate = self.gate_of(shard).ok_or(ChargeError::Died)?;
         let settled = tokio::task::spawn_blocking(move || gate.wait_settled()).await;
         if settled.unwrap_or(false) { Ok(last) } else { Err(ChargeError::Fenced) }

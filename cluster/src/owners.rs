@@ -24,15 +24,15 @@ pub struct Ownership {
 #[derive(Debug)]
 pub struct Owners {
     shards: ShardCount,
-    owners: Vec<RwLock<Ownership>>,
+    known: Vec<RwLock<Ownership>>,
     changes: watch::Sender<u64>,
 }
 
 impl Owners {
     /// Nobody's shards.
     pub fn none(shards: ShardCount) -> Self {
-        let owners = shards.iter().map(|_| RwLock::default()).collect();
-        Self { shards, owners, changes: watch::Sender::new(0) }
+        let known = shards.iter().map(|_| RwLock::default()).collect();
+        Self { shards, known, changes: watch::Sender::new(0) }
     }
 
     /// How many shards there are.
@@ -42,7 +42,7 @@ impl Owners {
 
     /// Whose the shard is; nobody's beyond the last one.
     pub fn of(&self, shard: ShardId) -> Ownership {
-        self.owners.get(usize::from(shard.0)).map_or_else(Ownership::default, |owner| *owner.read())
+        self.known.get(usize::from(shard.0)).map_or_else(Ownership::default, |owner| *owner.read())
     }
 
     /// Whether this process owns it.
@@ -84,7 +84,7 @@ impl Owners {
     }
 
     fn update(&self, shard: ShardId, change: impl FnOnce(&mut Ownership) -> bool) -> bool {
-        let Some(owner) = self.owners.get(usize::from(shard.0)) else { return false };
+        let Some(owner) = self.known.get(usize::from(shard.0)) else { return false };
         let has_changed = change(&mut owner.write());
         if has_changed {
             self.changes.send_modify(|count| *count += 1);

@@ -229,6 +229,8 @@ async fn a_call_that_arrived_and_whose_answer_was_lost_is_an_unknown_outcome() -
     Ok(())
 }
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test]
 async fn what_is_no_call_is_turned_away_by_name_and_changes_nothing() -> anyhow::Result<()> {
     let service = Service::open()?;
@@ -236,7 +238,7 @@ async fn what_is_no_call_is_turned_away_by_name_and_changes_nothing() -> anyhow:
     let key = format!("{}:capture", OrderId::from_u128(1));
     let body = serde_json::json!({ "amount_minor": 1, "currency": "EUR", "token": "tok", "asked_before": false });
     let wrong = serde_json::json!({ "amount_minor": 1, "currency": "EURO", "token": "tok", "asked_before": false });
-    let calls: [(&str, &[(&str, &str)], &Value, &str); 5] = [
+    let calls: [(&str, Headers<'_>, &Value, &str); 5] = [
         ("/v1/capture", &[], &body, "idempotency-key-missing"),
         ("/v1/capture", &[("idempotency-key", "capture")], &body, "idempotency-key-malformed"),
         ("/v1/void", &[("idempotency-key", &key)], &body, "invalid-header"),

@@ -136,11 +136,11 @@ impl Shard {
             self.checkpointing.running = Some((pending, sequence));
             return;
         }
-        if !std::mem::take(&mut self.checkpointing.held_back) {
+        if std::mem::take(&mut self.checkpointing.held_back) {
+            self.checkpointing.meet_demands();
+        } else {
             self.output.outgoing.push(Outgoing::Watermark { shard, sequence });
             self.checkpointing.writing = true;
-        } else {
-            self.checkpointing.meet_demands();
         }
         if self.draining.is_some() {
             // The snapshots themselves are written before the node closes the store: what is told is that they are on

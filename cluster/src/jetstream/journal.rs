@@ -15,8 +15,8 @@ use std::{
 use futures_util::future::try_join_all;
 use holdfast_core::{ShardCount, ShardId};
 use holdfast_persistence::{
-    AppendError, Batch, Completion, Follower, Journal, JournalElsewhere, JournalError, JournalStats, PurgeSummary,
-    Record, ReplayProgress, ReplaySummary, Unwritable,
+    AppendError, Batch, Completion, Follower, HistoryReader, Journal, JournalElsewhere, JournalError, JournalStats,
+    PurgeSummary, Record, ReplayProgress, ReplaySummary, Unwritable,
     journal::{JournalOptions, MessageFormat},
 };
 use parking_lot::Mutex;
@@ -345,6 +345,11 @@ impl Journal for JetStreamJournal {
     fn purge_below(&self, floor: &BTreeMap<ShardId, u64>, keep_bytes: u64) -> Result<PurgeSummary, JournalError> {
         let handle = self.handle().ok_or_else(|| self.closed())?;
         blocking::wait(handle, purge::purge_below(&self.shared, floor, keep_bytes))
+    }
+
+    /// Whatever the limit: a node whose folder is empty, or behind the streams, can be filled from nowhere else.
+    fn retain_for(&self, reader: Arc<dyn HistoryReader>, _limit_bytes: u64) {
+        *self.shared.behind.lock() = Some(reader);
     }
 
     fn stats(&self) -> JournalStats {

@@ -34,7 +34,6 @@ mod tenure;
 mod watch;
 
 pub use async_nats::Client as NatsClient;
-pub use connect::another_connection;
 pub use connect::connect_link;
 pub use error::{NatsError, RequestError};
 pub use journal::{JetStream, JetStreamJournal};

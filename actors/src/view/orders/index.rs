@@ -69,9 +69,15 @@ impl Index {
 
     /// Puts an order in, or only moves its status on if it is there.
     pub(super) fn insert(&mut self, entry: &OrderEntry) {
-        if self.position(entry.id).is_some() {
+        let of_same_key = self.of_key(entry.id.as_u128());
+        if of_same_key == Some(entry.id) || (of_same_key.is_some() && self.position(entry.id).is_some()) {
             self.set_status(entry.id, entry.status, entry.version);
             return;
+        }
+        if let Some(other) = of_same_key {
+            // Possible where two nodes were given one key at the same moment with first lines in different shards.
+            metrics::counter!("holdfast_keys_of_two_orders_total").increment(1);
+            tracing::error!(order = %entry.id, %other, "one idempotency key has made two orders, of different lines");
         }
         let Some(numbers) = self.numbers(entry) else { return };
         let Some(position) = self.rows.push(Row::new(entry, &numbers)) else { return };
