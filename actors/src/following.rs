@@ -98,7 +98,7 @@ impl Node {
     /// Another node has taken a shard over: whatever this one holds of it that is not durable is forgotten.
     pub fn demote(&self, shard: ShardId) {
         if let Some(gate) = self.gate_of(shard) {
-            gate.fail(false);
+            gate.fail();
         }
         if let Some(mailbox) = self.mailbox(shard) {
             mailbox.begin_yield();

@@ -51,6 +51,8 @@ struct GateState {
     durable: u64,
     failed: bool,
     poisoned: bool,
+    /// Whether the journal refused a batch: it tells in order, so everything before was told, and nothing after is taken.
+    refused: bool,
     /// Whether a thread is letting an output out right now.
     releasing: bool,
     waiting: VecDeque<(u64, Output)>,
@@ -61,6 +63,10 @@ struct GateState {
 impl GateState {
     fn is_settled(&self) -> bool {
         self.durable >= self.appended && self.waiting.is_empty() && !self.releasing
+    }
+
+    fn is_told(&self, sequence: u64) -> bool {
+        self.poisoned || self.refused || self.durable >= sequence
     }
 }
 
@@ -154,11 +160,21 @@ impl Gate {
 
     /// The journal did not take a batch: nothing that waits, and nothing that comes, ever leaves. When it is `poisoned`,
     /// nothing will ever be durable again either.
-    pub(crate) fn fail(&self, poisoned: bool) {
+    pub(crate) fn refuse(&self, poisoned: bool) {
+        {
+            let mut state = self.state.lock();
+            state.poisoned |= poisoned;
+            state.refused = true;
+        }
+        self.fail();
+    }
+
+    /// Nothing that waits, and nothing that comes, ever leaves: the shard is to be recovered. What became of the batches
+    /// that are on their way the journal has yet to tell.
+    pub(crate) fn fail(&self) {
         let dropped = {
             let mut state = self.state.lock();
             state.failed = true;
-            state.poisoned |= poisoned;
             std::mem::take(&mut state.waiting)
         };
         self.mailbox.end_commit();
@@ -180,19 +196,19 @@ impl Gate {
         !state.failed
     }
 
-    /// Blocks until every record up to `sequence` is durable (`true`), or the journal is poisoned (`false`).
-    pub(crate) fn wait_durable(&self, sequence: u64) -> bool {
+    /// Blocks until the journal has told of every record up to `sequence`: it is durable, or was refused (`true`), or the
+    /// journal is poisoned (`false`).
+    pub(crate) fn wait_told(&self, sequence: u64) -> bool {
         let mut state = self.state.lock();
-        while !state.poisoned && state.durable < sequence {
+        while !state.is_told(sequence) {
             self.settled.wait(&mut state);
         }
         !state.poisoned
     }
 
-    /// Whether [`Gate::wait_durable`] would not block.
-    pub(crate) fn is_durable(&self, sequence: u64) -> bool {
-        let state = self.state.lock();
-        state.poisoned || state.durable >= sequence
+    /// Whether [`Gate::wait_told`] would not block.
+    pub(crate) fn is_told(&self, sequence: u64) -> bool {
+        self.state.lock().is_told(sequence)
     }
 
     /// Where the planted bugs let something out too early.

@@ -321,13 +321,11 @@ impl Mailbox {
         self.state.load(Ordering::Acquire) == OPEN && self.lease.is_valid()
     }
 
-    /// What a request is told when the shard died with it.
+    /// What a request is told that was taken in, when the shard died with it: whether it was carried out is not known, so
+    /// nobody may take it for refused and send it to another owner.
     pub fn lost(&self) -> CommandError {
-        self.unavailable(if self.state.load(Ordering::Acquire) == DRAINING {
-            Unavailable::Draining
-        } else {
-            Unavailable::StorageFailed
-        })
+        let is_ending = self.state.load(Ordering::Acquire) == DRAINING;
+        self.unavailable(if is_ending { Unavailable::Unknown } else { Unavailable::StorageFailed })
     }
 
     fn refusal(&self) -> Option<CommandError> {
@@ -383,6 +381,18 @@ mod tests {
         mailbox.open_stepped();
         mailbox.take(&mut Vec::new());
         assert!(something_waits(&mailbox));
+    }
+
+    #[test]
+    fn a_request_that_was_taken_in_is_not_told_that_nothing_was_done() {
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
+        mailbox.open_stepped();
+        mailbox.drain();
+        let refused = mailbox.refusal().map(|error| error == mailbox.unavailable(Unavailable::Draining));
+        assert_eq!(refused, Some(true), "one that comes now was not taken in");
+        assert_eq!(mailbox.lost(), mailbox.unavailable(Unavailable::Unknown));
+        mailbox.fail();
+        assert_eq!(mailbox.lost(), mailbox.unavailable(Unavailable::StorageFailed));
     }
 
     /// Something that nobody waits for.

@@ -338,7 +338,7 @@ impl NodeCore {
         let last = self.effects.journal.next_seq(shard).saturating_sub(1);
         // What another node's epoch has refused is nothing to wait for.
         let is_ours = self.effects.journal.owns(shard);
-        if is_ours && old.is_some_and(|gate| !gate.wait_durable(last)) {
+        if is_ours && old.is_some_and(|gate| !gate.wait_told(last)) {
             return Err(NodeError::Interrupted);
         }
         let recovered = match self.recover(vec![shard]) {
@@ -353,7 +353,7 @@ impl NodeCore {
     pub(crate) fn is_quiet(&self, shard: ShardId) -> bool {
         let gate = self.gates.lock().get(usize::from(shard.0)).cloned().flatten();
         let last = self.effects.journal.next_seq(shard).saturating_sub(1);
-        gate.is_none_or(|gate| gate.is_durable(last))
+        gate.is_none_or(|gate| gate.is_told(last))
     }
 
     fn recover(&self, ids: Vec<ShardId>) -> Result<Vec<ShardRun>, RecoveryError> {

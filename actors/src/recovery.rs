@@ -2,7 +2,7 @@
 //! the shards in parallel.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
@@ -109,6 +109,7 @@ pub(crate) fn recover(
     // Of shards that are not recovered now everything is skipped.
     let start = |shard| (shard, watermarks.get(&shard).map_or(u64::MAX, |watermark| watermark + 1));
     let from = count.iter().map(start).collect();
+    let owned: BTreeSet<ShardId> = shards.keys().filter(|shard| journal.owns(**shard)).copied().collect();
     journal.replay(&from, &take_in, &|so_far| progress.note(&so_far))?;
     if let Some(error) = failure.into_inner() {
         return Err(error);
@@ -116,7 +117,9 @@ pub(crate) fn recover(
     let finish = |(id, shard): (ShardId, Mutex<Shard>)| {
         let mut shard = shard.into_inner();
         let watermark = watermarks.get(&id).copied().unwrap_or(0);
-        let head = journal.owns(id).then(|| journal.next_seq(id).saturating_sub(1));
+        // One that came here during the replay may end behind what was read of it: that is followed first.
+        let is_ours = owned.contains(&id) && journal.owns(id);
+        let head = is_ours.then(|| journal.next_seq(id).saturating_sub(1));
         shard.finish_recovery(watermark, head, views);
         (id, shard)
     };

@@ -34,19 +34,25 @@ pub(super) struct Charge {
     yielding: Option<oneshot::Sender<u64>>,
     /// Messages from other shards that came before the shard is this node's.
     early: Vec<Envelope>,
+    /// The last record that was taken in from elsewhere in this turn.
+    followed: Option<u64>,
     /// What was followed could not be taken in: the shard is to be recovered.
     is_broken: bool,
 }
 
 impl Default for Charge {
     fn default() -> Self {
-        Self { is_ours: true, yielding: None, early: Vec::new(), is_broken: false }
+        Self { is_ours: true, yielding: None, early: Vec::new(), followed: None, is_broken: false }
     }
 }
 
 impl Charge {
     pub(super) fn is_ours(&self) -> bool {
         self.is_ours
+    }
+
+    pub(super) fn take_followed(&mut self) -> Option<u64> {
+        self.followed.take()
     }
 }
 
@@ -103,6 +109,8 @@ impl Shard {
             if let Err(error) = taken {
                 tracing::error!(shard = self.parts.id.0, sequence, %error, "a record of another owner was not taken in");
                 self.charge.is_broken = true;
+            } else {
+                self.charge.followed = Some(sequence);
             }
         }
         // Whoever has stopped waiting goes on from what the shard says it has.
@@ -192,7 +200,7 @@ impl Shard {
             }
         }
         if self.charge.is_broken {
-            gate.fail(false);
+            gate.fail();
             self.parts.fatal.wake(self.parts.id);
         }
     }

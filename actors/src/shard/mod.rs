@@ -368,8 +368,9 @@ impl Shard {
         self.metrics.note_turn(&mem::take(&mut self.tally), count, output.answers.len());
         self.batch.first_seq = self.sequence + 1;
         self.sequence += count as u64;
-        if !self.charge.is_ours() {
-            gate.advance(self.sequence);
+        // Only what was followed is known to be durable: what was decided here before the shard was given up may be on its way.
+        if let Some(followed) = self.charge.take_followed() {
+            gate.advance(followed);
         }
         if !output.is_empty() || count > 0 {
             gate.submit(self.sequence, output);
@@ -387,13 +388,13 @@ impl Shard {
                 // system call each, and the journal could sync its next frame meanwhile.
                 Ok(()) => background.run(Box::pin(async move { gate.durable(last).await })),
                 Err(error @ AppendError::Failed(_)) => {
-                    gate.fail(true);
+                    gate.refuse(true);
                     fatal.raise(&error.to_string());
                 }
                 // The journal goes on without this batch, so the shard that decided it must not: it dies and is replayed.
                 Err(error) => {
                     tracing::error!(shard = shard.0, %error, "the journal did not take a batch");
-                    gate.fail(false);
+                    gate.refuse(false);
                     fatal.wake(shard);
                 }
             }),

@@ -311,6 +311,10 @@ impl Journal for JetStreamJournal {
         self.shared.log(shard).is_some_and(|log| log.tenure().is_some())
     }
 
+    fn is_shared(&self) -> bool {
+        !self.shared.is_alone()
+    }
+
     fn writable(&self, shard: ShardId) -> Result<(), Unwritable> {
         self.shared.log(shard).map_or(Err(Unwritable::Overtaken), |log| self.shared.writable(log))
     }

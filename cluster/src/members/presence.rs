@@ -1,7 +1,7 @@
 //! How nodes hear of one another: beats over a small stream in the servers' memory, everything else as plain messages.
 //!
 //! Invariant: a beat that is acknowledged was taken in by a majority of the stream's servers after it was sent. Whoever
-//! listens hears it whether it was acknowledged or not.
+//! listens hears it whether it was acknowledged or not. The stream is made again when its servers have lost it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,7 +22,7 @@ const STORE: &str = "holdfast.store";
 pub struct Presence {
     requests: Requests,
     deployment: String,
-    stream: String,
+    stream: LastOfEach,
     patience: Duration,
 }
 
@@ -45,7 +45,7 @@ impl Presence {
             metadata: of_store(store),
         };
         requests.keep(&stream, nats.start_deadline()).await?;
-        Ok(Self { requests: requests.clone(), deployment: nats.deployment.clone(), stream: stream.name, patience })
+        Ok(Self { requests: requests.clone(), deployment: nats.deployment.clone(), stream, patience })
     }
 
     /// What every beat is sent to.
@@ -68,7 +68,7 @@ impl Presence {
     /// # Errors
     /// [`RequestError`], when it is not told.
     pub async fn may_live(&self, node: &str) -> Result<Option<Beat>, RequestError> {
-        let Some(Stored { payload, .. }) = self.requests.last(&self.stream, &self.beats_of(node)).await? else {
+        let Some(Stored { payload, .. }) = self.requests.last(&self.stream.name, &self.beats_of(node)).await? else {
             return Ok(None);
         };
         let beat: Option<Beat> = serde_json::from_slice(&payload).ok();
@@ -87,6 +87,11 @@ impl Air for Presence {
     async fn beat(&self, beat: &Beat) -> Result<(), StepError> {
         let said = serde_json::to_vec(beat).map_err(|error| StepError(error.to_string()))?;
         let taken = self.requests.publish(&self.beats_of(&beat.node), said.into(), self.patience).await;
+        if matches!(taken, Err(RequestError::NoResponders)) {
+            // It was in the memory of servers that are all new. The next beat finds it again.
+            let made = self.requests.keep(&self.stream, self.patience).await;
+            made.map_err(|error| StepError(format!("the stream of beats is gone: {error}")))?;
+        }
         taken.map(drop).map_err(|error| StepError(error.to_string()))
     }
 

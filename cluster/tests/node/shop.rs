@@ -15,7 +15,7 @@ use holdfast_core::{
     product::ProductDetails,
     stock::{SalePolicy, StockLevel},
 };
-use holdfast_persistence::{Store, StoreError, StoreOptions, journal::JournalOptions};
+use holdfast_persistence::{Journal, Store, StoreError, StoreOptions, journal::JournalOptions};
 use tokio::runtime::{Builder, Runtime};
 
 /// The start of every test's time: 2026-01-01T00:00:00Z.
@@ -44,7 +44,12 @@ pub(crate) struct Setup {
     pub(crate) small_batches: bool,
     /// Segments of the smallest size, of which so many bytes are kept.
     pub(crate) retain_bytes: Option<u64>,
+    /// What is put around the journal.
+    pub(crate) journal: Option<Around>,
 }
+
+/// Puts something around a journal.
+pub(crate) type Around = Box<dyn FnOnce(Arc<dyn Journal>) -> Arc<dyn Journal> + Send>;
 
 impl Shop {
     pub(crate) async fn open(dir: &Path) -> Self {
@@ -69,7 +74,10 @@ impl Shop {
             options.journal.retain_bytes = retain_bytes;
             settings.turn_bytes = 4 << 10;
         }
-        let store = open_store(dir, &options).await;
+        let mut store = open_store(dir, &options).await;
+        if let Some(around) = setup.journal {
+            store.journal = around(store.journal);
+        }
         let mut sandbox = SandboxSettings::default();
         sandbox.late_ms = setup.late_ms.unwrap_or(sandbox.late_ms);
         let gateway = Arc::new(SandboxGateway::new(&sandbox));

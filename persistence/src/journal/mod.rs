@@ -225,6 +225,11 @@ pub trait Journal: Send + Sync + 'static {
         true
     }
 
+    /// Whether other processes read and append the very same journal: what they have read of it, this one will.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Gives `sink` every durable record whose sequence number is at least `from[shard]` (1 when the shard is not
     /// named), in order per shard. Different shards may be given concurrently, from several threads.
     ///

@@ -4,6 +4,9 @@
 //! Invariant: at the start a shard's watermark lies at or before where the journal ended when it was opened, however much
 //! was journaled since: an older copy that has sold on looks long enough, and is not. From then on it is at most what was
 //! last tried to be committed. Less is no surprise: a server that took over from another may have lost the last of it.
+//!
+//! Of a journal that several processes share any of them may have projected since, and from the same records: there the
+//! watermarks lie at or before where the journal ends now. One that has not read that far yet tries again.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +19,8 @@ use crate::journal::Journal;
 #[derive(Debug)]
 pub(super) struct Trail {
     limits: BTreeMap<ShardId, u64>,
+    /// Whether others project the same journal.
+    is_shared: bool,
     /// Which tables it was: a rebuild puts others in their place.
     tables: Option<u32>,
 }
@@ -23,7 +28,7 @@ pub(super) struct Trail {
 impl Trail {
     /// Before anything was projected: anything up to the end of `journal`, which was just opened.
     pub(super) fn begin(journal: &dyn Journal, shards: ShardCount) -> Self {
-        Self { limits: ends(journal, shards), tables: None }
+        Self { limits: ends(journal, shards), is_shared: journal.is_shared(), tables: None }
     }
 
     /// Refuses watermarks that are further; otherwise that is where they are. `tables` tells a rebuilt set from another.
@@ -36,6 +41,10 @@ impl Trail {
     ) -> Result<(), ProjectionError> {
         if self.tables.is_some_and(|known| known != tables) {
             *self = Self::begin(journal, shards);
+        }
+        if self.is_shared {
+            self.limits = ends(journal, shards);
+            self.tables = None;
         }
         for (shard, watermark) in watermarks {
             let limit = self.limits.get(shard).copied().unwrap_or(0);
@@ -128,6 +137,23 @@ mod tests {
             let entered = trail.enter(1, &at(read), journal, shards);
             assert_eq!(entered.is_ok(), is_ours, "{read}: {entered:?}");
         }
+    }
+
+    #[test]
+    fn of_a_shared_journal_others_may_have_projected_whatever_is_in_it_by_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = journal(dir.path());
+        let (journal, shards) = (&*store.journal, store.shards);
+        let mut trail = Trail { is_shared: true, ..Trail::begin(journal, shards) };
+        append(journal, 10);
+        // This one waited for its turn; then it had it, and lost it to another, and has it again.
+        trail.enter(1, &at(9), journal, shards).unwrap();
+        trail.attempt(&[followed(10)]);
+        trail.enter(1, &at(13), journal, shards).unwrap();
+        append(journal, 1);
+        trail.enter(1, &at(16), journal, shards).unwrap();
+        let error = trail.enter(1, &at(17), journal, shards).unwrap_err();
+        assert!(matches!(error, ProjectionError::Ahead { watermark: 17, .. }), "{error}");
     }
 
     #[test]
