@@ -35,8 +35,8 @@ async fn open(postgres: &Postgres, nats: &Nats) -> anyhow::Result<(House, Crowd)
 
 /// Shops until messages were purged: nobody can replay from the beginning any more.
 async fn shop_until_purged(house: &House, crowd: &mut Crowd) -> anyhow::Result<()> {
-    let (watch, before) = (Stopwatch::start(), purges(house)?);
-    while purges(house)? == before {
+    let watch = Stopwatch::start();
+    while purged(house).await? == 0 {
         ensure!(watch.elapsed() < CAUGHT_UP, "nothing was purged");
         let shopping = crowd.go();
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -45,10 +45,11 @@ async fn shop_until_purged(house: &House, crowd: &mut Crowd) -> anyhow::Result<(
     Ok(())
 }
 
-/// How often the server has said that it purged.
-fn purges(house: &House) -> anyhow::Result<usize> {
-    let log = fs::read_to_string(house.folder().join("server.log"))?;
-    Ok(log.matches("old journal segments were purged").count())
+/// How many messages the server has purged since its start.
+async fn purged(house: &House) -> anyhow::Result<u64> {
+    let metrics = database::metrics(house).await?;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("holdfast_journal_purged_segments_total "));
+    Ok(line.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
 }
 
 /// Waits until PostgreSQL contains nothing new for a while: with the journal elsewhere nobody counts its records.
