@@ -111,9 +111,9 @@ mod tests {
     fn events() -> Vec<Event> {
         let hold = HoldId { order: OrderId::from_u128(7), line: 0 };
         let quantity = Quantity::new(2).unwrap();
-        let held = StockEvent::Held { hold, quantity, expires_at: Timestamp::from_millis(9), customer: None };
+        let taken = StockEvent::Held { hold, quantity, expires_at: Timestamp::from_millis(9), customer: None };
         let events =
-            [StockEvent::Received { quantity: Quantity::new(5).unwrap() }, held, StockEvent::Allocated { hold }];
+            [StockEvent::Received { quantity: Quantity::new(5).unwrap() }, taken, StockEvent::Allocated { hold }];
         events.into_iter().map(Event::Stock).collect()
     }
 

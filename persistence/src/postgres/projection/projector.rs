@@ -14,6 +14,7 @@ use std::{
 
 use holdfast_core::ShardCount;
 use tokio::{sync::Notify, task, time::Instant};
+use tokio_postgres::Client;
 
 use super::{
     batch::{Ahead, Batch, look_ahead},
@@ -22,14 +23,14 @@ use super::{
     lag,
     pace::Pace,
     progress::{Meters, ProjectionProgress},
-    session::Session,
+    session::{Session, read_watermarks},
     settings::ProjectionSettings,
     table::Guard,
     trail::Trail,
 };
 use crate::{
     journal::{FollowLimit, Follower, HistoryReader, Journal},
-    postgres::{Database, database::claim, pool::within, tenure},
+    postgres::{Database, PostgresError, database::claim, pool::within, tenure},
 };
 
 /// How long the thread looks at nothing but the journal at a time: the longest it takes to notice that it is to stop.
@@ -170,7 +171,11 @@ impl Projector {
         self.database.prepare_once().await?;
         let client = self.database.connector().connect().await?;
         let patience = self.database.connector().statement_timeout();
-        within(patience, tenure::hold(&client, self.database.schema())).await?;
+        let held = within(patience, tenure::hold(&client, self.database.schema())).await;
+        if matches!(held, Err(PostgresError::InUse { .. })) {
+            self.note_others(&client).await?;
+        }
+        held?;
         within(patience, claim(&client, self.database.schema(), self.database.identity())).await?;
         let mut session = Session::begin(client, self.shards.get(), &self.settings, Guard::Older).await?;
         let tables = within(patience, session.tables()).await?;
@@ -201,6 +206,16 @@ impl Projector {
         let Some(last) = session.last().await? else { return Ok(()) };
         if last.is_contradicted(session.watermarks(), |from| self.journal.follow(from), LOOK)? {
             return Err(ProjectionError::Forked { shard: last.shard, seq: last.seq });
+        }
+        Ok(())
+    }
+
+    /// Another node of the same store projects: what is in the tables need not be kept for this one either.
+    async fn note_others(&self, client: &Client) -> Result<(), ProjectionError> {
+        let patience = self.database.connector().statement_timeout();
+        within(patience, claim(client, self.database.schema(), self.database.identity())).await?;
+        for (shard, seq) in read_watermarks(client).await? {
+            self.progress.reached(shard, seq);
         }
         Ok(())
     }

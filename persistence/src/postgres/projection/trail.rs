@@ -148,7 +148,7 @@ mod tests {
         append(journal, 10);
         // This one waited for its turn; then it had it, and lost it to another, and has it again.
         trail.enter(1, &at(9), journal, shards).unwrap();
-        trail.attempt(&[followed(10)]);
+        trail.attempt([(SHARD, 10)].into_iter());
         trail.enter(1, &at(13), journal, shards).unwrap();
         append(journal, 1);
         trail.enter(1, &at(16), journal, shards).unwrap();

@@ -88,7 +88,7 @@ impl Statements {
     ) -> Result<(), ProjectionError> {
         let transaction = client.transaction().await?;
         let parameters: [&(dyn ToSql + Sync); 4] = [&moves.shard, &moves.known, &moves.seq, &moves.at];
-        let moved = transaction.execute(&self.watermarks, &parameters);
+        let advanced = transaction.execute(&self.watermarks, &parameters);
         // All are sent at once: while one is done, the next is on its way.
         let rows = self.of(changes).into_iter().map(|(statement, parameters)| {
             let transaction = &transaction;
@@ -99,7 +99,7 @@ impl Statements {
             let (shard, seq) = (int2(last.shard.0.into()), int8(last.seq));
             transaction.execute(&self.last, &[&shard, &seq, &last.fingerprint.as_slice()]).await
         };
-        let (hits, _, _) = try_join3(moved, marked, try_join_all(rows)).await?;
+        let (hits, _, _) = try_join3(advanced, marked, try_join_all(rows)).await?;
         if hits != moves.shard.len() as u64 {
             return Err(ProjectionError::Rival);
         }
