@@ -181,20 +181,31 @@ impl Knowledge {
         let ownership = self.owners.of(shard);
         let home = plan.home(shard);
         let is_home = home == Some(self.node()) && self.standing == Standing::Alive;
+        let learned_at = self.learned.get(usize::from(shard.0)).map_or(now, |learned| learned.1);
         let tenure = ownership.boot.filter(|boot| *boot != self.boot());
         Sight {
             boot: self.boot(),
             is_home,
             heir: home.filter(|_| !is_home).and_then(|node| self.heir(shard, node, now)),
             ownership,
-            learned_at: self.learned.get(usize::from(shard.0)).map_or(now, |learned| learned.1),
-            tenure: tenure.map_or(Tenure::Claimed, |boot| self.roster.tenure(boot, shard, now)),
+            learned_at,
+            tenure: tenure.map_or(Tenure::Claimed, |boot| self.tenure(boot, shard, learned_at, now)),
             yielded: self.yielded.get(&shard).copied(),
             owns: self.log.owns(shard),
             role: self.shards.role(shard),
             is_connected,
             beat_interval_ms: self.settings.beat_interval_ms,
         }
+    }
+
+    /// What became of an owner whose epoch was learned then. That it began one is a sign of life: whoever was taken for dead
+    /// before may have come back while this node was deaf, and be cut off now with a lease that lasts. So its silence counts
+    /// from there.
+    fn tenure(&self, boot: BootId, shard: ShardId, learned_at: Timestamp, now: Timestamp) -> Tenure {
+        let tenure = self.roster.tenure(boot, shard, now);
+        let is_silent = tenure == Tenure::Gone && !self.roster.has_ended(boot);
+        let is_news = millis_since(learned_at, now) < self.settings.dead_after_ms;
+        if is_silent && is_news { Tenure::Unheard } else { tenure }
     }
 
     /// The life of a node that lives, stays, and is close behind this one with the shard.

@@ -59,14 +59,16 @@ impl Knowledge {
 
     /// Whether a shard whose epoch has begun here can be opened: not while the owner before, taken for dead, turns out to
     /// live and to believe that it still owns it. It finds out as soon as it reads the stream. And if there was yet another
-    /// owner that this node did not know of, not before that one must have been heard, and claims the shard no more.
+    /// owner that this node did not know of, not before that one has been heard and claims the shard no more; or, if it is
+    /// cut off and will not be heard, not before every lease has run out that it may have had when its epoch ended.
     pub fn may_open(&self, shard: ShardId, now: Timestamp) -> bool {
         let Some((epoch, from)) = self.taken.get(&shard) else { return true };
         if self.owners.of(shard).epoch == *epoch {
             return from.is_none_or(|boot| self.roster.tenure(boot, shard, now) != Tenure::Claimed);
         }
         let learned_at = self.learned.get(usize::from(shard.0)).map_or(now, |learned| learned.1);
-        let margin_ms = self.settings.beat_interval_ms + self.settings.dead_after_ms - self.settings.lease_ms;
+        // A lease and the time that a message may take: more than anybody needs to be heard.
+        let margin_ms = self.settings.dead_after_ms;
         let claims = |beat: &Beat| beat.boot != self.boot() && beat.claims.contains_key(&shard);
         millis_since(learned_at, now) >= margin_ms && !self.roster.living(now).any(|(_, member)| claims(&member.beat))
     }

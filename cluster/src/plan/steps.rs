@@ -86,7 +86,7 @@ impl Reconciler {
         let since = self.now();
         while !self.knowledge().may_open(shard, self.now()) {
             let waited_ms = self.now().as_millis() - since.as_millis();
-            if waited_ms >= i64::try_from(self.settings.dead_after_ms).unwrap_or(i64::MAX) {
+            if waited_ms >= i64::try_from(self.settings.dead_after_ms.saturating_mul(2)).unwrap_or(i64::MAX) {
                 tracing::error!(
                     shard = shard.0,
                     waited_ms,
