@@ -46,6 +46,7 @@ pub(crate) struct Gate {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and every mix of them happens")]
 struct GateState {
     appended: u64,
     durable: u64,

@@ -141,22 +141,7 @@ impl Cluster {
             control: Arc::new(control),
             air: Arc::new(presence),
         });
-        let mut tasks = JoinSet::new();
-        let heard = Arc::clone(&reconciler);
-        tasks.spawn(listen(beats, move |_, beat: Beat| heard.hear(beat)));
-        let heard = Arc::clone(&reconciler);
-        tasks.spawn(listen(yields, move |_, yielded: Yielded| heard.hear_yielded(yielded)));
-        // A change of the plan only says that there is one: its place in the stream is read with it.
-        let changed = Arc::clone(&reconciler);
-        tasks.spawn(async move {
-            let mut plans = plans;
-            while plans.next().await.is_some() {
-                changed.look_soon();
-            }
-        });
-        tasks.spawn(Arc::clone(&reconciler).look_up());
-        tasks.spawn(Arc::clone(&reconciler).beat());
-        tasks.spawn(Arc::clone(&reconciler).run());
+        let tasks = begin(&reconciler, beats, yields, plans);
         Ok(Self { nats, reconciler, shards, owners, _tasks: tasks })
     }
 
@@ -199,17 +184,37 @@ impl Cluster {
             tracing::warn!("nobody acknowledged this node's goodbye: the others wait for its silence");
         }
     }
-
-    /// A quorum acknowledged what this node had sent then: for appends of the journal, which prove as much as beats.
-    pub async fn renew(&self, sent_at: holdfast_core::Timestamp) {
-        self.reconciler.renew(sent_at).await;
-    }
 }
 
-async fn listen<T: DeserializeOwned>(mut said: async_nats::Subscriber, hear: impl Fn(&str, T)) {
+/// Has a node hear, beat, plan and make the plan so.
+fn begin(
+    reconciler: &Arc<Reconciler>,
+    beats: async_nats::Subscriber,
+    yields: async_nats::Subscriber,
+    mut plans: async_nats::Subscriber,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let heard = Arc::clone(reconciler);
+    tasks.spawn(listen(beats, move |beat: Beat| heard.hear(beat)));
+    let heard = Arc::clone(reconciler);
+    tasks.spawn(listen(yields, move |yielded: Yielded| heard.hear_yielded(yielded)));
+    // A change of the plan only says that there is one: its place in the stream is read with it.
+    let changed = Arc::clone(reconciler);
+    tasks.spawn(async move {
+        while plans.next().await.is_some() {
+            changed.look_soon();
+        }
+    });
+    tasks.spawn(Arc::clone(reconciler).look_up());
+    tasks.spawn(Arc::clone(reconciler).beat());
+    tasks.spawn(Arc::clone(reconciler).run());
+    tasks
+}
+
+async fn listen<T: DeserializeOwned>(mut said: async_nats::Subscriber, hear: impl Fn(T)) {
     while let Some(message) = said.next().await {
         match serde_json::from_slice(&message.payload) {
-            Ok(value) => hear(&message.subject, value),
+            Ok(value) => hear(value),
             Err(error) => tracing::warn!(subject = %message.subject, %error, "what a node said cannot be read"),
         }
     }

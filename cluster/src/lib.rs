@@ -1,11 +1,12 @@
-//! Placement: which node owns a shard, and how a request gets there.
+//! Where a shard is, and how a request gets there.
 //!
-//! On one node there is one owner, and [`LocalRouter`] is all there is. A cluster puts its own [`Router`] in the same place:
-//! the shard map then names other nodes, requests to them travel over NATS, and nothing above or below changes.
+//! On one node every shard is here, and [`LocalRouter`] is all there is. Among others [`ClusterRouter`] is in the same place:
+//! requests to other nodes' shards travel over NATS, and nothing above or below changes.
 //!
-//! [`jetstream`] is the journal of a store that is not on one disk: a stream per shard in NATS.
-//!
-//! [`link`] takes requests and messages to the shards of other nodes; [`wire`] is how they travel.
+//! [`jetstream`] is the journal of a store that is not on one disk: a stream per shard in NATS. Whose a shard is, its stream
+//! says ([`owners`]); [`members`] are the nodes that live, and [`plan`] is where every shard shall be and makes it so.
+//! [`replica`] follows the shards of others, [`link`] takes requests to them and [`wire`] is how those travel. [`cluster`]
+//! puts a node's part together; [`operator`] is what people are told and may ask for.
 //!
 //! Invariant: no business rule lives here.
 #![forbid(unsafe_code)]
@@ -15,7 +16,6 @@ pub mod cluster;
 pub mod jetstream;
 pub mod link;
 pub mod local;
-pub mod map;
 pub mod members;
 pub mod operator;
 pub mod owners;
@@ -32,6 +32,5 @@ pub use jetstream::{
 };
 pub use link::{ClusterRouter, Link, LinkParts, Living};
 pub use local::LocalRouter;
-pub use map::{Owner, ShardMap};
 pub use owners::{Owners, Ownership};
 pub use settings::ClusterSettings;

@@ -9,25 +9,23 @@ use holdfast_actors::{
 };
 use holdfast_core::{ShardCount, ShardId};
 
-use crate::map::ShardMap;
-
 /// Delivers to mailboxes of this process.
 pub struct LocalRouter {
-    map: ShardMap,
+    shards: ShardCount,
     mailboxes: Arc<[Arc<Mailbox>]>,
 }
 
 impl LocalRouter {
     /// A router over every shard's mailbox, in order.
     pub fn new(shards: ShardCount, mailboxes: Arc<[Arc<Mailbox>]>) -> Self {
-        Self { map: ShardMap::all_here(shards), mailboxes }
+        Self { shards, mailboxes }
     }
 }
 
 #[async_trait]
 impl Router for LocalRouter {
     fn shards(&self) -> ShardCount {
-        self.map.shards()
+        self.shards
     }
 
     fn local(&self, shard: ShardId) -> Option<&Arc<Mailbox>> {

@@ -57,12 +57,12 @@ impl Scene {
     }
 
     /// Everything is in the tables of the new primary, once, and everything buyers were told is true.
-    async fn check(&self) -> anyhow::Result<()> {
+    async fn check(&self) -> anyhow::Result<String> {
         let took = caught_up(&self.standby, &self.house).await?;
-        println!("the standby had everything after {took:?}: {:?}", compare(&self.standby, &self.house).await?);
+        let compared = compare(&self.standby, &self.house).await?;
         let found = self.crowd.books().check(self.house.shop()).await?;
         ensure!(found.found == found.acknowledged, "{found:?}");
-        Ok(())
+        Ok(format!("the standby had everything after {took:?}: {compared:?}"))
     }
 }
 
@@ -70,9 +70,10 @@ impl Scene {
 async fn a_promoted_standby_takes_over_and_nothing_is_lost_or_doubled() -> anyhow::Result<()> {
     let mut scene = Scene::set(41).await?;
     scene.fail_over().await?;
-    scene.check().await?;
+    println!("{}", scene.check().await?);
     scene.shop_for(Duration::from_millis(300)).await?;
-    scene.check().await
+    println!("{}", scene.check().await?);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +87,8 @@ async fn a_standby_that_was_behind_is_projected_into_again_from_where_it_was() -
     ensure!(left == heard && had > heard, "the standby has {left} of {had} records, and had {heard} before");
     scene.fail_over().await?;
     println!("the primary had {had} records when it died, the standby {left}");
-    scene.check().await?;
+    println!("{}", scene.check().await?);
     scene.shop_for(Duration::from_millis(300)).await?;
-    scene.check().await
+    println!("{}", scene.check().await?);
+    Ok(())
 }

@@ -13,6 +13,7 @@ mod group;
 mod hotpaths;
 mod mutants;
 mod peers;
+mod plan_worlds;
 mod postgres;
 mod run;
 mod schemathesis;
@@ -46,6 +47,8 @@ enum Chore {
     Crash(crash::CrashArguments),
     /// Run the real node through simulated worlds that go wrong, one per seed; or hunt the planted bugs.
     Simulate(simulate::Simulate),
+    /// Run the nodes of a cluster through worlds that go wrong, one per seed: who owns a shard, who takes it, who answers.
+    PlanWorlds(plan_worlds::PlanWorlds),
     /// Record histories of concurrent clients and check that an order of their operations explains each; --help says more.
     #[command(disable_help_flag = true)]
     Linearize {
@@ -109,6 +112,7 @@ fn carry_out(chore: Chore) -> anyhow::Result<bool> {
         Chore::Test { groups, keep_going } => run::run(&groups, keep_going),
         Chore::Crash(arguments) => crash::run(&arguments),
         Chore::Simulate(arguments) => simulate::run(&arguments, &root),
+        Chore::PlanWorlds(arguments) => plan_worlds::run(&arguments, &root),
         Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
         Chore::Outage { arguments } => campaign::run("outage", &arguments),

@@ -1,4 +1,4 @@
-//! What nodes tell one another through the servers besides records: small streams that keep the last message of each of
+//! What nodes tell one another through the servers besides records: small streams that keep the last messages of each of
 //! their subjects, and plain messages.
 //!
 //! Invariants: a stream that is there and different is refused, never changed; an answered [`Requests::publish`] proves that
@@ -17,13 +17,15 @@ use super::{
     streams::PASSING,
 };
 
-/// A stream that keeps the last message of each of its subjects.
+/// A stream that keeps the last messages of each of its subjects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastOfEach {
     /// What the stream is called.
     pub name: String,
     /// What it takes in.
     pub subjects: Vec<String>,
+    /// How many messages of each subject are kept, in number. The last of them is what is so, the others are its history.
+    pub kept: u32,
     /// Whether it is gone once all its servers are; on one server alone, once that is. Otherwise it is on disk.
     pub in_memory: bool,
     /// On how many servers it is, in number.
@@ -99,7 +101,7 @@ impl LastOfEach {
             storage: self.storage().to_owned(),
             discard: "old".to_owned(),
             max_msgs: -1,
-            max_msgs_per_subject: 1,
+            max_msgs_per_subject: i64::from(self.kept),
             max_bytes: -1,
             max_age: 0,
             num_replicas: self.replicas,
@@ -123,8 +125,13 @@ impl LastOfEach {
             format!("it has {found} replicas, nats.replicas is {wanted}: `nats stream edit --replicas {wanted}` it")
         } else if found.subjects != self.subjects {
             format!("it takes {:?}", found.subjects)
-        } else if found.storage != self.storage() || found.max_msgs_per_subject != 1 || found.discard != "old" {
-            format!("it must keep one message of each subject, in storage {:?}, and discard the old", self.storage())
+        } else if found.storage != self.storage() || found.discard != "old" {
+            format!("it must be in storage {:?}, and discard the old", self.storage())
+        } else if found.max_msgs_per_subject != i64::from(self.kept) {
+            let (found, kept) = (found.max_msgs_per_subject, self.kept);
+            format!(
+                "it keeps {found} messages of each subject, {kept} are wanted: `nats stream edit --max-msgs-per-subject {kept}` it"
+            )
         } else if !found.allow_direct {
             "it does not allow direct reads".to_owned()
         } else {

@@ -1,12 +1,5 @@
 //! One shard's way into its stream: makes one message of all batches that wait, sends it once the one before is there, and
-//! finds out what became of it, however answers are lost, late, doubled or out of order.
-//!
-//! What an answer means for what is to be message `n`:
-//! - message `n`: it is committed;
-//! - the stream ends elsewhere, before `n`: not taken; it is sent again;
-//! - the stream ends at `n` or beyond: message `n` is read. Of this epoch: committed. Of another: fenced;
-//! - the stream ends before what was acknowledged, again and again: the log lost data. Freeze;
-//! - none, nobody there, or any other refusal: it is sent again, the same bytes with the same expectation.
+//! sends it again until `verdict` has found out what became of it.
 //!
 //! Invariants: every completion runs once, in append order; `Ok` only for a message known to be in the stream; after a
 //! foreign epoch was seen nothing is sent, until the shard is taken over anew. The queue is what orders batches and tenures.
@@ -16,9 +9,8 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Message, Subscriber};
+use async_nats::Subscriber;
 use futures_util::StreamExt as _;
-use holdfast_persistence::{AppendError, JournalError};
 use tokio::{
     sync::{mpsc::UnboundedReceiver, oneshot},
     time::{Instant, sleep_until},
@@ -29,15 +21,13 @@ use super::{
     flight::{Entry, Flight, Group, Sent},
     hint::Hinter,
     log::{End, ShardLog},
-    requests::{Appended, expecting, read_ack},
+    requests::expecting,
     shared::Shared,
 };
 
 /// The shortest and the longest wait before something is tried again.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// After so many answers that deny what was acknowledged, the log has lost it. Leader elections deny it for a moment.
-const LOSS_CONFIRMED_BY: u32 = 20;
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(20);
+pub(super) const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// What a lane is asked for, in order.
 pub(super) enum Work {
@@ -52,25 +42,25 @@ pub(super) enum Work {
 /// The task of one shard. One message is on its way at once: an expected sequence names a place, not who is in it. With two,
 /// the epoch record of another owner may take the place of the first, and the second would be let in behind it.
 pub(super) struct Lane {
-    shared: Arc<Shared>,
-    log: Arc<ShardLog>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Arc<ShardLog>,
     queue: UnboundedReceiver<Work>,
     /// What was taken out of the queue and did not fit into the last message.
     held: Option<Work>,
     inbox: String,
     acks: Subscriber,
     /// The epoch in which the shard is owned.
-    epoch: Option<u64>,
-    flight: Flight,
-    hinter: Hinter,
-    pause: Duration,
-    paused_until: Instant,
+    pub(super) epoch: Option<u64>,
+    pub(super) flight: Flight,
+    pub(super) hinter: Hinter,
+    pub(super) pause: Duration,
+    pub(super) paused_until: Instant,
     is_stalled: bool,
-    denials: u32,
+    pub(super) denials: u32,
     /// When no more appends will come: since then.
     closed: Option<Instant>,
     /// Why the last attempt did not succeed.
-    last_fault: Option<RequestError>,
+    pub(super) last_fault: Option<RequestError>,
 }
 
 impl Lane {
@@ -202,81 +192,6 @@ impl Lane {
         }
     }
 
-    /// Takes in one answer.
-    fn hear(&mut self, answer: &Message) {
-        let mut parts = answer.subject.rsplit('.').map_while(|part| part.parse::<u64>().ok());
-        let (given, epoch) = (parts.next(), parts.next());
-        let place = self.flight.place();
-        let is_current = !self.flight.is_empty() && epoch == self.epoch && given == Some(place);
-        if !is_current {
-            return;
-        }
-        match read_ack(answer) {
-            Appended::At(sequence) if sequence == place => {
-                self.commit();
-                self.denials = 0;
-            }
-            Appended::At(sequence) => {
-                let problem = format!("what is to be message {place} was acknowledged as message {sequence}");
-                self.freeze(RequestError::Malformed(problem));
-            }
-            Appended::WrongLast(end) => self.hear_denial(place, end),
-            Appended::NotNow(fault) => {
-                tracing::debug!(shard = self.log.shard.0, place, %fault, "a message was not taken");
-                self.last_fault = Some(fault);
-                self.reject();
-            }
-        }
-    }
-
-    /// The stream ends with message `end`, not where it is expected to.
-    fn hear_denial(&mut self, place: u64, end: Option<u64>) {
-        match end {
-            Some(end) if end >= place => self.set_taken(PAUSE_MIN),
-            Some(end) if end < self.flight.acked => {
-                self.denials += 1;
-                if self.denials >= LOSS_CONFIRMED_BY {
-                    let acked = self.flight.acked;
-                    let problem =
-                        format!("it ends with message {end}, but message {acked} was acknowledged: it lost data");
-                    return self.freeze(RequestError::Malformed(problem));
-                }
-                self.reject();
-            }
-            _ => self.reject(),
-        }
-    }
-
-    fn reject(&mut self) {
-        if let Some(flying) = &mut self.flight.flying
-            && flying.sent == Sent::Waiting
-        {
-            flying.sent = Sent::Rejected;
-            self.paused_until = Instant::now() + self.pause;
-            self.pause = (self.pause * 2).min(PAUSE_MAX);
-        }
-    }
-
-    fn set_taken(&mut self, pause: Duration) {
-        if let Some(flying) = &mut self.flight.flying {
-            flying.sent = Sent::Taken;
-            self.paused_until = Instant::now() + pause;
-        }
-    }
-
-    /// What is on its way is in the stream.
-    fn commit(&mut self) {
-        let (Some(flying), Some(epoch)) = (self.flight.commit(), self.epoch) else { return };
-        let next_seq = self.log.end().next_seq + flying.records;
-        self.shared.count(flying.entries.len() as u64, flying.records, flying.bytes.len() as u64);
-        self.log.note(End { message: self.flight.acked, epoch, next_seq });
-        self.shared.wake_followers();
-        flying.entries.into_iter().for_each(Entry::tell);
-        self.pause = PAUSE_MIN;
-        self.set_stalled(false);
-        self.hinter.want(&self.shared);
-    }
-
     /// Whether what a later epoch means is not being found out already.
     fn may_suspect(&self) -> bool {
         self.flight.flying.as_ref().is_none_or(|flying| flying.sent != Sent::Taken)
@@ -330,61 +245,7 @@ impl Lane {
         self.send().await;
     }
 
-    /// The place is taken: by whom?
-    async fn read_place(&mut self) {
-        let place = self.flight.place();
-        match self.shared.requests.message(&self.log.stream, place).await {
-            Ok(Some(stored)) if stored.sequence == place => {
-                match self.shared.format.read(self.log.shard, &stored.payload).map(|message| message.epoch) {
-                    Ok(epoch) if Some(epoch) == self.epoch => self.commit(),
-                    Ok(epoch) => self.lose(epoch),
-                    Err(source) => {
-                        let (log, sequence) = (self.log.stream.clone(), place);
-                        self.shared.fail(JournalError::Message { log, sequence, source });
-                        self.give_up();
-                    }
-                }
-            }
-            // A replica that is behind was asked, or the message is still being agreed on.
-            Ok(_) | Err(_) => {
-                self.paused_until = Instant::now() + self.pause;
-                self.pause = (self.pause * 2).min(PAUSE_MAX);
-                let timeout = self.shared.settings.attempt_timeout();
-                if let Some(flying) = &mut self.flight.flying
-                    && flying.last_sent.elapsed() > timeout
-                {
-                    flying.sent = Sent::Rejected;
-                }
-            }
-        }
-    }
-
-    /// The shard is another node's, which began epoch `later`.
-    fn lose(&mut self, later: u64) {
-        if let Some(own) = self.epoch.take() {
-            self.shared.overtake(&self.log, own, later);
-        }
-        self.give_up();
-    }
-
-    /// The journal takes nothing more: what is on its way may or may not be in the stream.
-    fn freeze(&mut self, source: RequestError) {
-        let source = Box::new(source);
-        self.shared.fail(JournalError::Elsewhere { action: "append to", log: self.log.stream.clone(), source });
-        self.give_up();
-    }
-
-    /// Tells everyone that is on the way why it will not be. Those that wait behind are told when it is their turn.
-    fn give_up(&mut self) {
-        for entry in self.flight.flying.take().into_iter().flat_map(|flying| flying.entries) {
-            let refusal = self.shared.refusal(&self.log, self.epoch, entry.epoch, entry.first_seq);
-            let refusal = refusal.unwrap_or_else(|| self.log.fenced(entry.first_seq));
-            (entry.done)(Err::<(), AppendError>(refusal));
-        }
-        self.set_stalled(false);
-    }
-
-    fn set_stalled(&mut self, is_stalled: bool) {
+    pub(super) fn set_stalled(&mut self, is_stalled: bool) {
         self.is_stalled = is_stalled;
         self.log.set_stalled(is_stalled);
     }

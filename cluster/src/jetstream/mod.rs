@@ -3,8 +3,8 @@
 //! and a power cut of all.
 //!
 //! Read in this order: [`settings`] is `[nats]`; `connect` reaches the servers and refuses those that are not fit; `streams`
-//! sets the streams up and takes shards over; `journal` puts it together; `log` is one shard as it is known here, and `tenure`
-//! takes it over and lets it go; `lane` appends, with what is on its way in `flight`; `reader` reads a stream in order, for
+//! sets the streams up and takes shards over; `connection` begins the journal on them, `journal` puts it together; `log` is one shard as it is known here, and `tenure`
+//! takes it over and lets it go; `lane` appends, with what is on its way in `flight`, and `verdict` finds out what became of it; `reader` reads a stream in order, for
 //! `replay`, `follow` and the `tail` of what others commit, which `hint` wakes; `purge` lets old messages go; `watch` looks for
 //! other owners; `requests` is the protocol, with what nodes tell one another in [`control`], and `blocking` waits for it.
 //!
@@ -14,6 +14,7 @@
 mod blocking;
 mod confirm;
 mod connect;
+mod connection;
 pub mod control;
 mod error;
 mod flight;
@@ -31,12 +32,14 @@ mod shared;
 mod streams;
 mod tail;
 mod tenure;
+mod verdict;
 mod watch;
 
 pub use async_nats::Client as NatsClient;
 pub use connect::connect_link;
+pub use connection::JetStream;
 pub use error::{NatsError, RequestError};
-pub use journal::{JetStream, JetStreamJournal};
+pub use journal::JetStreamJournal;
 pub use requests::{Appended, Requests, Stored};
 pub use settings::{NatsSettingError, NatsSettings};
 pub use tail::{Tail, TailSink};

@@ -140,7 +140,10 @@ impl Requests {
 
     /// The message with this number. From any replica: what is found was committed, what is not
     /// found may be there all the same.
-    pub(super) async fn message(&self, stream: &str, sequence: u64) -> Result<Option<Stored>, RequestError> {
+    ///
+    /// # Errors
+    /// [`RequestError`], when it is not told.
+    pub async fn message(&self, stream: &str, sequence: u64) -> Result<Option<Stored>, RequestError> {
         self.direct(stream, &json!({ "seq": sequence })).await
     }
 

@@ -100,7 +100,9 @@ pub struct Yielded {
 /// What is compared of a store's secret: equal for equal secrets, and of no use to find it out.
 pub fn secret_digest(secret: &[u8]) -> String {
     let digest = blake3::derive_key("holdfast 2026 cluster: do two nodes have the same store secret", secret);
-    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut first = [0; 16];
+    first.copy_from_slice(&digest[..16]);
+    format!("{:032x}", u128::from_be_bytes(first))
 }
 
 #[cfg(test)]

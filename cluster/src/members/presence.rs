@@ -40,6 +40,7 @@ impl Presence {
         let stream = LastOfEach {
             name: format!("HOLDFAST_{}_PRESENCE", nats.deployment),
             subjects: vec![format!("holdfast.{}.beat.*", nats.deployment)],
+            kept: 1,
             in_memory: true,
             replicas: nats.replicas,
             metadata: of_store(store),
@@ -78,8 +79,7 @@ impl Presence {
 
 /// Metadata that tells a store's streams from another one's.
 pub(crate) fn of_store(store: [u8; 16]) -> BTreeMap<String, String> {
-    let hex = store.iter().map(|byte| format!("{byte:02x}")).collect();
-    BTreeMap::from([(STORE.to_owned(), hex)])
+    BTreeMap::from([(STORE.to_owned(), format!("{:032x}", u128::from_be_bytes(store)))])
 }
 
 #[async_trait]

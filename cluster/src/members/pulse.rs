@@ -105,6 +105,33 @@ impl Pulse {
         }
         self.number += 1;
         self.beaten_at = now;
+        let (claims, follows) = self.shards(shards, node, log, owners, (busy, now));
+        let Identity { node, boot, version, admin_url, secret_digest, started_at } = self.identity.clone();
+        Beat {
+            node,
+            boot,
+            number: self.number,
+            version,
+            wire: WIRE_VERSION,
+            admin_url,
+            started_at_ms: started_at.as_millis(),
+            unbroken_ms: millis_since(self.unbroken_since, now),
+            state: standing,
+            secret_digest,
+            claims,
+            follows,
+        }
+    }
+
+    /// The shards it claims, and those it follows and how far.
+    fn shards(
+        &mut self,
+        shards: ShardCount,
+        node: &Arc<dyn Shards>,
+        log: &Arc<dyn Log>,
+        owners: &Owners,
+        (busy, now): (&BTreeMap<ShardId, Step>, Timestamp),
+    ) -> (BTreeMap<ShardId, Claim>, BTreeMap<ShardId, u64>) {
         let (mut claims, mut follows) = (BTreeMap::new(), BTreeMap::new());
         let elapsed_ms = millis_since(self.rated_at, now);
         for shard in shards.iter() {
@@ -126,21 +153,7 @@ impl Pulse {
                 self.told.pop_front();
             }
         }
-        let Identity { node, boot, version, admin_url, secret_digest, started_at } = self.identity.clone();
-        Beat {
-            node,
-            boot,
-            number: self.number,
-            version,
-            wire: WIRE_VERSION,
-            admin_url,
-            started_at_ms: started_at.as_millis(),
-            unbroken_ms: millis_since(self.unbroken_since, now),
-            state: standing,
-            secret_digest,
-            claims,
-            follows,
-        }
+        (claims, follows)
     }
 
     fn figures(&mut self, shard: ShardId, node: &Arc<dyn Shards>, elapsed_ms: u64) -> Figures {

@@ -174,6 +174,12 @@ impl Roster {
         }
     }
 
+    /// Whether a boot has ended for sure: it said so, or its node has another life. Silence is not sure.
+    pub fn has_ended(&self, boot: BootId) -> bool {
+        let left = |name| self.members.get(name).is_some_and(|member| member.beat.state == Standing::Left);
+        self.former.contains_key(&boot) || self.names.get(&boot).is_some_and(left)
+    }
+
     /// How long nothing was heard of a node although it could have been, in milliseconds.
     pub fn silence(&self, member: &Member, now: Timestamp) -> u64 {
         millis_since(member.heard_at.max(self.listening_since), now)

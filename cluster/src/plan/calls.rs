@@ -1,13 +1,16 @@
 //! The operators' calls: what is shown to them, and what they change.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use holdfast_core::{ShardId, Timestamp};
+use tokio::time::sleep;
 
 use super::{
-    document::{Plan, Revision},
-    edit,
+    document::{AUTHOR_CHARS, Plan, Revision, VERSION},
+    edit::{self, Scene},
     knowledge::Knowledge,
+    ports::Written,
+    reconcile::Reconciler,
 };
 use crate::{
     cluster::Cluster,
@@ -20,6 +23,10 @@ use crate::{
         ShardStatus,
     },
 };
+
+/// How often a change is made anew when others changed the plan meanwhile, and the pause before.
+const ATTEMPTS: u32 = 8;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(25);
 
 impl Cluster {
     /// The whole, as this node sees it.
@@ -93,6 +100,43 @@ impl Cluster {
     pub async fn undrain(&self, node: &str, by: &str) -> Result<Change, OperatorError> {
         let made = self.reconciler.change(by, |plan, scene| edit::undrain(plan, scene, node, by)).await?;
         Ok(change_of(&made))
+    }
+}
+
+impl Reconciler {
+    /// Changes the plan for an operator.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub async fn change(
+        &self,
+        by: &str,
+        edit: impl Fn(&Plan, &Scene) -> Result<Plan, OperatorError> + Send + Sync,
+    ) -> Result<Arc<Revision>, OperatorError> {
+        if by.is_empty() || by.chars().count() > AUTHOR_CHARS {
+            return Err(OperatorError::Author { max: AUTHOR_CHARS });
+        }
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                sleep(ATTEMPT_PAUSE * attempt).await;
+                self.read_plan().await;
+            }
+            let revision = self.plan();
+            if revision.is_newer() {
+                return Err(OperatorError::NewerPlan { found: revision.plan.version, known: VERSION });
+            }
+            let scene = self.knowledge().scene(&revision.plan, self.now());
+            let plan = edit(&revision.plan, &scene)?;
+            match self.control.write(revision.number, &plan).await {
+                Ok(Written::At(number)) => {
+                    self.hear_plan(Revision { number, plan: plan.clone() });
+                    return Ok(Arc::new(Revision { number, plan }));
+                }
+                Ok(Written::Conflict) => {}
+                Err(error) => return Err(OperatorError::NoQuorum(error.to_string())),
+            }
+        }
+        Err(OperatorError::Conflict)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Where the plan is kept: the last message of a stream, replaced by compare-and-set on the stream's end.
+//! Where the plan is kept: the last message of a stream, replaced by compare-and-set on the stream's end. The messages before
+//! it are kept for a while: each says who changed the plan, when, and what.
 //!
 //! Invariant: a plan is written only behind the one it was made from, so of two changes at the same time one is made and the
 //! other one is told.
@@ -16,6 +17,9 @@ use crate::{
 
 /// The largest plan that is written, in bytes: NATS takes messages of a megabyte unless told otherwise.
 const PLAN_BYTES: usize = 900_000;
+/// The plans that are kept, the last one among them, in number: a rolling restart of twenty nodes changes it a hundred times,
+/// and even of the largest ones so many are 90 MB on the servers' disks.
+const KEPT_PLANS: u32 = 100;
 
 /// The plan in NATS.
 #[derive(Debug, Clone)]
@@ -35,6 +39,7 @@ impl ControlLog {
         let stream = LastOfEach {
             name: format!("HOLDFAST_{}_CONTROL", nats.deployment),
             subjects: vec![subject.clone()],
+            kept: KEPT_PLANS,
             in_memory: false,
             replicas: nats.replicas,
             metadata: of_store(store),

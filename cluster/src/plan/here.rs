@@ -71,6 +71,10 @@ impl Log for JournalLog {
         self.0.confirm(shard).await.map_err(|error| StepError(error.to_string()))
     }
 
+    async fn caught_up(&self, shard: ShardId, next_seq: u64) -> Result<(), StepError> {
+        self.0.caught_up(shard, next_seq).await.map_err(|error| StepError(error.to_string()))
+    }
+
     fn owns(&self, shard: ShardId) -> bool {
         self.0.owns(shard)
     }

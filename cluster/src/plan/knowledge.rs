@@ -47,7 +47,7 @@ pub struct Knowledge {
     /// Steps that are under way.
     pub busy: BTreeMap<ShardId, Step>,
     /// Since when each shard's epoch is known.
-    learned: Vec<(u64, Timestamp)>,
+    pub(super) learned: Vec<(u64, Timestamp)>,
     /// Epochs that ended by a hand-over.
     yielded: BTreeMap<ShardId, u64>,
     /// Who lived, and since when it is these.
@@ -56,21 +56,10 @@ pub struct Knowledge {
     due_since: Option<Timestamp>,
     /// What was believed of shards when they were taken over: the epoch that would begin, and the owner it was taken from
     /// without its doing.
-    taken: BTreeMap<ShardId, (u64, Option<BootId>)>,
+    pub(super) taken: BTreeMap<ShardId, (u64, Option<BootId>)>,
     /// When a beat was acknowledged last, and since when they are again, after a while in which none was.
-    acknowledged_at: Option<Timestamp>,
-    back_since: Timestamp,
-}
-
-/// What an acknowledged beat is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewal {
-    /// The lease is renewed.
-    Now,
-    /// Nothing yet: it had run out, and others may be about to take this node's shards over.
-    Later,
-    /// The lease is renewed once every shard that this node believes to own was seen to be its own.
-    AfterLook,
+    pub(super) acknowledged_at: Option<Timestamp>,
+    pub(super) back_since: Timestamp,
 }
 
 impl Knowledge {
@@ -188,73 +177,35 @@ impl Knowledge {
         steps
     }
 
-    /// A quorum took a beat. A node that was stopped or cut off for longer than its lease may have lost its shards and not
-    /// know it. It must not answer from memory just because it beats again: not before everybody has heard that it lives, so
-    /// that nobody begins to take over any more, and it has then looked at its shards' streams. Whoever was taking over at
-    /// that moment hears it, too: see [`Knowledge::may_open`].
-    pub fn acknowledged(&mut self, is_valid: bool, now: Timestamp) -> Renewal {
-        let (lease_ms, before) = (self.settings.lease_ms, self.acknowledged_at.replace(now));
-        if before.is_none_or(|before| millis_since(before, now) >= lease_ms) {
-            self.back_since = now;
-        }
-        let is_any_here = self.owners.shards().iter().any(|shard| self.is_here(shard));
-        if is_valid || !is_any_here {
-            return Renewal::Now;
-        }
-        let margin_ms = self.settings.dead_after_ms.saturating_sub(lease_ms);
-        if millis_since(self.back_since, now) < margin_ms { Renewal::Later } else { Renewal::AfterLook }
-    }
-
-    /// Whether this node owns the shard, or acts as if it did.
-    pub fn is_here(&self, shard: ShardId) -> bool {
-        self.log.owns(shard) || self.shards.role(shard) == Role::Owner
-    }
-
-    /// A step begins.
-    pub fn begin(&mut self, shard: ShardId, step: Step) {
-        match step {
-            Step::TakeOver { clean } => {
-                let owner = self.owners.of(shard);
-                self.taken.insert(shard, (owner.epoch + 1, owner.boot.filter(|_| !clean)));
-            }
-            Step::HandOver { .. } | Step::Demote => drop(self.taken.remove(&shard)),
-            Step::Open => {}
-        }
-        self.busy.insert(shard, step);
-    }
-
-    /// Whether a shard whose epoch has begun here can be opened: not while the owner before, taken for dead, turns out to
-    /// live and to believe that it still owns it. It finds out as soon as it reads the stream. And if there was yet another
-    /// owner that this node did not know of, not before that one must have been heard, and claims the shard no more.
-    pub fn may_open(&self, shard: ShardId, now: Timestamp) -> bool {
-        let Some((epoch, from)) = self.taken.get(&shard) else { return true };
-        if self.owners.of(shard).epoch == *epoch {
-            return from.is_none_or(|boot| self.roster.tenure(boot, shard, now) != Tenure::Claimed);
-        }
-        let learned_at = self.learned.get(usize::from(shard.0)).map_or(now, |learned| learned.1);
-        let margin_ms = self.settings.beat_interval_ms + self.settings.dead_after_ms - self.settings.lease_ms;
-        let claims = |beat: &Beat| beat.boot != self.boot() && beat.claims.contains_key(&shard);
-        millis_since(learned_at, now) >= margin_ms && !self.roster.living(now).any(|(_, member)| claims(&member.beat))
-    }
-
     fn sight(&self, plan: &Plan, shard: ShardId, is_connected: bool, now: Timestamp) -> Sight {
         let ownership = self.owners.of(shard);
         let home = plan.home(shard);
         let is_home = home == Some(self.node()) && self.standing == Standing::Alive;
+        let learned_at = self.learned.get(usize::from(shard.0)).map_or(now, |learned| learned.1);
         let tenure = ownership.boot.filter(|boot| *boot != self.boot());
         Sight {
             boot: self.boot(),
             is_home,
             heir: home.filter(|_| !is_home).and_then(|node| self.heir(shard, node, now)),
             ownership,
-            learned_at: self.learned.get(usize::from(shard.0)).map_or(now, |learned| learned.1),
-            tenure: tenure.map_or(Tenure::Claimed, |boot| self.roster.tenure(boot, shard, now)),
+            learned_at,
+            tenure: tenure.map_or(Tenure::Claimed, |boot| self.tenure(boot, shard, learned_at, now)),
             yielded: self.yielded.get(&shard).copied(),
             owns: self.log.owns(shard),
             role: self.shards.role(shard),
             is_connected,
             beat_interval_ms: self.settings.beat_interval_ms,
         }
+    }
+
+    /// What became of an owner whose epoch was learned then. That it began one is a sign of life: whoever was taken for dead
+    /// before may have come back while this node was deaf, and be cut off now with a lease that lasts. So its silence counts
+    /// from there.
+    fn tenure(&self, boot: BootId, shard: ShardId, learned_at: Timestamp, now: Timestamp) -> Tenure {
+        let tenure = self.roster.tenure(boot, shard, now);
+        let is_silent = tenure == Tenure::Gone && !self.roster.has_ended(boot);
+        let is_news = millis_since(learned_at, now) < self.settings.dead_after_ms;
+        if is_silent && is_news { Tenure::Unheard } else { tenure }
     }
 
     /// The life of a node that lives, stays, and is close behind this one with the shard.

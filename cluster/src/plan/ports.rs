@@ -71,6 +71,8 @@ pub trait Log: Send + Sync + 'static {
     async fn release(&self, shard: ShardId) -> Result<u64, StepError>;
     /// Whether the shard's stream is still in this node's epoch, by a look that began now. `false`: another one has it.
     async fn confirm(&self, shard: ShardId) -> Result<bool, StepError>;
+    /// Waits until the shard here was given every record before `next_seq` that another node appended.
+    async fn caught_up(&self, shard: ShardId, next_seq: u64) -> Result<(), StepError>;
     /// Whether this node may append to the shard.
     fn owns(&self, shard: ShardId) -> bool;
     /// The sequence number that the next record gets.

@@ -1,4 +1,5 @@
 //! What nodes tell one another besides records: last messages that are kept, and a change that only one of two can make.
+#![expect(clippy::unwrap_used, reason = "in a task of a test: what fails there fails the test")]
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,6 +20,7 @@ fn stream(in_memory: bool) -> LastOfEach {
     LastOfEach {
         name: "HOLDFAST_holdfast_SMALL".to_owned(),
         subjects: vec!["holdfast.holdfast.small.*".to_owned()],
+        kept: 2,
         in_memory,
         replicas: 1,
         metadata: BTreeMap::from([("holdfast.store".to_owned(), "5".to_owned())]),
@@ -42,6 +44,27 @@ async fn the_last_message_of_a_subject_is_kept_and_only_one_of_two_changes_it() 
     assert_eq!((last.sequence, &*last.payload), (2, &b"two"[..]));
     let first = heard.next().await.unwrap();
     assert_eq!(&*first.payload, b"one");
+    drop(nats);
+}
+
+#[tokio::test]
+async fn the_messages_before_the_last_are_its_history_and_the_oldest_make_room() {
+    let (nats, node) = one_node().await;
+    let requests = node.journal.requests();
+    requests.keep(&stream(false), PATIENCE).await.unwrap();
+    let subject = "holdfast.holdfast.small.plan";
+    for (after, said) in [(0, "one"), (1, "two"), (2, "three")] {
+        assert_eq!(requests.append(subject, after, said.into()).await, Appended::At(after + 1));
+    }
+    let last = requests.last("HOLDFAST_holdfast_SMALL", subject).await.unwrap().unwrap();
+    assert_eq!((last.sequence, &*last.payload), (3, &b"three"[..]));
+    let before = requests.message("HOLDFAST_holdfast_SMALL", 2).await.unwrap().unwrap();
+    assert_eq!((before.sequence, &*before.payload), (2, &b"two"[..]));
+    // A direct read of what is gone answers with what comes after it, or with nothing.
+    let gone = requests.message("HOLDFAST_holdfast_SMALL", 1).await.unwrap();
+    assert!(gone.is_none_or(|stored| stored.sequence != 1), "two are kept");
+    let error = requests.keep(&LastOfEach { kept: 5, ..stream(false) }, PATIENCE).await.unwrap_err();
+    assert!(error.to_string().contains("--max-msgs-per-subject 5"), "{error}");
     drop(nats);
 }
 

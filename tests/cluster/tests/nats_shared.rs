@@ -1,4 +1,5 @@
 //! Several nodes that share a deployment, shard by shard: what is handed over, overtaken and followed.
+#![expect(clippy::unwrap_used, reason = "a helper of tests: what fails there fails the test")]
 
 use std::{
     collections::BTreeMap,

@@ -254,6 +254,7 @@ pub(super) struct VariantCounts {
 
 /// All rows of one batch.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "fields are named after their tables")]
 pub(super) struct Changes {
     pub(super) users: Users,
     pub(super) categories: Categories,

@@ -7,33 +7,16 @@ use holdfast_cluster::{
     },
     plan::{
         decide::Step,
-        knowledge::Renewal,
         ports::{Log as _, Role},
+        proof::Renewal,
     },
 };
 use holdfast_core::ShardId;
 
-use super::{GIVEN_UP_MS, STEP_MS, World, node::Condition};
+use super::{World, fault::Fault, node::Condition};
 
 /// How often a node looks by itself, in milliseconds: as the reconciler does.
 const TURN_MS: u64 = 100;
-
-/// What is done to a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// It is started, if it does not run.
-    Start(usize),
-    /// It is gone from one moment to the next.
-    Kill(usize),
-    /// It does nothing for a while, and goes on as if nothing had been.
-    Stop(usize),
-    /// It is cut off from everybody and the streams.
-    Cut(usize),
-    /// It goes on, or is connected again.
-    Heal(usize),
-    /// It is asked to leave, and ends ten seconds later.
-    Leave(usize),
-}
 
 pub(super) enum Event {
     Fault(Fault),
@@ -111,14 +94,7 @@ impl World {
                 self.acknowledged(node, life, until);
             }
             Event::Looked { node, life, until } if self.goes_on(node, life) && self.hears(node) => {
-                self.shards.iter().for_each(|shard| self.learn(node, shard));
-                // What it found to be another node's it serves no more.
-                self.turn(node, life, false);
-                for shard in self.shards.iter().filter(|shard| !self.nodes[node].here.owns(*shard)) {
-                    self.nodes[node].here.set_role(shard, Role::Follower);
-                }
-                let lease = &mut self.nodes[node].lease_until;
-                *lease = until.max(*lease);
+                self.looked(node, life, until);
             }
             Event::LearnAll { node } if self.hears(node) => {
                 self.shards.iter().for_each(|shard| self.learn(node, shard));
@@ -147,6 +123,18 @@ impl World {
         }
     }
 
+    /// It has looked at its own shards' streams, and may answer again.
+    fn looked(&mut self, node: usize, life: u64, until: u64) {
+        self.shards.iter().for_each(|shard| self.learn(node, shard));
+        // What it found to be another node's it serves no more.
+        self.turn(node, life, false);
+        for shard in self.shards.iter().filter(|shard| !self.nodes[node].here.owns(*shard)) {
+            self.nodes[node].here.set_role(shard, Role::Follower);
+        }
+        let lease = &mut self.nodes[node].lease_until;
+        *lease = until.max(*lease);
+    }
+
     fn acknowledged(&mut self, node: usize, life: u64, until: u64) {
         let (now, it) = (self.timestamp(), &mut self.nodes[node]);
         let is_valid = self.now < it.lease_until;
@@ -170,62 +158,7 @@ impl World {
         self.nodes[node].condition == Condition::Running
     }
 
-    fn fault(&mut self, fault: Fault) {
-        let (Fault::Start(node) | Fault::Kill(node) | Fault::Stop(node) | Fault::Cut(node)) = fault else {
-            let (Fault::Heal(node) | Fault::Leave(node)) = fault else { return };
-            return if matches!(fault, Fault::Heal(_)) { self.heal(node) } else { self.leave(node) };
-        };
-        let condition = self.nodes[node].condition;
-        match fault {
-            Fault::Start(_) if condition == Condition::Absent => {
-                let (boot, now, shards) = (self.next_boot(), self.timestamp(), self.shards);
-                let settings = self.settings.clone();
-                self.nodes[node].start(boot, &settings, shards, now);
-                self.live(node);
-            }
-            Fault::Kill(_) => self.nodes[node].end(),
-            Fault::Stop(_) if condition == Condition::Running => self.nodes[node].condition = Condition::Stopped,
-            Fault::Cut(_) if condition == Condition::Running => self.nodes[node].condition = Condition::Cut,
-            _ => {}
-        }
-    }
-
-    fn heal(&mut self, node: usize) {
-        match self.nodes[node].condition {
-            Condition::Stopped => {
-                self.nodes[node].condition = Condition::Running;
-                // What was under way when it stopped is not known to have ended: as after a timeout, it is begun anew.
-                self.nodes[node].life += 1;
-                let knowledge = self.nodes[node].knowledge.as_mut();
-                let is_leaving = knowledge.is_some_and(|knowledge| {
-                    knowledge.busy.clear();
-                    knowledge.standing == Standing::Leaving
-                });
-                self.live(node);
-                if is_leaving {
-                    self.leave(node);
-                }
-            }
-            Condition::Cut => {
-                self.nodes[node].condition = Condition::Running;
-                self.catch_up(node);
-            }
-            Condition::Absent | Condition::Running => {}
-        }
-    }
-
-    fn leave(&mut self, node: usize) {
-        if self.nodes[node].condition == Condition::Running {
-            if let Some(knowledge) = &mut self.nodes[node].knowledge {
-                knowledge.standing = Standing::Leaving;
-            }
-            let life = self.nodes[node].life;
-            self.urge(node);
-            self.schedule(10_000, Event::Part { node, life });
-        }
-    }
-
-    fn live(&mut self, node: usize) {
+    pub(super) fn live(&mut self, node: usize) {
         let life = self.nodes[node].life;
         self.nodes[node].is_woken = false;
         self.catch_up(node);
@@ -234,13 +167,13 @@ impl World {
     }
 
     /// Reads all streams' ends, as a follower does when it polls.
-    fn catch_up(&mut self, node: usize) {
+    pub(super) fn catch_up(&mut self, node: usize) {
         let way = self.way();
         self.schedule(way, Event::Plan { node });
         self.schedule(way, Event::LearnAll { node });
     }
 
-    fn wake(&mut self, node: usize) {
+    pub(super) fn wake(&mut self, node: usize) {
         if std::mem::replace(&mut self.nodes[node].is_woken, true) {
             return;
         }
@@ -248,7 +181,7 @@ impl World {
         self.schedule(1, Event::Turn { node, life, again: false });
     }
 
-    fn urge(&mut self, node: usize) {
+    pub(super) fn urge(&mut self, node: usize) {
         let life = self.nodes[node].life;
         self.schedule(0, Event::Beat { node, life, again: false });
     }
@@ -325,86 +258,5 @@ impl World {
             }
         }
         self.wake(node);
-    }
-
-    /// One piece of a step; the next one, if there is one, comes later.
-    fn piece(&mut self, node: usize, shard: ShardId, step: Step, piece: u8) {
-        let life = self.nodes[node].life;
-        let is_reached = self.nodes[node].condition == Condition::Running;
-        let needs_stream = !matches!((step, piece), (Step::Demote | Step::Open, _) | (_, 1));
-        if needs_stream && (!is_reached || self.is_lost() && self.is_lost()) {
-            return self.schedule(GIVEN_UP_MS, Event::Ended { node, life, shard });
-        }
-        let is_over = match (step, piece) {
-            (Step::TakeOver { .. }, 0) => !self.acquire(node, shard),
-            (Step::TakeOver { .. }, _) | (Step::Open, _) if !self.may_open(node, shard) => {
-                return self.schedule(1, Event::Piece { node, life, shard, step, piece: 1 });
-            }
-            (Step::TakeOver { .. }, _) | (Step::Open, _) => {
-                let here = &self.nodes[node].here;
-                if here.owns(shard) {
-                    here.set_role(shard, Role::Owner);
-                }
-                true
-            }
-            (Step::HandOver { .. }, 0) => {
-                self.nodes[node].here.set_role(shard, Role::Follower);
-                false
-            }
-            (Step::HandOver { .. }, 1) => false,
-            (Step::HandOver { to }, _) => {
-                self.release(node, shard, to);
-                true
-            }
-            (Step::Demote, _) => {
-                self.nodes[node].here.set_role(shard, Role::Follower);
-                true
-            }
-        };
-        let in_ms = if is_over { 0 } else { 1 + self.below(STEP_MS) };
-        let next = if is_over {
-            Event::Ended { node, life, shard }
-        } else {
-            Event::Piece { node, life, shard, step, piece: piece + 1 }
-        };
-        self.schedule(in_ms, next);
-    }
-
-    fn may_open(&self, node: usize, shard: ShardId) -> bool {
-        let (it, now) = (&self.nodes[node], self.timestamp());
-        // One that was overtaken meanwhile has nothing to wait for.
-        !it.here.owns(shard) || it.knowledge.as_ref().is_some_and(|knowledge| knowledge.may_open(shard, now))
-    }
-
-    /// Appends the next epoch. Whether the node heard that it did.
-    fn acquire(&mut self, node: usize, shard: ShardId) -> bool {
-        let boot = self.nodes[node].boot;
-        let has_let_go = self.nodes[node].here.let_go.lock().remove(&shard);
-        let epoch = self.streams.acquire(shard, boot, has_let_go);
-        for other in (0..self.nodes.len()).filter(|other| *other != node) {
-            let way = self.way();
-            if !self.is_lost() {
-                self.schedule(way, Event::Learn { node: other, shard });
-            }
-        }
-        if self.is_lost() {
-            return false;
-        }
-        let it = &self.nodes[node];
-        it.here.set_epoch(shard, Some(epoch));
-        it.owners.take(shard, epoch, boot)
-    }
-
-    fn release(&mut self, node: usize, shard: ShardId, to: holdfast_cluster::BootId) {
-        let epoch = self.nodes[node].here.epochs.lock()[usize::from(shard.0)];
-        let Some(epoch) = epoch else { return };
-        self.nodes[node].here.set_epoch(shard, None);
-        self.nodes[node].here.let_go.lock().insert(shard);
-        self.nodes[node].owners.let_go(shard);
-        let way = self.way();
-        let heir = self.nodes.iter().position(|other| other.boot == to);
-        if let (Some(heir), false) = (heir, self.is_lost()) {
-            self.schedule(way, Event::HearYielded { node: heir, yielded: Yielded { shard, epoch, next_seq: 1 } });
-        }
     }
 }

@@ -5,21 +5,29 @@
 //! the world carries it out, in pieces, and anything may happen between two of them.
 
 mod event;
+mod fault;
 mod node;
+mod step;
 mod stream;
+pub mod trial;
 
 use std::collections::BTreeMap;
 
 use holdfast_cluster::{
     BootId, ClusterSettings,
-    plan::{decide::Step, document::Revision, edit::Scene},
+    plan::{
+        decide::Step,
+        document::{Plan, Revision},
+        edit::Scene,
+    },
 };
 use holdfast_core::{ShardCount, ShardId, Timestamp};
 
 use self::{event::Event, node::WorldNode, stream::Streams};
 pub use self::{
-    event::Fault,
+    fault::Fault,
     node::{Condition, Here},
+    trial::REST_MS,
 };
 
 /// The shortest and the longest way of a message, in milliseconds.
@@ -133,13 +141,7 @@ impl World {
     }
 
     /// Has the plan changed as an operator does, by any node that runs. Whether it was.
-    pub fn operate<E>(
-        &mut self,
-        change: impl Fn(
-            &holdfast_cluster::plan::document::Plan,
-            &Scene,
-        ) -> Result<holdfast_cluster::plan::document::Plan, E>,
-    ) -> bool {
+    pub fn operate<E>(&mut self, change: impl Fn(&Plan, &Scene) -> Result<Plan, E>) -> bool {
         let Some(node) = self.nodes.iter().position(|node| node.condition == Condition::Running) else { return false };
         let current = self.streams.plan.clone();
         let Some(knowledge) = &self.nodes[node].knowledge else { return false };
@@ -166,7 +168,7 @@ impl World {
         self.below(1_000) < self.lost_of_1000
     }
 
-    fn publish(&mut self, after: u64, plan: holdfast_cluster::plan::document::Plan) {
+    fn publish(&mut self, after: u64, plan: Plan) {
         if self.streams.plan.number != after {
             return;
         }

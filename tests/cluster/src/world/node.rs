@@ -175,6 +175,10 @@ impl Log for Here {
         Ok(1)
     }
 
+    async fn caught_up(&self, _: ShardId, _: u64) -> Result<(), StepError> {
+        Ok(())
+    }
+
     fn owns(&self, shard: ShardId) -> bool {
         self.epochs.lock().get(usize::from(shard.0)).copied().flatten().is_some()
     }
