@@ -1,4 +1,5 @@
 //! Which requests may be asked again where the first answer was lost, variant by variant.
+#![expect(clippy::expect_used, reason = "a helper of tests: what fails there fails the test")]
 
 use std::{collections::BTreeMap, sync::Arc};
 

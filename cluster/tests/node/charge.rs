@@ -1,5 +1,6 @@
 //! A shard that goes to another node, or comes from one, while its journal is slow: nothing is told before it is durable, and
 //! a shard that was lost is a follower soon, whatever was on its way.
+#![expect(clippy::disallowed_methods, reason = "a test is the owner of what it has done beside it")]
 
 use std::{
     collections::{BTreeMap, VecDeque},
