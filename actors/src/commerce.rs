@@ -59,6 +59,11 @@ impl Commerce {
         &self.views
     }
 
+    /// Whether the node is cut off from most of the others, and so answers nothing from memory.
+    pub fn is_isolated(&self) -> bool {
+        self.router.is_isolated()
+    }
+
     /// The node's time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

@@ -16,7 +16,7 @@ use holdfast_cluster::{LocalRouter, NatsError};
 use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
     time::{Instant, timeout_at},
@@ -55,6 +55,31 @@ pub struct Server {
     admin: watch::Sender<Stage>,
     public_tasks: JoinSet<()>,
     other_tasks: JoinSet<()>,
+}
+
+/// SIGTERM and SIGINT: what asks a server to end, also while it starts.
+pub struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndSignals {
+    /// Listens from now on. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system does not let it.
+    pub fn listen() -> Result<Self, ServeError> {
+        let wait_for = |kind| signal(kind).map_err(|source| ServeError::System { what: "a signal handler", source });
+        Ok(Self { terminate: wait_for(SignalKind::terminate())?, interrupt: wait_for(SignalKind::interrupt())? })
+    }
+
+    /// Waits until one comes.
+    pub async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Why a server cannot start, or cannot go on.
@@ -190,16 +215,13 @@ impl Server {
         &self.node
     }
 
-    /// Serves until SIGTERM or SIGINT, then shuts down.
+    /// Serves until one of `signals` comes, then shuts down.
     ///
     /// # Errors
     /// [`ServeError::Failed`] when the node could not go on.
-    pub async fn run_until_signal(self) -> Result<(), ServeError> {
-        let wait_for = |kind| signal(kind).map_err(|source| ServeError::System { what: "a signal handler", source });
-        let (mut terminate, mut interrupt) = (wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?);
+    pub async fn run_until(self, signals: &mut EndSignals) -> Result<(), ServeError> {
         let failure = tokio::select! {
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
+            () = signals.received() => None,
             reason = self.node.failed() => Some(reason),
         };
         self.shutdown().await;

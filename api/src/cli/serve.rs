@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use holdfast_api::{load::server_process::Ready, serve::Server, telemetry};
+use holdfast_api::{
+    load::server_process::Ready,
+    serve::{EndSignals, Server},
+    telemetry,
+};
 
 use super::{parent, settings::SettingsArguments};
 
@@ -28,13 +32,20 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("the operating system gave no threads")?;
     let served = runtime.block_on(async {
-        let server = Server::start(settings).await.context("cannot start the server")?;
+        let mut signals = EndSignals::listen()?;
+        let server = tokio::select! {
+            started = Server::start(settings) => started.context("cannot start the server")?,
+            () = signals.received() => {
+                tracing::info!("ended while it started: nothing was taken yet");
+                return Ok(());
+            }
+        };
         if let Some(path) = &arguments.ready_file {
             let ready =
                 Ready { public: server.public_addr(), admin: Some(server.admin_addr()), pid: std::process::id() };
             ready.write(path).with_context(|| format!("cannot write {} (--ready-file)", path.display()))?;
         }
-        Ok(server.run_until_signal().await?)
+        Ok(server.run_until(&mut signals).await?)
     });
     // Whatever still runs past the drain's deadline is not waited for: the journal has everything that was acknowledged.
     runtime.shutdown_background();

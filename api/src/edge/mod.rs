@@ -184,6 +184,7 @@ impl AppState {
             return Err(Unavailable::Draining);
         }
         match self.node() {
+            Some(node) if node.commerce().is_isolated() => Err(Unavailable::Isolated),
             Some(node) if node.is_ready() && self.is_settled.load(Ordering::Relaxed) => Ok(()),
             _ => Err(Unavailable::Recovering),
         }
