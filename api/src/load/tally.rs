@@ -76,6 +76,18 @@ impl Tally {
         }
     }
 
+    /// Takes in what another crowd did at the same time.
+    pub fn add(&mut self, other: &Self) {
+        self.sold = self.sold.saturating_add(other.sold);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.shed = self.shed.saturating_add(other.shed);
+        self.failed = self.failed.saturating_add(other.failed);
+        if self.first_failure.is_none() {
+            self.first_failure.clone_from(&other.first_failure);
+        }
+        self.latency += &other.latency;
+    }
+
     fn count(&mut self, verdict: Verdict, requests: u64) {
         let counter = match verdict {
             Verdict::Sold => &mut self.sold,
@@ -165,6 +177,21 @@ mod tests {
         assert_eq!((tally.sold, tally.refused, tally.shed, tally.failed), (2, 1, 0, 2));
         assert_eq!(tally.settled(), 5);
         assert_eq!(tally.first_failure.as_deref(), Some("gone"));
+    }
+
+    #[test]
+    fn two_crowds_add_up() {
+        let (here, there) = (Ledger::default(), Ledger::default());
+        here.answered(Verdict::Sold, 1_000);
+        there.answered(Verdict::Sold, 9_000);
+        there.answered(Verdict::Shed, 9_000);
+        there.failed(1, || "gone".to_owned());
+        let mut both = here.tally();
+        both.add(&there.tally());
+        assert_eq!((both.sold, both.refused, both.shed, both.failed), (2, 0, 1, 1));
+        assert_eq!(both.first_failure.as_deref(), Some("gone"));
+        let percentiles = both.percentiles();
+        assert!((percentiles.min_ms - 1.0).abs() < 0.1 && (percentiles.max_ms - 9.0).abs() < 0.1, "{percentiles:?}");
     }
 
     #[test]

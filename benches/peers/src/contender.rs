@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use holdfast_api::load::{
     order::fresh_run,
@@ -18,7 +18,7 @@ use holdfast_api::load::{
 };
 use holdfast_servers::{AppendFsync, Postgres, PostgresOptions, Redis};
 
-use crate::postgres_shop::SCHEMA;
+use crate::{cluster::Cluster, postgres_shop::SCHEMA};
 
 /// The variable that names the optimized server, set by `cargo xtask`.
 const SERVER: &str = "HOLDFAST_BIN";
@@ -32,6 +32,12 @@ pub(crate) enum Kind {
     Holdfast,
     /// Holdfast with a PostgreSQL beside it, which gets every order after its answer.
     HoldfastPostgres,
+    /// Holdfast as a node on its own, with its journal on a NATS server.
+    #[value(name = "holdfast-cluster-1")]
+    HoldfastCluster1,
+    /// Three nodes of Holdfast, with the journal on three NATS servers.
+    #[value(name = "holdfast-cluster-3")]
+    HoldfastCluster3,
     /// Redis, syncing once a second.
     RedisEverysec,
     /// Redis, syncing before it answers.
@@ -45,10 +51,20 @@ pub(crate) enum Kind {
 /// A running contender.
 pub(crate) struct Contender {
     pub(crate) kind: Kind,
-    pub(crate) shop: Shop,
-    process: ServerProcess,
-    /// The process of the server behind the peer, if there is one.
-    behind: Option<u32>,
+    /// Where it sells: one address, or every node's.
+    pub(crate) shops: Vec<Shop>,
+    pub(crate) processes: Processes,
+    /// It ends with the contender; a cluster's nodes end with the cluster.
+    _process: Option<ServerProcess>,
+}
+
+/// The processes of a contender.
+#[derive(Debug, Clone)]
+pub(crate) struct Processes {
+    /// The HTTP servers.
+    pub(crate) front: Vec<u32>,
+    /// The servers behind them.
+    pub(crate) behind: Vec<u32>,
 }
 
 /// All contenders and the servers behind them.
@@ -58,6 +74,7 @@ pub(crate) struct Field {
     redis: Vec<Redis>,
     postgres: Option<Postgres>,
     beside: Option<Postgres>,
+    clusters: Vec<Cluster>,
     folder: ScratchFolder,
 }
 
@@ -68,6 +85,8 @@ impl Kind {
             Self::Echo => "echo",
             Self::Holdfast => "holdfast",
             Self::HoldfastPostgres => "holdfast+postgres",
+            Self::HoldfastCluster1 => "holdfast-cluster-1",
+            Self::HoldfastCluster3 => "holdfast-cluster-3",
             Self::RedisEverysec => "redis-everysec",
             Self::RedisAlways => "redis-always",
             Self::Postgres2 => "postgres-2",
@@ -80,7 +99,11 @@ impl Kind {
         match self {
             Self::Echo => "nothing is kept",
             Self::RedisEverysec => "up to 1 s lost at a power cut",
-            Self::Holdfast | Self::HoldfastPostgres | Self::RedisAlways | Self::Postgres2 | Self::Postgres32 => {
+            Self::HoldfastCluster3 => "fsync on two of three servers before the answer",
+            Self::Holdfast
+            | Self::HoldfastPostgres
+            | Self::HoldfastCluster1
+            | Self::RedisAlways | Self::Postgres2 | Self::Postgres32 => {
                 "fsync before the answer"
             }
         }
@@ -93,9 +116,16 @@ impl Kind {
 }
 
 impl Contender {
-    /// Its processes: the HTTP server, and the server behind it.
-    pub(crate) fn processes(&self) -> Vec<u32> {
-        [self.process.pid()].into_iter().chain(self.behind).collect()
+    /// Where it is asked what is not spread.
+    pub(crate) fn shop(&self) -> &Shop {
+        &self.shops[0]
+    }
+}
+
+impl Processes {
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<u32> {
+        [&self.front[..], &self.behind[..]].concat()
     }
 }
 
@@ -103,12 +133,15 @@ impl Field {
     /// Starts these contenders.
     pub(crate) fn start(kinds: &[Kind]) -> anyhow::Result<Self> {
         let folder = ScratchFolder::new(None, "peers")?;
-        let mut field = Self { contenders: Vec::new(), redis: Vec::new(), postgres: None, beside: None, folder };
+        let (redis, clusters, contenders) = (Vec::new(), Vec::new(), Vec::new());
+        let mut field = Self { contenders, redis, postgres: None, beside: None, clusters, folder };
         for kind in kinds {
-            let (launch, behind, token) = field.launch(*kind)?;
-            let process = launch.start().with_context(|| format!("{} does not start", kind.name()))?;
-            let shop = Shop::new(process.target(), token);
-            field.contenders.push(Contender { kind: *kind, shop, process, behind });
+            let contender = match kind {
+                Kind::HoldfastCluster1 => field.cluster(*kind, 1),
+                Kind::HoldfastCluster3 => field.cluster(*kind, 3),
+                _ => field.single(*kind),
+            };
+            field.contenders.push(contender.with_context(|| format!("{} does not start", kind.name()))?);
         }
         Ok(field)
     }
@@ -118,9 +151,28 @@ impl Field {
         self.contenders.iter().find(|contender| contender.kind == kind)
     }
 
+    /// One server, and perhaps a database behind it.
+    fn single(&mut self, kind: Kind) -> anyhow::Result<Contender> {
+        let (launch, behind, token) = self.launch(kind)?;
+        let process = launch.start()?;
+        let processes = Processes { front: vec![process.pid()], behind: behind.into_iter().collect() };
+        let shops = vec![Shop::new(process.target(), token)];
+        Ok(Contender { kind, shops, processes, _process: Some(process) })
+    }
+
+    /// So many nodes on as many NATS servers.
+    fn cluster(&mut self, kind: Kind, size: usize) -> anyhow::Result<Contender> {
+        let cluster = Cluster::start(size, &server()?, &self.folder.path().join(kind.name()))?;
+        let processes = Processes { front: cluster.nodes(), behind: cluster.behind()? };
+        let shops = cluster.shops();
+        self.clusters.push(cluster);
+        Ok(Contender { kind, shops, processes, _process: None })
+    }
+
     fn launch(&mut self, kind: Kind) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {
         let folder = self.folder.path().join(kind.name());
         Ok(match kind {
+            Kind::HoldfastCluster1 | Kind::HoldfastCluster3 => bail!("a cluster is several processes"),
             Kind::Echo => (Launch::echo(server()?, &folder), None, None),
             Kind::Holdfast => {
                 let token = format!("{}{}", fresh_run()?, fresh_run()?);

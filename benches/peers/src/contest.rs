@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Who takes part unless told otherwise: the ceiling and ours first.
-pub(crate) const ALL: [Kind; 7] = [
+pub(crate) const ALL: [Kind; 9] = [
     Kind::Echo,
     Kind::Holdfast,
     Kind::RedisEverysec,
@@ -24,7 +24,12 @@ pub(crate) const ALL: [Kind; 7] = [
     Kind::Postgres2,
     Kind::Postgres32,
     Kind::HoldfastPostgres,
+    Kind::HoldfastCluster1,
+    Kind::HoldfastCluster3,
 ];
+
+/// Who is in the plots: everybody that is one server.
+pub(crate) const PLOTTED: &[Kind] = ALL.split_at(7).0;
 
 /// What a server still has to do after a measurement (payments, snapshots, a projection) is not to fall into the next one's:
 /// it is at rest once it uses less than so much processor time in one look.
@@ -62,6 +67,8 @@ pub(crate) struct Turn {
     pub(crate) report: Report,
     /// Processor time of the contender's processes over the orders it answered.
     pub(crate) cpu_us_per_order: f64,
+    /// What of it the servers behind its HTTP servers used: a database, the NATS servers.
+    pub(crate) behind_us_per_order: f64,
 }
 
 /// Holds the contest and prints the standings. Fails when a promise was broken.
@@ -75,7 +82,7 @@ pub(crate) fn run(arguments: &ContestArguments) -> anyhow::Result<ExitCode> {
     let mut standings = Vec::new();
     for contender in &field.contenders {
         let broken = if contender.kind.sells() {
-            runtime.block_on(promises::check(&contender.shop)).with_context(|| contender.kind.name())?
+            runtime.block_on(promises::check(contender.shop())).with_context(|| contender.kind.name())?
         } else {
             Broken::default()
         };
@@ -106,16 +113,17 @@ pub(crate) fn run(arguments: &ContestArguments) -> anyhow::Result<ExitCode> {
 pub(crate) fn measure(runtime: &Runtime, contender: &Contender, goods: Goods, load: Load) -> anyhow::Result<Turn> {
     let failed = || format!("{} did not sell {}", contender.kind.name(), goods.name());
     let sale = runtime.block_on(Sale::put_up(contender, goods)).with_context(failed)?;
-    let processes = contender.processes();
-    wait_for_rest(&processes);
-    let before = cpu::used(&processes);
+    let (all, behind) = (contender.processes.all(), &contender.processes.behind);
+    wait_for_rest(&all);
+    let before = (cpu::used(&all), cpu::used(behind));
     let mut report = runtime.block_on(sale.run(load));
-    let used = cpu::used(&processes).saturating_sub(before);
-    wait_for_rest(&processes);
+    let used = (cpu::used(&all).saturating_sub(before.0), cpu::used(behind).saturating_sub(before.1));
+    wait_for_rest(&all);
     report.oversold = runtime.block_on(sale.oversold(report.sold)).with_context(failed)?;
     #[expect(clippy::cast_precision_loss, reason = "a run has fewer orders than 2^52")]
     let orders = report.orders.max(1) as f64;
-    Ok(Turn { report, cpu_us_per_order: used.as_secs_f64() * 1e6 / orders })
+    let per_order = |used: Duration| used.as_secs_f64() * 1e6 / orders;
+    Ok(Turn { report, cpu_us_per_order: per_order(used.0), behind_us_per_order: per_order(used.1) })
 }
 
 fn wait_for_rest(processes: &[u32]) {

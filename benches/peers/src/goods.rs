@@ -13,6 +13,7 @@ use holdfast_api::load::{
     shop::Shop,
     tally::{Ledger, Verdict},
 };
+use futures_util::future::join_all;
 use http_body_util::Full;
 use hyper::{Request, StatusCode, body::Bytes};
 
@@ -62,14 +63,15 @@ pub(crate) fn closed(connections: usize, duration: Duration) -> Load {
 /// SKUs that were put up to be sold, and what was there before.
 pub(crate) struct Sale<'a> {
     contender: &'a Contender,
-    orders: Arc<[OrderTemplate]>,
+    /// One list for each address it sells at, each with keys of its own.
+    orders: Vec<Arc<[OrderTemplate]>>,
     skus: Vec<String>,
 }
 
 impl<'a> Sale<'a> {
     /// Puts the goods up. The echo needs none.
     pub(crate) async fn put_up(contender: &'a Contender, goods: Goods) -> anyhow::Result<Self> {
-        let (shop, run) = (&contender.shop, fresh_run()?);
+        let (shop, run) = (contender.shop(), fresh_run()?);
         let count = if goods == Goods::One { 1 } else { WIDE };
         let skus: Vec<String> = (0..count).map(|number| format!("peer-{run}-{number}")).collect();
         if contender.kind.sells() {
@@ -77,17 +79,30 @@ impl<'a> Sale<'a> {
                 shop.put_up(&Shop::plain_product(sku, PLENTY)).await?;
             }
         }
-        let keys = |number: usize| format!("{run}{number:04}");
-        let orders = skus.iter().enumerate().map(|(number, sku)| OrderTemplate::new(shop.target(), sku, &keys(number)));
-        Ok(Self { contender, orders: orders.collect(), skus })
+        let at = |(node, shop): (usize, &Shop)| {
+            let keys = |number: usize| format!("{run}{node}{number:04}");
+            let all = skus.iter().enumerate();
+            all.map(|(number, sku)| OrderTemplate::new(shop.target(), sku, &keys(number))).collect()
+        };
+        let orders = contender.shops.iter().enumerate().map(at).collect();
+        Ok(Self { contender, orders, skus })
     }
 
-    /// Sells under `load`; the echo gets the same requests.
+    /// Sells under `load`, which is spread over all addresses; the echo gets the same requests.
     pub(crate) async fn run(&self, load: Load) -> Report {
-        let ledger = Arc::new(Ledger::default());
-        let shopper = |_| Buyer { kind: self.contender.kind, orders: Arc::clone(&self.orders) };
-        let elapsed = crowd::run(plan(&self.contender.shop, load), shopper, Arc::clone(&ledger)).await;
-        Report::new(&ledger.tally(), elapsed, load.connections, load.rate)
+        let shops = &self.contender.shops;
+        let crowds = shops.iter().zip(&self.orders).enumerate().map(async |(node, (shop, orders))| {
+            let ledger = Arc::new(Ledger::default());
+            let shopper = |_| Buyer { kind: self.contender.kind, orders: Arc::clone(orders) };
+            let elapsed = crowd::run(plan(shop, share(load, node, shops.len())), shopper, Arc::clone(&ledger)).await;
+            (ledger.tally(), elapsed)
+        });
+        let (mut tally, mut longest) = (Ledger::default().tally(), Duration::ZERO);
+        for (part, elapsed) in join_all(crowds).await {
+            tally.add(&part);
+            longest = longest.max(elapsed);
+        }
+        Report::new(&tally, longest, load.connections, load.rate)
     }
 
     /// Units that the shop's books are wrong by: parts that do not add up, and orders it acknowledged and does not have.
@@ -97,13 +112,21 @@ impl<'a> Sale<'a> {
         }
         let (mut taken, mut unbalanced) = (0_u64, 0_u64);
         for sku in &self.skus {
-            let units = self.contender.shop.units(sku).await?;
+            let units = self.contender.shop().units(sku).await?;
             let parts = units.available.saturating_add(units.held).saturating_add(units.allocated);
             unbalanced = unbalanced.saturating_add(parts.abs_diff(units.on_hand));
             taken = taken.saturating_add(units.taken());
         }
         Ok(unbalanced.saturating_add(sold.saturating_sub(taken)))
     }
+}
+
+/// The `node`th of `nodes` even parts of a load; the first ones take what is left over.
+fn share(load: Load, node: usize, nodes: usize) -> Load {
+    let connections = (load.connections + nodes - 1 - node) / nodes;
+    #[expect(clippy::cast_precision_loss, reason = "there are few connections")]
+    let part = connections as f64 / load.connections as f64;
+    Load { connections, rate: load.rate.map(|rate| rate * part), ..load }
 }
 
 /// Goes from SKU to SKU.
@@ -126,5 +149,19 @@ impl Shopper for Buyer {
             (Kind::Echo, _) => Verdict::Failed,
             _ => verdict(status, body),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_is_spread_evenly_and_whole() {
+        let load = Load { rate: Some(640.0), ..closed(64, Duration::from_secs(1)) };
+        let parts: Vec<Load> = (0..3).map(|node| share(load, node, 3)).collect();
+        assert_eq!(parts.iter().map(|part| part.connections).collect::<Vec<_>>(), [22, 21, 21]);
+        assert!((parts.iter().filter_map(|part| part.rate).sum::<f64>() - 640.0).abs() < 1e-9);
+        assert_eq!(share(load, 0, 1).connections, 64);
     }
 }

@@ -2,7 +2,7 @@
 //! what CPU?
 //!
 //! Read in this order: [`sale`] is what every peer has to do, [`front`] the HTTP in front of it; [`redis_shop`] and
-//! [`postgres_shop`] do it; [`contender`] says who takes part and how durable each is; [`promises`] checks that nobody
+//! [`postgres_shop`] do it; [`contender`] says who takes part and how durable each is, [`cluster`] starts ours as several nodes; [`promises`] checks that nobody
 //! oversells or breaks a limit; [`contest`] measures them in turns and [`standing`] is the ratio table; [`sweep`] and
 //! [`chart`] make the plots of docs/performance.md.
 //!
@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod chart;
+mod cluster;
 mod contender;
 mod contest;
 mod cpu;

@@ -37,6 +37,8 @@ struct Line {
     p99_ms: f64,
     /// Processor time of its processes per order, in microseconds.
     cpu_us_per_order: f64,
+    /// What of it the servers behind its HTTP servers used: a database, or NATS and the gateway.
+    behind_us_per_order: f64,
     /// Our requests per second over its, on the same goods.
     ratio: f64,
     /// Our processor time per order over its.
@@ -101,6 +103,7 @@ impl Standings {
             p50_ms: standing.median(|turn| turn.report.latency.p50_ms),
             p99_ms: standing.median(|turn| turn.report.latency.p99_ms),
             cpu_us_per_order: standing.median(|turn| turn.cpu_us_per_order),
+            behind_us_per_order: standing.median(|turn| turn.behind_us_per_order),
             ratio: ratio(|turn| turn.report.rps),
             cpu_ratio: ratio(|turn| turn.cpu_us_per_order),
             oversold: standing.sum(|turn| turn.report.oversold) + standing.broken.oversold,
@@ -138,7 +141,7 @@ fn table(lines: &[Line]) -> Table {
         "durability",
         "requests/s",
         "p50 / p99 ms",
-        "CPU us/order",
+        "CPU us/order (behind)",
         "ours: speed",
         "ours: CPU",
         "oversold",
@@ -152,7 +155,7 @@ fn table(lines: &[Line]) -> Table {
             line.durability.to_owned(),
             format!("{:.0}", line.rps),
             format!("{:.2} / {:.2}", line.p50_ms, line.p99_ms),
-            format!("{:.1}", line.cpu_us_per_order),
+            format!("{:.1} ({:.1})", line.cpu_us_per_order, line.behind_us_per_order),
             format!("{:.2}x", line.ratio),
             format!("{:.2}x", line.cpu_ratio),
             line.oversold.to_string(),
@@ -185,7 +188,7 @@ mod tests {
     fn standing(kind: Kind, rates: &[f64]) -> Standing {
         let turn = |rps: &f64| {
             let empty = Report::new(&Ledger::default().tally(), Duration::from_secs(1), 1, None);
-            Turn { report: Report { rps: *rps, ..empty }, cpu_us_per_order: 1.0 }
+            Turn { report: Report { rps: *rps, ..empty }, cpu_us_per_order: 1.0, behind_us_per_order: 0.0 }
         };
         Standing { turns: rates.iter().map(turn).collect(), ..Standing::new(kind, Goods::One, Broken::default()) }
     }

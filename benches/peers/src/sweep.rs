@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     chart::{Chart, Legend, Series},
     contender::Field,
-    contest::{ALL, generator, measure},
+    contest::{PLOTTED, generator, measure},
     goods::{Goods, closed},
     standing::median,
 };
@@ -119,7 +119,7 @@ fn lines(spots: &[Spot], field: &Field, of: fn(&Latencies) -> f64) -> Vec<Series
 }
 
 fn over_connections(arguments: &PlotArguments) -> anyhow::Result<()> {
-    let field = Field::start(&ALL)?;
+    let field = Field::start(PLOTTED)?;
     let everyone = 0..field.contenders.len();
     let spots = CONNECTIONS.iter().flat_map(|connections| everyone.clone().map(|contender| (contender, *connections)));
     let spot = |(contender, connections)| Spot { contender, at: f64::from(connections), passes: Vec::new() };
@@ -133,7 +133,7 @@ fn over_connections(arguments: &PlotArguments) -> anyhow::Result<()> {
 }
 
 fn over_load(arguments: &PlotArguments) -> anyhow::Result<()> {
-    let field = Field::start(&ALL)?;
+    let field = Field::start(PLOTTED)?;
     let spot = |contender, at| Spot { contender, at, passes: Vec::new() };
     let mut peaks: Vec<Spot> = (0..field.contenders.len()).map(|contender| spot(contender, 64.0)).collect();
     sweep(&mut peaks, &field, arguments, |connections| closed(whole(connections), arguments.each()))?;
