@@ -15,7 +15,7 @@ use holdfast_actors::{Clock, Lease, Mailbox, Node, Router};
 use holdfast_cluster::{
     BootId, JetStreamJournal, Link, LinkParts, Living, NatsError,
     cluster::{Cluster, ClusterError, ClusterParts},
-    jetstream::{NatsClient, another_connection},
+    jetstream::{NatsClient, connect_link},
     replica,
 };
 use parking_lot::Mutex;
@@ -70,7 +70,8 @@ impl Living for Heard {
 
 impl Prepared {
     pub(crate) async fn begin(settings: &Settings, journal: Arc<JetStreamJournal>) -> Result<Self, MembershipError> {
-        let client = another_connection(&settings.nats).await?;
+        let limits = &settings.cluster;
+        let client = connect_link(&settings.nats, limits.incoming_messages, limits.unwritten_messages).await?;
         let clock = Clock::system();
         let lease = Lease::lasting(clock.clone());
         Ok(Self { journal, client, lease, clock, living: Arc::default(), link: Mutex::default() })

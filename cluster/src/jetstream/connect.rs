@@ -40,7 +40,7 @@ pub(super) async fn connect(
     batch_bytes: u64,
     connected: &Arc<AtomicBool>,
 ) -> Result<Client, NatsError> {
-    let (client, addresses) = reach(settings, connected).await?;
+    let (client, addresses) = reach(settings, connected, std::convert::identity).await?;
     for address in &addresses {
         // One that is down is checked by nobody, until it is configured as the others are.
         let one = options(settings, &Arc::default()).await?.max_reconnects(1).connect(address);
@@ -65,37 +65,22 @@ pub(super) async fn connect(
 /// # Errors
 /// [`NatsError::Connect`] when none of the servers answers until the start's deadline.
 pub async fn connect_link(settings: &NatsSettings, incoming: usize, unwritten: usize) -> Result<Client, NatsError> {
-    let failed = |source| NatsError::Connect { url: settings.url.clone(), source };
-    let addresses: Result<Vec<ServerAddr>, _> = listed(&settings.url).map(str::parse).collect();
-    let addresses = addresses.map_err(|error| failed(error.into()))?;
-    let until = Instant::now() + settings.start_deadline();
-    loop {
-        let options = options(settings, &Arc::default()).await?;
-        let options = options.subscription_capacity(incoming).client_capacity(unwritten);
-        match options.connect(addresses.as_slice()).await {
-            Ok(client) => return Ok(client),
-            Err(error) if Instant::now() + PAUSE > until => return Err(failed(error.into())),
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
-}
-
-/// A connection to the servers of `settings`, which were checked before, for what is not to wait behind the journal.
-///
-/// # Errors
-/// [`NatsError::Connect`], when no server answers in time.
-pub async fn another_connection(settings: &NatsSettings) -> Result<Client, NatsError> {
-    reach(settings, &Arc::default()).await.map(|(client, _)| client)
+    let sized = |options: ConnectOptions| options.subscription_capacity(incoming).client_capacity(unwritten);
+    reach(settings, &Arc::default(), sized).await.map(|(client, _)| client)
 }
 
 /// Connects to the first server that answers.
-async fn reach(settings: &NatsSettings, connected: &Arc<AtomicBool>) -> Result<(Client, Vec<ServerAddr>), NatsError> {
+async fn reach(
+    settings: &NatsSettings,
+    connected: &Arc<AtomicBool>,
+    sized: impl Fn(ConnectOptions) -> ConnectOptions,
+) -> Result<(Client, Vec<ServerAddr>), NatsError> {
     let failed = |source| NatsError::Connect { url: settings.url.clone(), source };
     let addresses: Result<Vec<ServerAddr>, _> = listed(&settings.url).map(str::parse).collect();
     let addresses = addresses.map_err(|error| failed(error.into()))?;
     let until = Instant::now() + settings.start_deadline();
     loop {
-        match options(settings, connected).await?.connect(addresses.as_slice()).await {
+        match sized(options(settings, connected).await?).connect(addresses.as_slice()).await {
             Ok(client) => return Ok((client, addresses)),
             Err(error) if Instant::now() + PAUSE > until => return Err(failed(error.into())),
             Err(_) => tokio::time::sleep(PAUSE).await,

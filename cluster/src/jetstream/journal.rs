@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
 use holdfast_core::ShardId;
 use holdfast_persistence::{
-    AppendError, Batch, Completion, Follower, Journal, JournalError, JournalStats, PurgeSummary, Record,
+    AppendError, Batch, Completion, Follower, HistoryReader, Journal, JournalError, JournalStats, PurgeSummary, Record,
     ReplayProgress, ReplaySummary, Unwritable, journal::JournalOptions,
 };
 use parking_lot::Mutex;
@@ -194,6 +194,11 @@ impl Journal for JetStreamJournal {
     fn purge_below(&self, floor: &BTreeMap<ShardId, u64>, keep_bytes: u64) -> Result<PurgeSummary, JournalError> {
         let handle = self.handle().ok_or_else(|| self.closed())?;
         blocking::wait(handle, purge::purge_below(&self.shared, floor, keep_bytes))
+    }
+
+    /// Whatever the limit: a node whose folder is empty, or behind the streams, can be filled from nowhere else.
+    fn retain_for(&self, reader: Arc<dyn HistoryReader>, _limit_bytes: u64) {
+        *self.shared.behind.lock() = Some(reader);
     }
 
     fn stats(&self) -> JournalStats {

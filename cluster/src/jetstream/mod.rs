@@ -36,7 +36,6 @@ mod verdict;
 mod watch;
 
 pub use async_nats::Client as NatsClient;
-pub use connect::another_connection;
 pub use connect::connect_link;
 pub use connection::JetStream;
 pub use error::{NatsError, RequestError};

@@ -1,7 +1,8 @@
 //! Lets old messages go, once snapshots contain all they hold and the settings keep no more.
 //!
 //! Invariant: the last message of a stream stays, for it says the epoch and where the sequence goes on; and every message
-//! with a record that a snapshot may lack stays. Only a shard's owner lets its messages go.
+//! with a record that a snapshot may lack stays, or that whoever reads behind (the projection into `PostgreSQL`, from which an
+//! empty node is filled) has not read. Only a shard's owner lets its messages go.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
@@ -34,9 +35,10 @@ pub(super) async fn purge_below(
     let mut purged = PurgeSummary::default();
     for (log, state) in states {
         let Some(floor) = floor.get(&log.shard).filter(|_| excess > 0 && state.messages > 1) else { continue };
+        let floor = shared.needed_from(log.shard).map_or(*floor, |needed| needed.min(*floor));
         // By the mean size: whole messages are few bytes beside what is kept.
         let mean = (state.bytes / state.messages).max(1);
-        let keep_from = keep_from(shared, log, *floor).await?.min(state.first_seq + excess / mean).min(state.last_seq);
+        let keep_from = keep_from(shared, log, floor).await?.min(state.first_seq + excess / mean).min(state.last_seq);
         if keep_from <= state.first_seq {
             continue;
         }

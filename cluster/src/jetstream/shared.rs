@@ -12,7 +12,9 @@ use std::{
 };
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{AppendError, JournalError, JournalStats, Unwritable, journal::MessageFormat};
+use holdfast_persistence::{
+    AppendError, HistoryReader, JournalError, JournalStats, Unwritable, journal::MessageFormat,
+};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, watch};
 
@@ -40,6 +42,8 @@ pub(super) struct Shared {
     moved: (Mutex<u64>, Condvar),
     /// Wakes the watch.
     pub(super) doubts: Notify,
+    /// Who reads behind, and needs what it has not read.
+    pub(super) behind: Mutex<Option<Arc<dyn HistoryReader>>>,
 }
 
 /// What a journal is opened with.
@@ -85,7 +89,13 @@ impl Shared {
             counts: Counts::default(),
             moved: (Mutex::new(0), Condvar::new()),
             doubts: Notify::new(),
+            behind: Mutex::default(),
         }
+    }
+
+    /// The first record of the shard that whoever reads behind still needs.
+    pub(super) fn needed_from(&self, shard: ShardId) -> Option<u64> {
+        self.behind.lock().as_ref().map(|reader| reader.needs_from(shard))
     }
 
     pub(super) fn log(&self, shard: ShardId) -> Option<&Arc<ShardLog>> {

@@ -8,7 +8,9 @@ use std::{
 
 use holdfast_cluster_tests::{STORE, Writer, append, batch, open, open_as, replay, settings, shards, wait_for};
 use holdfast_core::ShardId;
-use holdfast_persistence::{AppendError, FollowLimit, Journal, JournalError, Unwritable, journal::BatchRefusal};
+use holdfast_persistence::{
+    AppendError, FollowLimit, HistoryReader, Journal, JournalError, Unwritable, journal::BatchRefusal,
+};
 use holdfast_servers::{Mischief, Nats, NatsOptions, NatsProxy};
 
 fn one_server() -> Nats {
@@ -135,6 +137,32 @@ fn a_follower_gets_what_is_durable_in_order_and_waits_for_more() {
     assert_eq!(follower.next(limit, Duration::from_mins(1)).unwrap()[0].seq, 4);
     later.join().unwrap();
     assert_eq!(follower.behind(), 0);
+}
+
+/// Somebody who reads behind and has read so many records of every shard.
+struct Read(u64);
+
+impl HistoryReader for Read {
+    fn needs_from(&self, _shard: ShardId) -> u64 {
+        self.0 + 1
+    }
+}
+
+#[test]
+fn what_whoever_reads_behind_has_not_read_is_not_purged() {
+    let (nats, count) = (one_server(), shards(1).unwrap());
+    let journal = open(&settings(&nats.url(), 1), count).unwrap();
+    for _ in 0..30 {
+        append(&*journal, 0, 10, 1).unwrap().unwrap();
+    }
+    journal.retain_for(Arc::new(Read(100)), 0);
+    let below = BTreeMap::from([(ShardId(0), 205)]);
+    assert!(journal.purge_below(&below, 0).unwrap().segments > 0);
+    let kept = |from| journal.follow(&BTreeMap::from([(ShardId(0), from)])).is_ok();
+    assert!(kept(101) && !kept(1), "what it has read goes, what it has not stays");
+    journal.retain_for(Arc::new(Read(u64::MAX - 1)), 0);
+    assert!(journal.purge_below(&below, 0).unwrap().segments > 0);
+    assert!(!kept(101));
 }
 
 #[test]

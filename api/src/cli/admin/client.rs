@@ -30,7 +30,7 @@ pub(crate) struct Reach {
         default_value = "http://127.0.0.1:9090"
     )]
     pub(crate) url: Vec<String>,
-    /// A file with the admin token. Without it the variable HOLDFAST__ADMIN__TOKEN counts, or HOLDFAST__ADMIN__TOKEN_FILE.
+    /// A file with the admin token. Without it the variable `HOLDFAST__ADMIN__TOKEN` counts, or `HOLDFAST__ADMIN__TOKEN_FILE`.
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Who you are, for the audit log and the plan.
