@@ -1,19 +1,14 @@
 //! What nodes tell one another besides records: last messages that are kept, and a change that only one of two can make.
-#![expect(clippy::unwrap_used, reason = "in a task of a test: what fails there fails the test")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::StreamExt as _;
 use holdfast_cluster::{
-    BootId, NatsError,
+    NatsError,
     jetstream::{Appended, RequestError, control::LastOfEach},
-    members::{
-        beat::{Beat, Standing},
-        presence::Presence,
-    },
-    plan::ports::Air as _,
 };
-use holdfast_cluster_tests::{PATIENCE, STORE, nodes::Node, settings, shards};
+use holdfast_cluster_tests::{PATIENCE, nodes::Node, settings, shards};
 use holdfast_servers::{Nats, NatsOptions};
 
 fn stream(in_memory: bool) -> LastOfEach {
@@ -80,41 +75,6 @@ async fn a_stream_of_another_store_or_kind_is_refused_and_none_is_told_apart() {
     assert!(error.to_string().contains("another store"), "{error}");
     let nobody = requests.publish("holdfast.holdfast.nobody", "x".into(), Duration::from_secs(10)).await;
     assert_eq!(nobody, Err(RequestError::NoResponders));
-    drop(nats);
-}
-
-#[tokio::test]
-async fn beats_are_acknowledged_again_after_the_one_server_that_had_them_in_memory_was_restarted() {
-    let (mut nats, node) = one_node().await;
-    let (requests, settings) = (node.journal.requests(), settings(&nats.url(), 1));
-    let presence = Presence::open(requests, &settings, STORE, Duration::from_secs(3)).await.unwrap();
-    let beat = Beat {
-        node: "n1".to_owned(),
-        boot: BootId::from_bytes([1; 16]),
-        number: 1,
-        version: String::new(),
-        wire: 1,
-        admin_url: String::new(),
-        started_at_ms: 0,
-        unbroken_ms: 0,
-        state: Standing::Alive,
-        secret_digest: String::new(),
-        claims: BTreeMap::new(),
-        follows: BTreeMap::new(),
-    };
-    presence.beat(&beat).await.unwrap();
-    let restarted = tokio::task::spawn_blocking(move || {
-        nats.kill(0).unwrap();
-        nats.start_one(0).unwrap();
-        nats
-    });
-    let nats = restarted.await.unwrap();
-    let beats = async {
-        while presence.beat(&beat).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, beats).await.expect("a beat is acknowledged");
     drop(nats);
 }
 
