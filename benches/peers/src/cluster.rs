@@ -73,7 +73,8 @@ impl Cluster {
 
     /// Waits until every node owns shards, and every shard is owned by who is to own it.
     fn wait_until_spread(&self) -> anyhow::Result<()> {
-        let admin = self.nodes.first().and_then(|node| node.ready().admin).context("a node without an admin listener")?;
+        let admin =
+            self.nodes.first().and_then(|node| node.ready().admin).context("a node without an admin listener")?;
         let operator = Shop::new(admin.into(), Some(self.token.clone()));
         let runtime = Builder::new_current_thread().enable_all().build()?;
         for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
@@ -111,8 +112,7 @@ mod tests {
     use super::*;
 
     fn shards(shards: &[(&str, &str)]) -> Value {
-        let shards: Vec<_> =
-            shards.iter().map(|(owner, state)| json!({ "owner": owner, "state": state })).collect();
+        let shards: Vec<_> = shards.iter().map(|(owner, state)| json!({ "owner": owner, "state": state })).collect();
         json!({ "shards": shards })
     }
 

@@ -103,9 +103,9 @@ impl Kind {
             Self::Holdfast
             | Self::HoldfastPostgres
             | Self::HoldfastCluster1
-            | Self::RedisAlways | Self::Postgres2 | Self::Postgres32 => {
-                "fsync before the answer"
-            }
+            | Self::RedisAlways
+            | Self::Postgres2
+            | Self::Postgres32 => "fsync before the answer",
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use holdfast_api::load::{
     crowd::{self, Patience, Plan, Shopper},
     flash_sale::Load,
@@ -13,7 +14,6 @@ use holdfast_api::load::{
     shop::Shop,
     tally::{Ledger, Verdict},
 };
-use futures_util::future::join_all;
 use http_body_util::Full;
 use hyper::{Request, StatusCode, body::Bytes};
 
