@@ -1,6 +1,6 @@
 //! Where a shard is. Actors only declare the port; the cluster crate knows the map and implements it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use holdfast_core::{ShardCount, ShardId, Slot};
@@ -30,6 +30,12 @@ pub trait Router: Send + Sync + 'static {
     /// Whether this node may answer from memory at all: in a cluster only while it knows that the others know it.
     fn is_isolated(&self) -> bool {
         false
+    }
+
+    /// How long a request may wait for its outcome at a shard of this node. Then whoever asked is told that it is not known: what
+    /// was accepted may yet happen. `None`: as long as it takes.
+    fn patience(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether the durable views of this node show everything of the shard that anybody was told of. Asked before a view is
@@ -68,9 +74,15 @@ pub async fn ask_here(
     guard: Option<KeyGuard>,
 ) -> Result<Outcome, Box<Refused>> {
     let writes = request.writes();
-    let outcome = match mailbox.request(request, guard)?.await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(mailbox.lost()),
+    let answer = mailbox.request(request, guard)?;
+    let answer = match router.patience() {
+        None => Ok(answer.await),
+        Some(limit) => tokio::time::timeout(limit, answer).await,
+    };
+    let outcome = match answer {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(mailbox.lost()),
+        Err(_) => Err(mailbox.unavailable(Unavailable::Unknown)),
     };
     // Another node may have taken the shard over before this was decided. What changed anything is in the journal, so it was
     // this node's to say; what was only looked at may be old.

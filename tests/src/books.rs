@@ -34,8 +34,8 @@ use serde_json::Value;
 
 /// Connections that read at once.
 const READERS: usize = 8;
-/// How long stock steps and payments that were under way may take to end.
-const SETTLING: Duration = Duration::from_secs(10);
+/// How long stock steps and payments that were under way may take to end, on however slow a machine.
+const SETTLING: Duration = Duration::from_mins(1);
 /// What an order says when it is read and said when it was acknowledged, and what never changes.
 const FROZEN: [&str; 5] = ["id", "placed_at", "customer", "total", "expires_at"];
 

@@ -10,7 +10,7 @@ use crate::run::root;
 /// The variable that names the server to a campaign.
 const SERVER: &str = "HOLDFAST_BIN";
 
-/// Builds the server and the campaign `program` of the package `tests`, and runs the campaign. Whether it passed.
+/// Builds the server and the campaign `program` of the tests, and runs the campaign. Whether it passed.
 pub(crate) fn run(program: &str, arguments: &[String]) -> anyhow::Result<bool> {
     let root = root()?;
     let target = target_folder()?;

@@ -35,7 +35,8 @@ pub(crate) enum Group {
     Fuzz,
     /// What needs a PostgreSQL, which the tests start themselves (installed on the way, where apt-get may).
     Postgres,
-    /// The journal in NATS on real servers that are killed, cut off and overtaken (nats-server, installed on the way).
+    /// The journal in NATS and a cluster on it: real servers and nodes that are killed, paused, cut off, moved and overtaken
+    /// (nats-server, installed on the way; a partition needs root and iproute2).
     Cluster,
     /// The running server against its `OpenAPI` document (schemathesis, installed on the way).
     Schemathesis,

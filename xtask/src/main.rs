@@ -70,6 +70,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Kill, pause, cut off and move the nodes of a cluster and its NATS servers, drawn from a seed; or measure it; --help says more.
+    #[command(disable_help_flag = true)]
+    Cluster {
+        /// `--rounds N`, `--seed S`, `--away SECONDS`, `--figures`, `--json`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Sell the same flash sale on Redis, on PostgreSQL and on an echo beside ours, and print the ratios; --help says more.
     #[command(disable_help_flag = true)]
     Peers {
@@ -116,6 +123,7 @@ fn carry_out(chore: Chore) -> anyhow::Result<bool> {
         Chore::Linearize { arguments } => campaign::run("linearize", &arguments),
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
         Chore::Outage { arguments } => campaign::run("outage", &arguments),
+        Chore::Cluster { arguments } => campaign::run("cluster-campaign", &arguments),
         Chore::Peers { arguments } => peers::run(&arguments),
         Chore::Plot { arguments } => peers::plot(&arguments),
         Chore::Hotpaths(arguments) => hotpaths::run(&arguments, &root),

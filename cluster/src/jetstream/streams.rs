@@ -103,6 +103,7 @@ impl Streams<'_> {
         shard: ShardId,
         boot: BootId,
         format: &MessageFormat,
+        not_after: u64,
     ) -> Result<End, NatsError> {
         let (stream, subject) = (self.stream(shard), self.subject(shard));
         let (began, limit) = (Instant::now(), self.settings.start_deadline());
@@ -120,6 +121,9 @@ impl Streams<'_> {
             let (end, begun_by) = end;
             if begun_by == Some(boot) && tried == Some(end.epoch) {
                 return Ok(end);
+            }
+            if end.epoch > not_after {
+                return Err(NatsError::Overtaken { shard });
             }
             let epoch = end.epoch + 1;
             tried = Some(epoch);

@@ -41,6 +41,15 @@ impl JetStreamJournal {
     /// all the same. [`NatsError::Overtaken`] when yet another node was faster behind it. [`NatsError::Closed`] when the
     /// journal has failed.
     pub async fn acquire(&self, shard: ShardId, is_handed_over: bool) -> Result<Acquired, NatsError> {
+        self.acquire_from(shard, is_handed_over, u64::MAX).await
+    }
+
+    /// The same, unless the shard has gone on beyond `epoch` already: whoever wanted it from its owner of then does not take it
+    /// from the next one.
+    ///
+    /// # Errors
+    /// As [`JetStreamJournal::acquire`]; [`NatsError::Overtaken`] when it has.
+    pub async fn acquire_from(&self, shard: ShardId, is_handed_over: bool, epoch: u64) -> Result<Acquired, NatsError> {
         let (log, queue) = self.lane(shard)?;
         let _one_at_a_time = log.changing.lock().await;
         if let Some(epoch) = log.tenure() {
@@ -49,7 +58,7 @@ impl JetStreamJournal {
         self.refuse_failed()?;
         let journal = self.shared();
         let streams = Streams { requests: &journal.requests, settings: &journal.settings };
-        let end = streams.take_over(shard, journal.boot, &journal.format).await?;
+        let end = streams.take_over(shard, journal.boot, &journal.format, epoch).await?;
         let End { epoch, next_seq, .. } = end;
         let mut is_queued = false;
         let begins = log.begin_tenure(end, || {

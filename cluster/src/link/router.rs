@@ -213,6 +213,10 @@ impl Router for ClusterRouter {
         !self.lease.is_valid()
     }
 
+    fn patience(&self) -> Option<Duration> {
+        Some(self.settings.request_deadline())
+    }
+
     fn shows(&self, shard: ShardId) -> bool {
         self.local(shard).is_some_and(|mailbox| mailbox.is_open())
     }

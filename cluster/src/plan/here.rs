@@ -57,8 +57,8 @@ impl Shards for NodeShards {
 
 #[async_trait]
 impl Log for JournalLog {
-    async fn acquire(&self, shard: ShardId, clean: bool) -> Result<u64, StepError> {
-        let acquired = self.0.acquire(shard, clean).await;
+    async fn acquire(&self, shard: ShardId, clean: bool, epoch: u64) -> Result<u64, StepError> {
+        let acquired = self.0.acquire_from(shard, clean, epoch).await;
         acquired.map(|acquired| acquired.next_seq).map_err(|error| StepError(error.to_string()))
     }
 

@@ -65,8 +65,9 @@ pub trait Shards: Send + Sync + 'static {
 /// The streams of the shards.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
-    /// Begins the shard's next epoch here. `clean`: its owner has let it go. The sequence number that the next record gets.
-    async fn acquire(&self, shard: ShardId, clean: bool) -> Result<u64, StepError>;
+    /// Begins the shard's next epoch here, unless one after `epoch` has begun already. `clean`: its owner has let it go. The
+    /// sequence number that the next record gets.
+    async fn acquire(&self, shard: ShardId, clean: bool, epoch: u64) -> Result<u64, StepError>;
     /// Finishes what was to be appended, and appends nothing more. The sequence number that the next record gets.
     async fn release(&self, shard: ShardId) -> Result<u64, StepError>;
     /// Whether the shard's stream is still in this node's epoch, by a look that began now. `false`: another one has it.

@@ -231,13 +231,17 @@ impl Reconciler {
         {
             planning.spawn(Arc::clone(self).write(revision.number, plan));
         }
+        // Before anything is decided from them: one that goes on meanwhile is then not taken from the wrong owner.
+        let epochs: BTreeMap<_, _> =
+            self.owners.shards().iter().map(|shard| (shard, self.owners.of(shard).epoch)).collect();
         let begun = knowledge.steps(&revision.plan, is_connected, now);
         if begun.is_empty() {
             return;
         }
         for (shard, step) in begun {
             knowledge.begin(shard, step);
-            steps.spawn(Arc::clone(self).carry_out(shard, step));
+            let epoch = epochs.get(&shard).copied().unwrap_or_default();
+            steps.spawn(Arc::clone(self).carry_out(shard, step, epoch));
         }
         self.urge.notify_one();
     }

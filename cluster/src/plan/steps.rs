@@ -22,10 +22,10 @@ use crate::{boot::BootId, members::beat::Yielded};
 const LOOK: Duration = Duration::from_millis(1);
 
 impl Reconciler {
-    pub(super) async fn carry_out(self: Arc<Self>, shard: ShardId, step: Step) {
+    pub(super) async fn carry_out(self: Arc<Self>, shard: ShardId, step: Step, epoch: u64) {
         let began = self.now();
         let (name, outcome) = match step {
-            Step::TakeOver { clean } => ("take over", self.take_over(shard, clean).await),
+            Step::TakeOver { clean } => ("take over", self.take_over(shard, clean, epoch).await),
             Step::Open => ("open", self.open(shard).await),
             Step::HandOver { to } => ("hand over", self.hand_over(shard, to).await),
             Step::Demote => {
@@ -50,8 +50,8 @@ impl Reconciler {
         self.wake.notify_one();
     }
 
-    async fn take_over(&self, shard: ShardId, clean: bool) -> Result<(), StepError> {
-        self.log.acquire(shard, clean).await?;
+    async fn take_over(&self, shard: ShardId, clean: bool, epoch: u64) -> Result<(), StepError> {
+        self.log.acquire(shard, clean, epoch).await?;
         self.open(shard).await
     }
 

@@ -4,7 +4,18 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod campaign;
+pub mod crowd;
+pub mod doors;
+pub mod faults;
+pub mod house;
 pub mod nodes;
+pub mod operators;
+pub mod outages;
+pub mod pulse;
+pub mod reckoning;
+pub mod stage;
+pub mod upheavals;
 pub mod world;
 
 use std::{

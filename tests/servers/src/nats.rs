@@ -6,7 +6,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -17,12 +17,14 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{nats_program, port, processes::Processes};
+use crate::{namespace, nats_program, port, processes::Processes};
 
 /// How long servers may take to be ready before something is wrong with them, on however slow a machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// How often their readiness is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long one look may take.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How servers are to be.
 #[derive(Debug, Clone)]
@@ -35,11 +37,24 @@ pub struct NatsOptions {
     pub jetstream: bool,
     /// The largest message, in bytes.
     pub max_payload: u64,
+    /// Where each is, if not on loopback; none or one per server.
+    pub sites: Vec<Site>,
+}
+
+/// A server's place in a network namespace, in which it listens on every address.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The namespace's name.
+    pub namespace: String,
+    /// Where the other servers reach it.
+    pub routes_at: Ipv4Addr,
+    /// Where the test reaches it.
+    pub reached_at: Ipv4Addr,
 }
 
 impl Default for NatsOptions {
     fn default() -> Self {
-        Self { servers: 1, sync_always: true, jetstream: true, max_payload: 8 << 20 }
+        Self { servers: 1, sync_always: true, jetstream: true, max_payload: 8 << 20, sites: Vec::new() }
     }
 }
 
@@ -57,6 +72,17 @@ struct Server {
     client_port: u16,
     cluster_port: u16,
     monitor_port: u16,
+    site: Option<Site>,
+}
+
+impl Server {
+    fn routes_at(&self) -> Ipv4Addr {
+        self.site.as_ref().map_or(Ipv4Addr::LOCALHOST, |site| site.routes_at)
+    }
+
+    fn reached_at(&self) -> Ipv4Addr {
+        self.site.as_ref().map_or(Ipv4Addr::LOCALHOST, |site| site.reached_at)
+    }
 }
 
 impl Nats {
@@ -69,7 +95,8 @@ impl Nats {
         let new = |index| {
             let (client_port, cluster_port, monitor_port) = (port::free()?, port::free()?, port::free()?);
             let name = format!("n{index}");
-            anyhow::Ok(Server { processes: None, name, client_port, cluster_port, monitor_port })
+            let site = options.sites.get(index).cloned();
+            anyhow::Ok(Server { processes: None, name, client_port, cluster_port, monitor_port, site })
         };
         let servers = (0..options.servers).map(new).collect::<anyhow::Result<Vec<_>>>()?;
         let mut nats = Self { servers, folder };
@@ -136,15 +163,24 @@ impl Nats {
 
     /// The addresses of all, with commas between them.
     pub fn url(&self) -> String {
-        let urls: Vec<_> =
-            self.servers.iter().map(|server| format!("nats://127.0.0.1:{}", server.client_port)).collect();
+        let urls: Vec<_> = self
+            .servers
+            .iter()
+            .map(|server| format!("nats://{}:{}", server.reached_at(), server.client_port))
+            .collect();
         urls.join(",")
     }
 
     /// The monitoring addresses of all, with commas between them.
     pub fn monitors(&self) -> String {
-        let monitors: Vec<_> = self.servers.iter().map(|server| format!("127.0.0.1:{}", server.monitor_port)).collect();
+        let monitors: Vec<_> =
+            self.servers.iter().map(|server| format!("{}:{}", server.reached_at(), server.monitor_port)).collect();
         monitors.join(",")
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.servers.len()
     }
 
     /// The port of one for clients.
@@ -190,17 +226,20 @@ impl Nats {
 
     fn configuration(&self, index: usize, options: &NatsOptions) -> anyhow::Result<String> {
         let server = &self.servers[index];
-        let mut text = format!("server_name: {}\nlisten: 127.0.0.1:{}\n", server.name, server.client_port);
-        writeln!(text, "http: 127.0.0.1:{}\nmax_payload: {}", server.monitor_port, options.max_payload)?;
+        let listen = if server.site.is_some() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let mut text = format!("server_name: {}\nlisten: {listen}:{}\n", server.name, server.client_port);
+        writeln!(text, "http: {listen}:{}\nmax_payload: {}", server.monitor_port, options.max_payload)?;
         if options.jetstream {
             let sync = if options.sync_always { "always" } else { "\"2m\"" };
             let folder = self.path(index, "data");
             writeln!(text, "jetstream {{ store_dir: \"{}\", sync_interval: {sync} }}", folder.display())?;
         }
         if options.servers > 1 {
-            let routes = self.servers.iter().map(|other| format!("nats://127.0.0.1:{}", other.cluster_port));
-            let routes: Vec<_> = routes.collect();
-            writeln!(text, "cluster {{ name: c, listen: 127.0.0.1:{}, routes: {routes:?} }}", server.cluster_port)?;
+            let routes =
+                self.servers.iter().map(|other| format!("nats://{}:{}", other.routes_at(), other.cluster_port));
+            let (routes, port): (Vec<_>, _) = (routes.collect(), server.cluster_port);
+            // Clients are told of no other server: whoever is behind a proxy stays there.
+            writeln!(text, "cluster {{ name: c, listen: {listen}:{port}, no_advertise: true, routes: {routes:?} }}")?;
         }
         Ok(text)
     }
@@ -213,7 +252,11 @@ impl Nats {
         if server.processes.as_mut().is_some_and(|processes| matches!(processes.ended(), Ok(None))) {
             return Ok(());
         }
-        let mut command = Command::new(nats_program::find()?);
+        let program = nats_program::find()?;
+        let mut command = match &server.site {
+            Some(site) => namespace::inside(&site.namespace, &program),
+            None => Command::new(program),
+        };
         command.arg("-c").arg(config).current_dir("/").stdout(Stdio::null()).stderr(log);
         server.processes = Some(Processes::start(command, Command::new("/bin/sh"), &folder)?);
         Ok(())
@@ -235,9 +278,10 @@ impl Nats {
     }
 
     fn monitor(&self, index: usize, path: &str) -> anyhow::Result<String> {
-        let port = self.servers.get(index).context("no such server")?.monitor_port;
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let server = self.servers.get(index).context("no such server")?;
+        let address = SocketAddr::from((server.reached_at(), server.monitor_port));
+        let mut stream = TcpStream::connect_timeout(&address, LOOK_PATIENCE)?;
+        stream.set_read_timeout(Some(LOOK_PATIENCE))?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

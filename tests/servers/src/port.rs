@@ -15,7 +15,10 @@ const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
 /// A port that can be listened on now. Not the same twice in one process.
-pub(crate) fn free() -> anyhow::Result<u16> {
+///
+/// # Errors
+/// When none is free.
+pub fn free() -> anyhow::Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test processes that run at once begin at different places.
     let start = u16::try_from(process::id().wrapping_mul(257) % u32::from(COUNT))?;

@@ -162,7 +162,7 @@ impl Shards for Here {
 
 #[async_trait]
 impl Log for Here {
-    async fn acquire(&self, _: ShardId, _: bool) -> Result<u64, StepError> {
+    async fn acquire(&self, _: ShardId, _: bool, _: u64) -> Result<u64, StepError> {
         Err(StepError("the world takes shards over itself".to_owned()))
     }
 

@@ -1,0 +1,158 @@
+//! What operators see of a house and tell it, over HTTP as they do.
+//!
+//! Invariant: nothing here knows a node from within.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use holdfast_api::load::{shop::Answer, stopwatch::Stopwatch};
+use holdfast_core::ShardId;
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::house::ClusterHouse;
+
+/// How long one call may take.
+const CALL: Duration = Duration::from_secs(20);
+/// How long the cluster may take until every shard is where it shall be, on however slow a machine.
+const SETTLED: Duration = Duration::from_mins(2);
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A shard as operators see it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Shard {
+    /// Which.
+    pub shard: ShardId,
+    /// Who owns it.
+    pub owner: Option<String>,
+    /// Who shall.
+    pub desired: Option<String>,
+    /// How often it changed hands.
+    pub epoch: u64,
+    /// `owned`, `moving` or `unowned`.
+    pub state: String,
+    /// How far the slowest follower is behind.
+    pub lag_records: u64,
+}
+
+/// A node as operators see it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub node: String,
+    /// `alive`, `draining`, `drained` or `dead`.
+    pub state: String,
+}
+
+/// The whole as operators see it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Overview {
+    /// Every node that was heard of.
+    pub nodes: Vec<Member>,
+    /// Whether the node that was asked is cut off.
+    pub isolated: bool,
+}
+
+impl ClusterHouse {
+    /// The shards, as node `at` sees them.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn shard_table(&self, at: usize) -> anyhow::Result<Vec<Shard>> {
+        let body =
+            self.operator(at, Method::GET, "/admin/v1/shards", None).await?.expect("shards", &[StatusCode::OK])?.body;
+        let list = body.get("shards").unwrap_or(&body).clone();
+        serde_json::from_value(list).with_context(|| format!("not a list of shards: {body}"))
+    }
+
+    /// The nodes, as node `at` sees them.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn overview(&self, at: usize) -> anyhow::Result<Overview> {
+        let body = self.operator(at, Method::GET, "/admin/v1/cluster", None).await?;
+        let body = body.expect("the cluster", &[StatusCode::OK])?.body;
+        serde_json::from_value(body.clone()).with_context(|| format!("not an overview: {body}"))
+    }
+
+    /// An operator's call at node `at`, repeated while the plan changes under it.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn operator(&self, at: usize, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Answer> {
+        let admin = self.admin(at);
+        for _ in 0..20 {
+            let call = timeout(CALL, admin.admin_call(method.clone(), path, body.as_ref())).await;
+            let answer = call.with_context(|| format!("{method} {path} at {} took too long", self.name(at)))??;
+            if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+                return Ok(answer);
+            }
+            sleep(LOOK_EVERY * 4).await;
+        }
+        bail!("{method} {path} at {} is refused again and again", self.name(at))
+    }
+
+    /// Has a shard moved to another node.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn move_shard(&self, at: usize, shard: ShardId, to: &str) -> anyhow::Result<()> {
+        let path = format!("/admin/v1/shards/{}/move", shard.0);
+        let answer = self.operator(at, Method::POST, &path, Some(json!({ "to": to }))).await?;
+        answer.expect(&path, &[StatusCode::OK, StatusCode::ACCEPTED])?;
+        Ok(())
+    }
+
+    /// Who owns what, once every shard is where it shall be, as every running node but `but` sees it.
+    ///
+    /// # Errors
+    /// When that is not so for minutes.
+    pub async fn settled(&self, but: &[usize]) -> anyhow::Result<BTreeMap<ShardId, usize>> {
+        let at: Vec<_> = self.running().into_iter().filter(|index| !but.contains(index)).collect();
+        let (watch, mut seen) = (Stopwatch::start(), String::new());
+        while watch.elapsed() < SETTLED {
+            let mut tables = Vec::new();
+            for index in &at {
+                match self.shard_table(*index).await {
+                    Ok(table) => tables.push(table),
+                    Err(error) => seen = format!("{}: {error:#}", self.name(*index)),
+                }
+            }
+            if tables.len() == at.len() {
+                let owners: Vec<_> = tables.iter().map(|table| self.owners_of(table, &at)).collect();
+                if let Some(first) = owners.first().filter(|first| owners.iter().all(|other| other == *first))
+                    && let Some(first) = first
+                {
+                    return Ok(first.clone());
+                }
+                seen = format!("{tables:?}");
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        bail!("the shards are not settled after {SETTLED:?}: {seen}")
+    }
+
+    /// The owners of a table, if every shard is where it shall be.
+    fn owners_of(&self, table: &[Shard], alive: &[usize]) -> Option<BTreeMap<ShardId, usize>> {
+        let owner = |shard: &Shard| {
+            let is_there = shard.state == "owned" && shard.owner.is_some() && shard.owner == shard.desired;
+            let index = self.index_of(shard.owner.as_deref()?)?;
+            (is_there && alive.contains(&index)).then_some((shard.shard, index))
+        };
+        table.iter().map(owner).collect()
+    }
+
+    /// The shards a node owns, once all are settled.
+    ///
+    /// # Errors
+    /// When they do not settle, or it owns none.
+    pub async fn shards_of(&self, index: usize) -> anyhow::Result<Vec<ShardId>> {
+        let owners = self.settled(&[]).await?;
+        let own: Vec<_> = owners.into_iter().filter(|(_, owner)| *owner == index).map(|(shard, _)| shard).collect();
+        ensure!(!own.is_empty(), "{} owns no shard", self.name(index));
+        Ok(own)
+    }
+}

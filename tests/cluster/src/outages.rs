@@ -1,0 +1,82 @@
+//! What happens to the servers: one is killed, the leader of a stream, all of them; or all are away for a while.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use holdfast_core::ShardId;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::{house::DEPLOYMENT, stage::Stage};
+
+/// How the servers are away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// Killed with `kill -9`, and started again on the same disks.
+    Killed,
+    /// Stopped with SIGSTOP, connections and all.
+    Frozen,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Outage {
+    /// How long the servers were away, in milliseconds.
+    pub away_ms: u128,
+    /// From their return until every shard had acknowledged an order sent since, in milliseconds.
+    pub back_ms: u128,
+}
+
+impl Stage {
+    /// `kill -9` to one server. How long until every shard had acknowledged an order sent since.
+    ///
+    /// # Errors
+    /// When a promise is not kept.
+    pub async fn server_killed(&mut self, server: usize) -> anyhow::Result<Duration> {
+        let shards: Vec<_> = self.house.shards()?.iter().collect();
+        let pulse = self.feel(&shards, &self.house.running()).await?;
+        let since = self.crowd.doors.elapsed();
+        self.house.nats.kill(server)?;
+        let slowest = self.all_back(&pulse, &shards, since).await?;
+        pulse.end(&self.crowd).await?;
+        self.house.nats.start_one(server)?;
+        self.recovered().await?;
+        Ok(slowest)
+    }
+
+    /// `kill -9` to the server that leads a shard's stream.
+    ///
+    /// # Errors
+    /// When a promise is not kept.
+    pub async fn leader_killed(&mut self, shard: ShardId) -> anyhow::Result<Duration> {
+        let leader = self.house.nats.leader(&format!("HOLDFAST_{DEPLOYMENT}_{}", shard.0))?;
+        self.server_killed(leader.context("no server leads the stream")?).await
+    }
+
+    /// All servers are away for so long.
+    ///
+    /// # Errors
+    /// When a promise is not kept.
+    pub async fn servers_away(&mut self, how: Away, long: Duration) -> anyhow::Result<Outage> {
+        let shards: Vec<_> = self.house.shards()?.iter().collect();
+        let pulse = self.feel(&shards, &self.house.running()).await?;
+        let (from, servers) = (self.crowd.doors.elapsed(), 0..self.house.nats.count());
+        match how {
+            Away::Killed => self.house.nats.kill_all()?,
+            Away::Frozen => servers.clone().try_for_each(|server| self.house.nats.freeze(server))?,
+        }
+        let sold = self.crowd.acknowledged();
+        sleep(long).await;
+        // What was on its way when they went may still be acknowledged; nothing else can be.
+        ensure!(self.crowd.acknowledged() <= sold + 32, "orders were acknowledged without a server");
+        match how {
+            Away::Killed => self.house.nats.start_all()?,
+            Away::Frozen => servers.clone().try_for_each(|server| self.house.nats.thaw(server))?,
+        }
+        let since = self.crowd.doors.elapsed();
+        let back = self.all_back(&pulse, &shards, since).await?;
+        pulse.end(&self.crowd).await?;
+        self.recovered().await?;
+        Ok(Outage { away_ms: since.saturating_sub(from).as_millis(), back_ms: back.as_millis() })
+    }
+}

@@ -1,0 +1,55 @@
+//! NATS servers that die or go away under load (fault matrix, rows 11, 13 and 14): what was acknowledged is there, what is asked
+//! meanwhile is refused in time, and the sale goes on by itself.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use anyhow::ensure;
+use holdfast_cluster_tests::{house::HousePlan, outages::Away, stage::Stage};
+use holdfast_core::ShardId;
+
+/// How long the servers are away here. `cargo xtask cluster --away 60` takes them away for a minute.
+const AWAY: Duration = Duration::from_secs(15);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_are_killed_and_go_away_under_load_and_the_sale_goes_on() -> anyhow::Result<()> {
+    // Far shorter than the outage, so that it shows whether an answer waits for its end.
+    let limits = [("CLUSTER__REQUEST_DEADLINE_MS", "3000"), ("RUNTIME__CHECKOUT_DEADLINE_MS", "3000")];
+    let settings = limits.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+    let mut stage = Stage::open(HousePlan { settings, ..HousePlan::default() }, 11).await?;
+    println!("a server killed: every shard answered again after {:?}", stage.server_killed(0).await?);
+    println!("{}", stage.reckon_and_go_on().await?);
+    println!("the leader of a stream killed: after {:?}", stage.leader_killed(ShardId(3)).await?);
+    println!("{}", stage.reckon_and_go_on().await?);
+    println!("all servers killed: {:?}", stage.servers_away(Away::Killed, Duration::from_secs(2)).await?);
+    println!("{}", stage.reckon_and_go_on().await?);
+    let outage = stage.servers_away(Away::Frozen, AWAY).await?;
+    let reckoning = stage.reckon().await?;
+    println!("all servers frozen: {outage:?}; {reckoning}");
+    ensure!(u128::from(reckoning.tally.slowest_ms) < outage.away_ms, "an answer waited for the servers");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_lost_doubled_and_late_change_nothing() -> anyhow::Result<()> {
+    let mut stage = Stage::open(HousePlan { with_proxies: true, ..HousePlan::default() }, 13).await?;
+    let mischief: Vec<_> = (0..stage.house.count()).flat_map(|node| stage.house.mischief(node)).collect();
+    let set = |percent: u64| {
+        for wire in &mischief {
+            for share in [&wire.core_lost_percent, &wire.core_doubled_percent, &wire.core_late_percent] {
+                share.store(percent, Ordering::Relaxed);
+            }
+            wire.doubled_percent.store(percent, Ordering::Relaxed);
+            wire.lost_ack_percent.store(percent, Ordering::Relaxed);
+        }
+    };
+    set(10);
+    stage.sell(150).await?;
+    set(0);
+    let sum = |count: fn(&holdfast_servers::Mischief) -> u64| mischief.iter().map(|wire| count(wire)).sum::<u64>();
+    let lost = sum(|wire| wire.lost.load(Ordering::Relaxed));
+    let doubled = sum(|wire| wire.doubled.load(Ordering::Relaxed));
+    let late = sum(|wire| wire.late.load(Ordering::Relaxed));
+    ensure!(lost > 0 && doubled > 0 && late > 0, "nothing went wrong: {lost} lost, {doubled} doubled, {late} late");
+    println!("{lost} messages lost, {doubled} doubled, {late} late: {}", stage.reckon().await?);
+    Ok(())
+}
