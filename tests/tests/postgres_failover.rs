@@ -28,7 +28,7 @@ impl Scene {
         let url = primary.url().replace(&first, &format!("{second},{first}"));
         let house = database::house(&primary, &[("POSTGRES__URL", &url)])?;
         let mut crowd = Crowd::new(house.shop().clone(), seed);
-        for sku in ["FAIL-A", "FAIL-B", "FAIL-C", "FAIL-FEW"] {
+        for sku in ["CRASH-A", "CRASH-B", "CRASH-C", "CRASH-FEW"] {
             house.put_up(sku, 100_000).await?;
             crowd.put_up(sku, 100_000);
         }
