@@ -6,6 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_nats::{Message, Subscriber};
+use foldhash::fast::RandomState;
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -29,33 +30,44 @@ pub(super) enum Returned {
 
 /// Who waits for which command's answer.
 #[derive(Debug, Default)]
-pub(super) struct Answers(Mutex<HashMap<u128, oneshot::Sender<Returned>>>);
+pub(super) struct Answers(Mutex<HashMap<u128, oneshot::Sender<Returned>, RandomState>>);
 
 /// A wait for the answers to one command; ends when dropped.
 #[derive(Debug)]
 pub(super) struct Ticket {
     answers: Arc<Answers>,
     command: u128,
-    arrived: oneshot::Receiver<Returned>,
+    /// `None` once an answer came: it is waited for again when it is asked again.
+    arrived: Option<oneshot::Receiver<Returned>>,
 }
 
 impl Ticket {
     pub(super) fn new(answers: &Arc<Answers>, command: u128) -> Self {
-        let arrived = answers.expect(command);
-        Self { answers: Arc::clone(answers), command, arrived }
+        Self { answers: Arc::clone(answers), command, arrived: None }
     }
 
-    /// The next answer. Safe to be dropped while it waits.
+    /// Waits for answers from here on: to be called before anybody is asked.
+    pub(super) fn expect(&mut self) {
+        if self.arrived.is_none() {
+            self.arrived = Some(self.answers.expect(self.command));
+        }
+    }
+
+    /// The next answer since it is expected. Safe to be dropped while it waits.
     pub(super) async fn next(&mut self) -> Returned {
-        let returned = (&mut self.arrived).await.unwrap_or(Returned::Unreadable);
-        self.arrived = self.answers.expect(self.command);
+        self.expect();
+        let Some(arrived) = &mut self.arrived else { return Returned::Unreadable };
+        let returned = arrived.await.unwrap_or(Returned::Unreadable);
+        self.arrived = None;
         returned
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.answers.0.lock().remove(&self.command);
+        if self.arrived.is_some() {
+            self.answers.0.lock().remove(&self.command);
+        }
     }
 }
 

@@ -123,6 +123,7 @@ impl<'a> Errand<'a> {
         let router = self.router;
         let answer = router.subjects.answer(self.command);
         let ticket = self.ticket.get_or_insert_with(|| router.ticket(self.command));
+        ticket.expect();
         let sent = router.client.publish_with_reply(router.subjects.ask(boot), answer, frame).await;
         if let Err(error) = sent {
             tracing::debug!(%error, "a request was not sent");

@@ -10,6 +10,7 @@
 use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use holdfast_core::Timestamp;
 
 /// What is known of a command.
@@ -29,7 +30,7 @@ pub(super) enum Known {
 #[derive(Debug)]
 struct Ledger {
     /// What each was answered; `None` while it is under way.
-    answers: HashMap<u128, Option<Bytes>>,
+    answers: HashMap<u128, Option<Bytes>, RandomState>,
     /// In the order in which they came.
     arrivals: VecDeque<(Timestamp, u128)>,
 }
@@ -47,7 +48,7 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(limit: usize, remember_ms: u64, lifetime_ms: u64) -> Self {
-        let ledger = || Ledger { answers: HashMap::new(), arrivals: VecDeque::new() };
+        let ledger = || Ledger { answers: HashMap::default(), arrivals: VecDeque::new() };
         let millis = |millis| i64::try_from(millis).unwrap_or(i64::MAX);
         let (remember_ms, lifetime_ms) = (millis(remember_ms), millis(lifetime_ms));
         Self { once: ledger(), repeatable: ledger(), limit, remember_ms, lifetime_ms }
