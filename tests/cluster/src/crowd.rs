@@ -278,8 +278,8 @@ impl Shopper {
             self.ask(ask).await?.expect("a cart's item", &[StatusCode::OK])?;
         }
         self.at = self.at.wrapping_add(1);
-        let card = self.card();
-        self.buy(json!({ "cart": token, "payment": { "token": card } })).await
+        let paid_by = self.card();
+        self.buy(json!({ "cart": token, "payment": { "token": paid_by } })).await
     }
 
     fn card(&mut self) -> &'static str {

@@ -37,7 +37,7 @@ const AT_LAST: Duration = Duration::from_mins(6);
 
 /// All doors.
 pub struct Doors {
-    doors: RwLock<Vec<Arc<Door>>>,
+    all: RwLock<Vec<Arc<Door>>>,
     tally: Mutex<Tally>,
     clock: Stopwatch,
 }
@@ -88,12 +88,12 @@ impl Doors {
     /// Doors to these nodes.
     pub fn new(shops: impl IntoIterator<Item = Shop>) -> Self {
         let doors = shops.into_iter().map(Door::open).collect();
-        Self { doors: RwLock::new(doors), tally: Mutex::default(), clock: Stopwatch::start() }
+        Self { all: RwLock::new(doors), tally: Mutex::default(), clock: Stopwatch::start() }
     }
 
     /// One more.
     pub fn add(&self, shop: Shop) {
-        self.doors.write().unwrap_or_else(PoisonError::into_inner).push(Door::open(shop));
+        self.all.write().unwrap_or_else(PoisonError::into_inner).push(Door::open(shop));
     }
 
     /// A node is stopped, killed or cut off from now on.
@@ -108,7 +108,7 @@ impl Doors {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.doors.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.all.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// What became of all attempts so far.
@@ -182,13 +182,13 @@ impl Doors {
     }
 
     fn door(&self, at: usize) -> anyhow::Result<(usize, Arc<Door>)> {
-        let doors = self.doors.read().unwrap_or_else(PoisonError::into_inner);
+        let doors = self.all.read().unwrap_or_else(PoisonError::into_inner);
         let index = at.checked_rem(doors.len()).context("no door")?;
         Ok((index, Arc::clone(&doors[index])))
     }
 
     fn mark(&self, index: usize, shut: bool) {
-        if let Some(door) = self.doors.read().unwrap_or_else(PoisonError::into_inner).get(index) {
+        if let Some(door) = self.all.read().unwrap_or_else(PoisonError::into_inner).get(index) {
             door.is_shut.store(shut, Ordering::Relaxed);
         }
     }

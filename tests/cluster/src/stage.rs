@@ -220,6 +220,7 @@ impl Stage {
     ///
     /// # Errors
     /// When they do not settle.
+    #[expect(clippy::print_stdout, reason = "a test shows its figures")]
     pub async fn recovered(&mut self) -> anyhow::Result<()> {
         for index in self.house.running() {
             if let Some(status) = self.house.has_left(index)? {

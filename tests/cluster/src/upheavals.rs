@@ -27,7 +27,7 @@ impl Stage {
             let place = nodes.iter().position(|node| *node == owner).context("the owner")?;
             let to = nodes[(place + 1) % nodes.len()];
             let from = self.crowd.doors.elapsed();
-            self.house.move_shard(nodes[place], shard, &self.house.name(to).to_owned()).await?;
+            self.house.move_shard(nodes[place], shard, self.house.name(to)).await?;
             let owners = self.house.settled(&[]).await?;
             ensure!(owners.get(&shard) == Some(&to), "shard {} is not where it was moved to", shard.0);
             sleep(AFTERWARDS).await;
