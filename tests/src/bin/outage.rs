@@ -20,8 +20,8 @@ struct Arguments {
     /// How long it is away, in seconds.
     #[arg(long, default_value = "600")]
     seconds: u64,
-    /// Orders a second, before, during and after. The default is what docs/postgres.md promises to be drained in two minutes
-    /// while the sale goes on.
+    /// Orders a second, before, during and after. What a machine can drain in two minutes follows from its projection's
+    /// speed: docs/postgres.md says how.
     #[arg(long, default_value = "1000")]
     rate: f64,
     /// Print the figures as one JSON object and nothing else.
