@@ -22,6 +22,9 @@ pub(crate) struct Changes {
     bytes: Vec<u8>,
 }
 
+/// What is behind the events: their checksum.
+const CHECKSUM_BYTES: usize = 4;
+
 impl Changes {
     /// Begins with the event that led an entity of `kind` to version `first`.
     pub(crate) fn begin(kind: EntityKind, first: u64) -> Self {
@@ -53,9 +56,9 @@ impl Changes {
         self.last
     }
 
-    /// About how long it is, in bytes.
+    /// How long it is once it is finished, in bytes.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + CHECKSUM_BYTES
     }
 
     /// The bytes to store under `entity`.
@@ -123,7 +126,10 @@ mod tests {
             changes.push(event).unwrap();
         }
         assert_eq!((changes.first(), changes.last()), (from as u64 + 1, 3));
-        changes.finish(&EntityId::Stock(stock().sku().clone()))
+        let length = changes.len();
+        let stored = changes.finish(&EntityId::Stock(stock().sku().clone()));
+        assert_eq!(stored.len(), length, "what is weighed against the snapshot is what is stored");
+        stored
     }
 
     fn after(count: usize) -> EntityState {
