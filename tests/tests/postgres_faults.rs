@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use holdfast_servers::{Postgres, PostgresOptions};
 use holdfast_tests::{
     House,
@@ -148,9 +149,11 @@ async fn another_host_in_the_url_takes_over_and_an_older_one_is_brought_up_to_da
 /// What waits is counted just then when it cannot be projected.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lag_is_told_while_the_database_is_away_and_is_gone_when_it_is_back() -> anyhow::Result<()> {
-    let mut server = Postgres::start()?;
+    let mut server = Arc::new(Postgres::start()?);
     let house = database::house(&server, &[])?;
     house.put_up("LAG", 1_000).await?;
+    // Before the tables were reached for the first time nobody knows what they contain, and no lag is told.
+    caught_up(&server, &house).await?;
     let lag = async || {
         let text = database::metrics(&house).await?;
         let value = |name: &str| {
@@ -160,6 +163,7 @@ async fn the_lag_is_told_while_the_database_is_away_and_is_gone_when_it_is_back(
         anyhow::Ok((value("holdfast_projection_lag_records"), value("holdfast_projection_lag_seconds")))
     };
     wait_until(async || Ok(lag().await? == (0.0, 0.0))).await?;
+    let server = Arc::get_mut(&mut server).context("the server is in use")?;
     tokio::task::block_in_place(|| server.stop())?;
     house.put_up("LATER", 1_000).await?;
     wait_until(async || Ok(matches!(lag().await?, (records, seconds) if records >= 2.0 && seconds > 0.5))).await?;
