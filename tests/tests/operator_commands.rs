@@ -6,6 +6,9 @@ use anyhow::{Context as _, ensure};
 use holdfast_tests::{House, binary, purchase::buy};
 use serde_json::Value;
 
+/// More units than anybody sells while a screen is drawn.
+const STOCK: u32 = 1_000_000;
+
 /// Runs the program as an operator of this house.
 fn operator(house: &House, arguments: &[&str]) -> anyhow::Result<Output> {
     let admin = house.server()?.ready().admin.context("the operators' listener")?;
@@ -93,7 +96,7 @@ fn exit_codes_tell_a_wrong_call_from_a_server_that_is_away_and_no_token_is_ever_
 #[tokio::test]
 async fn one_screen_of_top_shows_rates_percentiles_units_and_shards_in_80_by_24() -> anyhow::Result<()> {
     let house = House::with_settings(&[("STORE__SHARDS", "4")])?;
-    house.put_up("A", 1_000).await?;
+    house.put_up("A", u64::from(STOCK)).await?;
     let selling = async {
         loop {
             if let Err(error) = buy(house.shop(), &[("A", 1)], "tok_approve").await {
@@ -124,7 +127,7 @@ async fn one_screen_of_top_shows_rates_percentiles_units_and_shards_in_80_by_24(
     ensure!(figure("orders", "orders") > Some(0.0) && figure("answers", "2xx") > Some(0.0), "{text}");
     ensure!(figure("latency", "p50") > Some(0.0) && figure("latency", "p99") > Some(0.0), "{text}");
     let units = ["held", "allocated", "available", "fulfilled"].map(|state| figure("units", state).unwrap_or(f64::NAN));
-    ensure!((units.iter().sum::<f64>() - 1_000.0).abs() < 0.5, "{units:?} in {text}");
+    ensure!((units.iter().sum::<f64>() - f64::from(STOCK)).abs() < 0.5, "{units:?} in {text}");
     // The busiest shard comes first; there are four.
     let header = lines.iter().position(|line| line.starts_with("shard")).context("shards")?;
     ensure!(lines.len() == header + 5, "{text}");

@@ -86,7 +86,7 @@ async fn whoever_did_something_finds_it_at_once_whatever_becomes_of_postgresql()
         ("POSTGRES__RETRY_MS", "50"),
         ("POSTGRES__PROJECTION__RETRY_MAX_MS", "500"),
     ])?;
-    house.put_up("TEE", 1_000).await?;
+    house.put_up("TEE", 1_000_000).await?;
     // By and by PostgreSQL is ready, and then it answers.
     wait_until(async || Ok(finds_its_order(&house).await? == "postgres")).await?;
     let canceled = order(&house).await?;
