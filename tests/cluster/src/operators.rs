@@ -145,14 +145,20 @@ impl ClusterHouse {
         table.iter().map(owner).collect()
     }
 
-    /// The shards a node owns, once all are settled.
+    /// The shards a node owns, once all are settled and it has its share: one that has just come gets it by and by.
     ///
     /// # Errors
-    /// When they do not settle, or it owns none.
+    /// When they do not settle, or it owns none for minutes.
     pub async fn shards_of(&self, index: usize) -> anyhow::Result<Vec<ShardId>> {
-        let owners = self.settled(&[]).await?;
-        let own: Vec<_> = owners.into_iter().filter(|(_, owner)| *owner == index).map(|(shard, _)| shard).collect();
-        ensure!(!own.is_empty(), "{} owns no shard", self.name(index));
-        Ok(own)
+        let watch = Stopwatch::start();
+        loop {
+            let owners = self.settled(&[]).await?;
+            let own: Vec<_> = owners.into_iter().filter(|(_, owner)| *owner == index).map(|(shard, _)| shard).collect();
+            if !own.is_empty() {
+                return Ok(own);
+            }
+            ensure!(watch.elapsed() < SETTLED, "{} owns no shard", self.name(index));
+            sleep(LOOK_EVERY).await;
+        }
     }
 }
