@@ -6,9 +6,9 @@ use holdfast_core::ShardId;
 use tokio::sync::oneshot;
 
 use crate::{
-    mailbox::Role,
     message::{Envelope, Internal},
     node::{Node, ShardReport},
+    role::Role,
 };
 
 /// How far a shard's snapshots go.

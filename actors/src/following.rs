@@ -11,9 +11,10 @@ use holdfast_persistence::Record;
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    mailbox::{Mailbox, Role},
+    mailbox::Mailbox,
     message::{Envelope, Internal},
     node::Node,
+    role::Role,
 };
 
 /// Why a shard could not be taken or given.

@@ -8,7 +8,7 @@ use std::{
     mem,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -22,6 +22,7 @@ use crate::{
     key::KeyGuard,
     lease::Lease,
     message::{Envelope, Outcome, ReplyPort, Request},
+    role::{Role, Standing},
     settings::RuntimeSettings,
 };
 
@@ -37,7 +38,7 @@ pub struct Mailbox {
     retry_after_ms: u64,
     /// So many messages get a turn although a batch is on its way to the disk.
     gather: usize,
-    state: AtomicU8,
+    standing: Standing,
     /// Permits in use: requests that wait, are in a turn, or wait for their batch to be durable.
     in_use: AtomicUsize,
     queue: Mutex<Waiting>,
@@ -78,24 +79,6 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Permit(Arc<Mailbox>);
 
-/// What this node is to a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// It decides what happens to the shard.
-    Owner,
-    /// It takes in what another node decided, or is about to hand the shard over.
-    Follower,
-    /// The shard is recovering here, or the node is going.
-    Away,
-}
-
-const RECOVERING: u8 = 0;
-const OPEN: u8 = 1;
-const DRAINING: u8 = 2;
-const FAILED: u8 = 3;
-/// The shard is another node's, or about to be.
-const FOLLOWING: u8 = 4;
-
 impl Mailbox {
     /// An empty mailbox that refuses requests until its shard has recovered, and whenever `lease` has run out.
     pub fn new(shard: ShardId, settings: &RuntimeSettings, lease: Lease) -> Arc<Self> {
@@ -104,7 +87,7 @@ impl Mailbox {
             limit: settings.mailbox_permits,
             retry_after_ms: settings.retry_after_ms,
             gather: settings.gather_messages,
-            state: AtomicU8::new(RECOVERING),
+            standing: Standing::recovering(),
             in_use: AtomicUsize::new(0),
             queue: Mutex::default(),
             scheduled: AtomicBool::new(false),
@@ -149,7 +132,7 @@ impl Mailbox {
         let waiting = {
             let mut queue = self.queue.lock();
             // Looked at again where a hand-over cannot come in between: what lies behind its mark would be refused unasked.
-            if self.state.load(Ordering::Acquire) == FOLLOWING {
+            if self.role() == Role::Follower {
                 let error = self.unavailable(Unavailable::Moving);
                 return Err(Box::new(Refused { error, request, guard }));
             }
@@ -260,21 +243,17 @@ impl Mailbox {
     /// No request is taken from now on, but for what waits: the shard goes to another node.
     pub(crate) fn begin_yield(&self) {
         let _waiting = self.queue.lock();
-        let _ = self.state.compare_exchange(OPEN, FOLLOWING, Ordering::AcqRel, Ordering::Relaxed);
+        self.standing.begin_yield();
     }
 
     /// The shard is this node's: requests are taken.
     pub(crate) fn take_charge(&self) {
-        let _ = self.state.compare_exchange(FOLLOWING, OPEN, Ordering::AcqRel, Ordering::Relaxed);
+        self.standing.take_charge();
     }
 
     /// Whose the shard is, as far as requests are concerned.
     pub fn role(&self) -> Role {
-        match self.state.load(Ordering::Acquire) {
-            OPEN => Role::Owner,
-            FOLLOWING => Role::Follower,
-            _ => Role::Away,
-        }
+        self.standing.role()
     }
 
     /// Whether a turn is wanted and has not begun.
@@ -288,10 +267,9 @@ impl Mailbox {
     }
 
     fn reopen(&self, role: Role) {
-        let state = if role == Role::Owner { OPEN } else { FOLLOWING };
         // A panic after the gate had marked a batch and before the journal had it leaves the mark with nobody to end it.
         self.committing.store(false, Ordering::SeqCst);
-        let _ = self.state.compare_exchange(RECOVERING, state, Ordering::AcqRel, Ordering::Relaxed);
+        self.standing.recover(role);
         self.scheduled.store(false, Ordering::Release);
         self.wake();
     }
@@ -299,44 +277,34 @@ impl Mailbox {
     /// The shard's actor is gone; requests are refused until the next one attaches.
     pub(crate) fn close_for_recovery(&self) {
         *self.actor.write() = None;
-        for state in [OPEN, FOLLOWING] {
-            let _ = self.state.compare_exchange(state, RECOVERING, Ordering::AcqRel, Ordering::Relaxed);
-        }
+        self.standing.close_for_recovery();
     }
 
     /// From now on no request is taken: the node shuts down.
     pub(crate) fn drain(&self) {
-        self.state.store(DRAINING, Ordering::Release);
+        self.standing.drain();
     }
 
     /// From now on no request is taken: the journal failed. Whatever waits is dropped unanswered.
     pub(crate) fn fail(&self) {
-        self.state.store(FAILED, Ordering::Release);
+        self.standing.fail();
         let waiting = mem::take(&mut *self.queue.lock());
         drop(waiting);
     }
 
     /// Whether the shard takes requests.
     pub fn is_open(&self) -> bool {
-        self.state.load(Ordering::Acquire) == OPEN && self.lease.is_valid()
+        self.role() == Role::Owner && self.lease.is_valid()
     }
 
     /// What a request is told that was taken in, when the shard died with it: whether it was carried out is not known, so
     /// nobody may take it for refused and send it to another owner.
     pub fn lost(&self) -> CommandError {
-        let is_ending = self.state.load(Ordering::Acquire) == DRAINING;
-        self.unavailable(if is_ending { Unavailable::Unknown } else { Unavailable::StorageFailed })
+        self.unavailable(if self.standing.is_draining() { Unavailable::Unknown } else { Unavailable::StorageFailed })
     }
 
     fn refusal(&self) -> Option<CommandError> {
-        let reason = match self.state.load(Ordering::Acquire) {
-            OPEN if self.lease.is_valid() => return None,
-            OPEN => Unavailable::Isolated,
-            RECOVERING => Unavailable::Recovering,
-            DRAINING => Unavailable::Draining,
-            FOLLOWING => Unavailable::Moving,
-            _ => Unavailable::StorageFailed,
-        };
+        let reason = self.standing.refusal().or_else(|| (!self.lease.is_valid()).then_some(Unavailable::Isolated))?;
         Some(self.unavailable(reason))
     }
 

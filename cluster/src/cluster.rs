@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
-use holdfast_actors::{Clock, Lease, Node};
+use holdfast_actors::{Clock, Lease, Node, Role};
 use serde::de::DeserializeOwned;
 use tokio::{
     task::JoinSet,
@@ -26,7 +26,7 @@ use crate::{
         control::ControlLog,
         document::Revision,
         here::{JournalLog, NodeShards},
-        ports::{Control as _, Role, Shards},
+        ports::{Control as _, Shards},
         reconcile::{Reconciler, ReconcilerParts},
     },
     settings::ClusterSettings,

@@ -22,8 +22,8 @@ use super::{
 use crate::{
     error::{CommandError, Unavailable},
     gate::Gate,
-    mailbox::Role,
     message::Envelope,
+    role::Role,
 };
 
 /// Whether this node decides what happens to the shard.

@@ -14,8 +14,7 @@ use std::{
 use async_nats::{Client, SubscribeError};
 use async_trait::async_trait;
 use holdfast_actors::{
-    Clock, CommandError, Lease, Mailbox, Router, Unavailable,
-    mailbox::Role,
+    Clock, CommandError, Lease, Mailbox, Role, Router, Unavailable,
     message::{Envelope, Message, Outcome, Request},
 };
 use holdfast_core::{ShardCount, ShardId, Timestamp};

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use holdfast_actors::Role;
 use holdfast_core::{ShardCount, ShardId, Timestamp};
 
 use super::{
@@ -18,7 +19,7 @@ use crate::{
     owners::Owners,
     plan::{
         decide::Step,
-        ports::{Log, Role, Shards},
+        ports::{Log, Shards},
     },
 };
 

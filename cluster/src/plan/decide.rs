@@ -4,9 +4,9 @@
 //! Invariant: nothing here is about safety. A takeover that should not have been fences the owner before, which costs a
 //! moment of that shard and no record.
 
+use holdfast_actors::Role;
 use holdfast_core::Timestamp;
 
-use super::ports::Role;
 use crate::{boot::BootId, members::roster::Tenure, owners::Ownership};
 
 /// A step towards the plan.

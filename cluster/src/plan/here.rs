@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use holdfast_actors::{Node, mailbox};
+use holdfast_actors::{Node, Role};
 use holdfast_core::ShardId;
 use holdfast_persistence::Journal as _;
 
-use super::ports::{Counted, Log, Role, Shards, StepError};
+use super::ports::{Counted, Log, Shards, StepError};
 use crate::jetstream::JetStreamJournal;
 
 /// The shards of a running node.
@@ -19,11 +19,7 @@ pub struct JournalLog(pub Arc<JetStreamJournal>);
 #[async_trait]
 impl Shards for NodeShards {
     fn role(&self, shard: ShardId) -> Role {
-        match self.0.role(shard) {
-            mailbox::Role::Owner => Role::Owner,
-            mailbox::Role::Follower => Role::Follower,
-            mailbox::Role::Away => Role::Away,
-        }
+        self.0.role(shard)
     }
 
     fn position(&self, shard: ShardId) -> u64 {

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use holdfast_actors::Role;
 use holdfast_core::{ShardId, Timestamp};
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
     document::{Plan, Revision},
     edit::{self, Scene},
     placement::Placement,
-    ports::{Log, Role, Shards},
+    ports::{Log, Shards},
 };
 use crate::{
     boot::BootId,

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use holdfast_actors::Role;
 use holdfast_core::ShardId;
 
 use super::document::{Plan, Revision};
@@ -13,17 +14,6 @@ use crate::{
     boot::BootId,
     members::beat::{Beat, Yielded},
 };
-
-/// What this node is to a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// It decides what happens to it.
-    Owner,
-    /// It takes in what the owner made durable.
-    Follower,
-    /// The shard recovers here.
-    Away,
-}
 
 /// What a node counts of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

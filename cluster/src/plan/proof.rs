@@ -2,9 +2,10 @@
 //!
 //! Invariant: whatever is not known for sure is waited for. ADR 0024 tells of the worlds in which less was not enough.
 
+use holdfast_actors::Role;
 use holdfast_core::{ShardId, Timestamp};
 
-use super::{decide::Step, knowledge::Knowledge, ports::Role};
+use super::{decide::Step, knowledge::Knowledge};
 use crate::members::{
     beat::Beat,
     roster::{Tenure, millis_since},

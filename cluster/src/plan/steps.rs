@@ -8,12 +8,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use holdfast_actors::Role;
 use holdfast_core::ShardId;
 use tokio::time::sleep;
 
 use super::{
     decide::Step,
-    ports::{Role, StepError},
+    ports::StepError,
     reconcile::{Reconciler, TICK},
 };
 use crate::{boot::BootId, members::beat::Yielded};

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use holdfast_actors::{RuntimeSettings, mailbox::Role};
+use holdfast_actors::{Role, RuntimeSettings};
 use holdfast_core::{ShardCount, ShardId};
 use holdfast_persistence::{
     AppendError, Batch, Completion, Follower, Journal, JournalError, JournalStats, PurgeSummary, Record,

@@ -1,15 +1,12 @@
 //! What happens in the world, one event after the other.
 
+use holdfast_actors::Role;
 use holdfast_cluster::{
     members::{
         beat::{Beat, Standing, Yielded},
         roster::Heard,
     },
-    plan::{
-        decide::Step,
-        ports::{Log as _, Role},
-        proof::Renewal,
-    },
+    plan::{decide::Step, ports::Log as _, proof::Renewal},
 };
 use holdfast_core::ShardId;
 

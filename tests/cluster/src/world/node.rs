@@ -3,13 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use holdfast_actors::Role;
 use holdfast_cluster::{
     BootId, ClusterSettings, Owners,
     members::pulse::Identity,
     plan::{
         document::Revision,
         knowledge::Knowledge,
-        ports::{Counted, Log, Role, Shards, StepError},
+        ports::{Counted, Log, Shards, StepError},
     },
 };
 use holdfast_core::{ShardCount, ShardId, Timestamp};

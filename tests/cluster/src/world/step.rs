@@ -1,12 +1,10 @@
 //! How a step towards the plan goes in the world: in pieces, between which anything may happen.
 
+use holdfast_actors::Role;
 use holdfast_cluster::{
     BootId,
     members::beat::Yielded,
-    plan::{
-        decide::Step,
-        ports::{Log as _, Role},
-    },
+    plan::{decide::Step, ports::Log as _},
 };
 use holdfast_core::ShardId;
 
