@@ -25,7 +25,7 @@ use crate::{
     mailbox::Mailbox,
     message::{Envelope, Internal},
     payment::{PaymentGateway, PaymentSettings},
-    recovery::{RecoveryError, RecoveryProgress, RecoverySummary},
+    recovery::{RecoveryError, RecoverySummary},
     retention::Retention,
     role::Role,
     router::Router,

@@ -17,12 +17,29 @@ use crate::journal::{FollowLimit, Followed, Follower, Mark};
 /// Rows and watermarks of some records.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) changes: Changes,
+    pub(super) rows: BatchRows,
     /// Per shard, the last record: its number, and when it was decided.
     pub(super) ends: BTreeMap<ShardId, (u64, Timestamp)>,
     pub(super) records: u64,
     /// The last record of all.
     pub(super) last: Option<Mark>,
+}
+
+/// A batch's rows.
+#[derive(Debug, Default)]
+pub(super) struct BatchRows {
+    /// Those of entities that began in the batch, and of what is only ever added: not in the tables yet, unless somebody set the
+    /// watermarks back.
+    pub(super) new: Changes,
+    /// All others.
+    pub(super) changed: Changes,
+}
+
+impl BatchRows {
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.new.rows() + self.changed.rows()
+    }
 }
 
 /// What was made while PostgreSQL worked.
@@ -45,7 +62,7 @@ impl Batch {
             batch.ends.insert(followed.shard, (followed.seq, followed.record.at));
             fold.take(followed)?;
         }
-        batch.changes = fold.finish()?;
+        batch.rows = fold.finish()?;
         fold.forget_above(entities);
         Ok(batch)
     }

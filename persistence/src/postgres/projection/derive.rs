@@ -218,25 +218,30 @@ fn document(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default().replace("\\u0000", "\\ufffd")
 }
 
-pub(super) fn order(changes: &mut Changes, known: &mut Known, order: &Order, touch: &OrderTouch, last: Timestamp) {
+/// Who placed the order. Others may know the same one.
+pub(super) fn user(changes: &mut Changes, known: &mut Known, order: &Order, touch: &OrderTouch) {
+    let Some((placement, customer)) = order.placement().and_then(|placed| Some((placed, placed.customer.as_ref()?)))
+    else {
+        return;
+    };
+    let (id, placed_at) = (key::user(customer), Instant(placement.placed_at));
+    if touch.placed && known.0.insert(id) {
+        let customer_id = Shown(customer.clone());
+        changes.users.push(UserRow { id, customer_id, created_at: placed_at, updated_at: placed_at });
+    }
+}
+
+pub(super) fn order(changes: &mut Changes, order: &Order, touch: &OrderTouch, last: Timestamp) {
     let Some(placement) = order.placement() else { return };
     let id = key::order(order.id());
     let placed_at = Instant(placement.placed_at);
     if touch.placed {
         items(changes, id, placement);
     }
-    let user_id = placement.customer.as_ref().map(|customer| {
-        let user_id = key::user(customer);
-        if touch.placed && known.0.insert(user_id) {
-            let customer_id = Shown(customer.clone());
-            changes.users.push(UserRow { id: user_id, customer_id, created_at: placed_at, updated_at: placed_at });
-        }
-        user_id
-    });
     changes.orders.push(OrderRow {
         id,
         order_number: Shown(order.id()),
-        user_id,
+        user_id: placement.customer.as_ref().map(key::user),
         buyer_id: key::buyer(placement.buyer),
         status: Shown(order.status()),
         total: Amount(placement.total),

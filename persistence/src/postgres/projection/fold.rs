@@ -18,6 +18,7 @@ use holdfast_core::{
 };
 
 use super::{
+    batch::BatchRows,
     derive,
     row::{Changes, StockMovementRow},
     touch::OrderTouch,
@@ -52,7 +53,7 @@ pub enum FoldError {
 pub(super) struct Fold {
     entities: HashMap<EntityId, Entry, RandomState>,
     touched: Vec<Touched>,
-    changes: Changes,
+    rows: BatchRows,
     known: derive::Known,
     batch: u64,
     /// Up to this size a state is written whole, in bytes.
@@ -75,6 +76,8 @@ struct Entry {
 #[derive(Debug)]
 struct Touched {
     entity: EntityId,
+    /// Whether the entity's first record is in the batch.
+    began: bool,
     first_at: Timestamp,
     last_at: Timestamp,
     /// The last details a product was given, with its version then and the instant.
@@ -108,12 +111,12 @@ impl Fold {
     pub(super) fn admit_anew(&mut self, shard: ShardId, state: EntityState, at: Timestamp) {
         let entity = state.id();
         let version = state.version();
-        let mut touched = Touched::new(entity.clone(), at);
+        let mut touched = Touched::new(entity.clone(), false, at);
         match &state {
             EntityState::Product(product) => {
                 touched.details = product.details().map(|details| (Box::new(details.clone()), version, at));
                 if let Some(details) = product.details() {
-                    derive::categories(&mut self.changes, &mut self.known, &details.category, at);
+                    derive::categories(&mut self.rows.changed, &mut self.known, &details.category, at);
                 }
             }
             EntityState::Order(order) => touched.order = OrderTouch::of_state(order, version, at),
@@ -128,7 +131,7 @@ impl Fold {
     /// Takes in one record. One that the state contains already changes nothing.
     pub(super) fn take(&mut self, followed: Followed) -> Result<(), FoldError> {
         let Followed { shard, seq, record } = followed;
-        let Self { entities, touched, changes, known: shared, batch, whole_bytes } = self;
+        let Self { entities, touched, rows, known: shared, batch, whole_bytes } = self;
         let entry = match entities.entry(record.entity.clone()) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) if record.version == 1 => {
@@ -148,42 +151,46 @@ impl Fold {
         }
         entry.used = *batch;
         let place = *entry.touched.get_or_insert_with(|| {
-            touched.push(Touched::new(record.entity.clone(), record.at));
+            touched.push(Touched::new(record.entity.clone(), record.version == 1, record.at));
             touched.len() - 1
         });
         touched[place].last_at = record.at;
         if let Event::Product(ProductEvent::Created(details) | ProductEvent::Updated(details)) = &record.event {
             // At once: a category that the batch's end no longer knows was there all the same.
-            derive::categories(changes, shared, &details.category, record.at);
+            derive::categories(&mut rows.changed, shared, &details.category, record.at);
         }
         if entry.stored.snapshot > *whole_bytes {
             let begin = || snapshot::Changes::begin(record.entity.kind(), record.version);
             touched[place].events.get_or_insert_with(begin).push(&record.event)?;
         }
-        apply(&mut entry.state, &record, &mut touched[place], (shard, seq), changes);
+        apply(&mut entry.state, &record, &mut touched[place], (shard, seq), &mut rows.new);
         Ok(())
     }
 
     /// Ends the batch: its rows.
-    pub(super) fn finish(&mut self) -> Result<Changes, FoldError> {
-        let mut changes = std::mem::take(&mut self.changes);
+    pub(super) fn finish(&mut self) -> Result<BatchRows, FoldError> {
+        let mut rows = std::mem::take(&mut self.rows);
         let mut known = std::mem::take(&mut self.known);
         for touched in self.touched.drain(..) {
             let Some(entry) = self.entities.get_mut(&touched.entity) else { continue };
             entry.touched = None;
             let (first, last) = (touched.first_at, touched.last_at);
-            store(&mut changes, entry, touched.events, self.whole_bytes)?;
+            if let EntityState::Order(order) = &entry.state {
+                derive::user(&mut rows.changed, &mut known, order, &touched.order);
+            }
+            let changes = if touched.began { &mut rows.new } else { &mut rows.changed };
+            store(changes, entry, touched.events, self.whole_bytes)?;
             match &entry.state {
-                EntityState::Stock(stock) => derive::inventory(&mut changes, stock, first, last),
-                EntityState::Cart(cart) => derive::cart(&mut changes, cart, first, last),
+                EntityState::Stock(stock) => derive::inventory(changes, stock, first, last),
+                EntityState::Cart(cart) => derive::cart(changes, cart, first, last),
                 EntityState::Product(product) => {
-                    derive::product(&mut changes, product, touched.details.as_ref(), first, last);
+                    derive::product(changes, product, touched.details.as_ref(), first, last);
                 }
-                EntityState::Order(order) => derive::order(&mut changes, &mut known, order, &touched.order, last),
+                EntityState::Order(order) => derive::order(changes, order, &touched.order, last),
             }
         }
         self.batch += 1;
-        Ok(changes)
+        Ok(rows)
     }
 
     /// Forgets entities that no recent batch had, until at most `limit` are left. Only between batches.
@@ -278,7 +285,7 @@ fn has_ended(order: &Order) -> bool {
 }
 
 impl Touched {
-    fn new(entity: EntityId, at: Timestamp) -> Self {
-        Self { entity, first_at: at, last_at: at, details: None, order: OrderTouch::default(), events: None }
+    fn new(entity: EntityId, began: bool, at: Timestamp) -> Self {
+        Self { entity, began, first_at: at, last_at: at, details: None, order: OrderTouch::default(), events: None }
     }
 }

@@ -121,7 +121,7 @@ impl Session {
         for (shard, state, at) in states {
             self.fold.admit_anew(shard, state, at);
         }
-        let batch = Box::new(Batch { changes: self.fold.finish()?, records: count, ..Batch::default() });
+        let batch = Box::new(Batch { rows: self.fold.finish()?, records: count, ..Batch::default() });
         self.fold.forget_above(self.entities);
         self.write(&batch).await
     }
@@ -132,9 +132,9 @@ impl Session {
         for (shard, (seq, at)) in &batch.ends {
             moves.push(*shard, self.watermarks.get(shard).copied().unwrap_or(0), *seq, *at);
         }
-        self.statements.commit(&mut self.client, &batch.changes, &moves, batch.last.as_ref()).await?;
+        self.statements.commit(&mut self.client, &batch.rows, &moves, batch.last.as_ref()).await?;
         self.watermarks.extend(batch.ends.iter().map(|(shard, (seq, _))| (*shard, *seq)));
-        Ok(Projected { records: batch.records, rows: batch.changes.rows() })
+        Ok(Projected { records: batch.records, rows: batch.rows.count() })
     }
 
     /// Reads back the states of entities that are not remembered.

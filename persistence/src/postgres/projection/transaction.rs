@@ -6,9 +6,10 @@
 
 use futures_util::future::{try_join_all, try_join3};
 use holdfast_core::{ShardId, Timestamp};
-use tokio_postgres::{Client, Statement, types::ToSql};
+use tokio_postgres::{Client, Statement, error::SqlState, types::ToSql};
 
 use super::{
+    batch::BatchRows,
     error::ProjectionError,
     row::Changes,
     table::Guard,
@@ -38,10 +39,25 @@ const DROP_TAKEN_IN: &str = "DELETE FROM entity_changes AS t USING UNNEST($1::in
 pub(super) struct Statements {
     watermarks: Statement,
     last: Statement,
-    tables: Vec<Statement>,
+    tables: Vec<OfTable>,
     delist: Statement,
     trim_variants: Statement,
     drop_taken_in: Statement,
+}
+
+/// How rows of a table are written.
+struct OfTable {
+    insert: Statement,
+    upsert: Statement,
+}
+
+/// Whether rows that should be new are taken at their word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// They are inserted: if one is there already, nothing is written at all.
+    Inserting,
+    /// They are treated like any other.
+    Upserting,
 }
 
 /// From where to where the shards' watermarks move.
@@ -62,11 +78,50 @@ impl Moves {
     }
 }
 
+/// Why a batch was not written.
+enum Failure {
+    /// The watermarks are not where they were.
+    Rival,
+    /// A statement, or the connection.
+    Statement(tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Statement(error)
+    }
+}
+
+impl From<Failure> for ProjectionError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Rival => Self::Rival,
+            Failure::Statement(error) => error.into(),
+        }
+    }
+}
+
+/// Whether a row was there that was to be inserted. Statements behind the one that failed may be heard of first.
+fn was_there(error: &tokio_postgres::Error) -> bool {
+    let state = error.code();
+    state == Some(&SqlState::UNIQUE_VIOLATION) || state == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)
+}
+
+impl OfTable {
+    fn writing(&self, trust: Trust) -> &Statement {
+        match trust {
+            Trust::Inserting => &self.insert,
+            Trust::Upserting => &self.upsert,
+        }
+    }
+}
+
 impl Statements {
     pub(super) async fn prepare(client: &Client, guard: Guard) -> Result<Self, ProjectionError> {
         let mut tables = Vec::with_capacity(Changes::TABLES);
         for rows in Changes::default().tables() {
-            tables.push(client.prepare(&rows.table().upsert(guard)).await?);
+            let (insert, upsert) = (rows.table().insert(), rows.table().upsert(guard));
+            tables.push(OfTable { insert: client.prepare(&insert).await?, upsert: client.prepare(&upsert).await? });
         }
         Ok(Self {
             watermarks: client.prepare(MOVE_WATERMARKS).await?,
@@ -79,18 +134,39 @@ impl Statements {
     }
 
     /// Writes a batch and moves the watermarks. When this fails, only the database knows whether it was done.
+    ///
+    /// Rows that should be new and are not were written beyond the watermarks, which somebody has set back: then every row is
+    /// compared.
     pub(super) async fn commit(
         &self,
         client: &mut Client,
-        changes: &Changes,
+        rows: &BatchRows,
         moves: &Moves,
         last: Option<&Mark>,
     ) -> Result<(), ProjectionError> {
+        match self.attempt(client, rows, Trust::Inserting, moves, last).await {
+            Err(Failure::Statement(error)) if was_there(&error) => {
+                tracing::warn!(%error, "rows that should be new are there: they are compared");
+                Ok(self.attempt(client, rows, Trust::Upserting, moves, last).await?)
+            }
+            done => Ok(done?),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        client: &mut Client,
+        rows: &BatchRows,
+        trust: Trust,
+        moves: &Moves,
+        last: Option<&Mark>,
+    ) -> Result<(), Failure> {
         let transaction = client.transaction().await?;
         let parameters: [&(dyn ToSql + Sync); 4] = [&moves.shard, &moves.known, &moves.seq, &moves.at];
         let advanced = transaction.execute(&self.watermarks, &parameters);
         // All are sent at once: while one is done, the next is on its way.
-        let rows = self.of(changes).into_iter().map(|(statement, parameters)| {
+        let new = self.of(&rows.new, trust).into_iter();
+        let rows = new.chain(self.of(&rows.changed, Trust::Upserting)).map(|(statement, parameters)| {
             let transaction = &transaction;
             async move { transaction.execute(statement, &parameters).await }
         });
@@ -101,16 +177,16 @@ impl Statements {
         };
         let (hits, _, _) = try_join3(advanced, marked, try_join_all(rows)).await?;
         if hits != moves.shard.len() as u64 {
-            return Err(ProjectionError::Rival);
+            return Err(Failure::Rival);
         }
         transaction.commit().await?;
         Ok(())
     }
 
     /// Every statement of `changes` that has something to do, with its parameters, in order.
-    fn of<'a>(&'a self, changes: &'a Changes) -> Vec<(&'a Statement, Vec<&'a (dyn ToSql + Sync)>)> {
-        let upserts = changes.tables().into_iter().zip(&self.tables).filter(|(rows, _)| rows.len() > 0);
-        let mut all: Vec<_> = upserts.map(|(rows, statement)| (statement, rows.parameters())).collect();
+    fn of<'a>(&'a self, changes: &'a Changes, trust: Trust) -> Vec<(&'a Statement, Vec<&'a (dyn ToSql + Sync)>)> {
+        let written = changes.tables().into_iter().zip(&self.tables).filter(|(rows, _)| rows.len() > 0);
+        let mut all: Vec<_> = written.map(|(rows, table)| (table.writing(trust), rows.parameters())).collect();
         let delisted = &changes.delisted;
         if !delisted.id.is_empty() {
             all.push((&self.delist, vec![&delisted.id, &delisted.version, &delisted.updated_at]));

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use holdfast_actors::Role;
 use holdfast_cluster::{
     BootId, ClusterSettings, Owners,
     members::{
@@ -16,7 +17,7 @@ use holdfast_cluster::{
         document::Plan,
         edit::{self, Scene},
         knowledge::Knowledge,
-        ports::{Log, Role, Shards},
+        ports::{Log, Shards},
     },
 };
 use holdfast_cluster_tests::world::Here;
