@@ -8,6 +8,7 @@
 mod campaign;
 mod crash;
 mod debian;
+mod dist;
 mod fuzz;
 mod group;
 mod hotpaths;
@@ -93,6 +94,8 @@ enum Chore {
     },
     /// Count the instructions and allocations of the hot paths, and compare with the figures that are checked in.
     Hotpaths(hotpaths::Arguments),
+    /// Build the binary that is shipped: optimized over all crates, and by the profile of a sale.
+    Dist(dist::Arguments),
     /// Fuzz the decoders and everything a request brings, guided by coverage.
     Fuzz(fuzz::Arguments),
     /// Break core on purpose, one place at a time, and see whether its tests notice.
@@ -127,6 +130,7 @@ fn carry_out(chore: Chore) -> anyhow::Result<bool> {
         Chore::Peers { arguments } => peers::run(&arguments),
         Chore::Plot { arguments } => peers::plot(&arguments),
         Chore::Hotpaths(arguments) => hotpaths::run(&arguments, &root),
+        Chore::Dist(arguments) => dist::run(&arguments, &root),
         Chore::Fuzz(arguments) => fuzz::run(&arguments, &root),
         Chore::Mutants(arguments) => mutants::run(&arguments, &root),
         Chore::Schemathesis(arguments) => schemathesis::run(&arguments, &root),
