@@ -22,7 +22,7 @@ use holdfast_persistence::{
         projection::{Projection, ProjectionSettings},
     },
 };
-use holdfast_servers::{Postgres, PostgresOptions};
+use holdfast_servers::{Postgres, PostgresOptions, processor};
 use tokio::{runtime::Runtime, task::JoinSet};
 
 /// Sold through the node, so that the journal is what a sale leaves: seven records each.
@@ -62,27 +62,12 @@ async fn fill(dir: &Path) {
     }
 }
 
-/// Ticks of the processor that PostgreSQL's processes used so far, in seconds.
+/// Processor time that PostgreSQL's processes used so far, in seconds.
 fn processor_seconds(server: &Postgres) -> anyhow::Result<f64> {
     let folder = server.sql("SHOW data_directory")?;
     let pid = fs::read_to_string(Path::new(&folder).join("postmaster.pid"))?;
-    let root: u32 = pid.lines().next().context("a process id")?.parse()?;
-    let mut ticks = 0_u64;
-    for entry in fs::read_dir("/proc")?.flatten() {
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The name in parentheses may hold anything; the fields behind it are numbers.
-        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
-        let fields: Vec<&str> = rest.split(' ').collect();
-        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-        if number(1) == u64::from(root) {
-            ticks += number(11) + number(12);
-        } else if entry.file_name() == *root.to_string() {
-            // Those that ended are counted with the one that started them.
-            ticks += (11..=14).map(number).sum::<u64>();
-        }
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    Ok(ticks as f64 / 100.0)
+    let root = pid.lines().next().context("a process id")?.parse()?;
+    Ok(processor::used(&[root]).as_secs_f64())
 }
 
 fn settings(server: &Postgres) -> anyhow::Result<PostgresSettings> {

@@ -1,6 +1,7 @@
 //! What an order costs in processor time when another node answers it, against one that its own node does. Both nodes are in
 //! this process, which counts, and have segment files of their own; there is no HTTP in front of them, so what is local is as
-//! cheap as can be, and the ratio the worst. What the NATS server between them used is told apart.
+//! cheap as can be, and the ratio the worst. What the NATS server between them used is told apart. What customers of a cluster
+//! get instead: `cargo xtask cluster --detour`.
 //!
 //! `cargo run --release -p holdfast-cluster --example remote_cost -- 20000 64`: so many orders of each kind in turn, so many
 //! buyers at once; three rounds.
@@ -13,7 +14,6 @@
 mod house;
 
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -22,6 +22,7 @@ use std::{
 };
 
 use holdfast_core::SkuId;
+use holdfast_servers::processor::used;
 use tokio::task::JoinSet;
 
 use house::{Member, deal, nats, request, sku_in};
@@ -32,8 +33,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rounds, each of both kinds.
 const ROUNDS: usize = 3;
-/// What Linux counts processor time in, in milliseconds.
-const TICK_MS: u64 = 10;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
@@ -72,7 +71,7 @@ async fn measure(
     buyers: u32,
     keys: &Arc<AtomicU32>,
 ) -> [Duration; 2] {
-    let before = processes.map(used);
+    let before = processes.map(|process| used(&[process]));
     let mut crowd = JoinSet::new();
     for _ in 0..buyers {
         let (asked, sku, keys) = (Arc::clone(asked), sku.clone(), Arc::clone(keys));
@@ -88,15 +87,6 @@ async fn measure(
     }
     // What follows an order (its payment, its allocation) belongs to it.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let after = processes.map(used);
+    let after = processes.map(|process| used(&[process]));
     [after[0].saturating_sub(before[0]), after[1].saturating_sub(before[1])]
-}
-
-/// Processor time that a process has used so far.
-fn used(process: u32) -> Duration {
-    let line = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
-    let fields = line.rsplit_once(')').expect("its name is in parentheses").1;
-    let ticks: u64 =
-        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
-    Duration::from_millis(ticks * TICK_MS)
 }

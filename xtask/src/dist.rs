@@ -73,7 +73,7 @@ fn build<'a>(
     let mut cargo = Command::new(env!("CARGO"));
     // With the host named as the target, the flags are not those of build scripts and macros.
     cargo.args(["build", "--profile", PROFILE, "--workspace", "--locked", "--target", host]);
-    programs.into_iter().for_each(|program| drop(cargo.args(["--bin", program])));
+    cargo.args(programs.into_iter().flat_map(|program| ["--bin", program]));
     cargo.arg("--target-dir").arg(target).env("RUSTFLAGS", flags).current_dir(root);
     ensure!(cargo.status().context("cannot run cargo")?.success(), "the {PROFILE} build failed ({flags})");
     Ok(())

@@ -74,7 +74,7 @@ enum Chore {
     /// Kill, pause, cut off and move the nodes of a cluster and its NATS servers, drawn from a seed; or measure it; --help says more.
     #[command(disable_help_flag = true)]
     Cluster {
-        /// `--rounds N`, `--seed S`, `--away SECONDS`, `--figures`, `--json`.
+        /// `--rounds N`, `--seed S`, `--away SECONDS`, `--figures`, `--detour ORDERS`, `--json`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

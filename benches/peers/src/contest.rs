@@ -5,11 +5,11 @@ use std::{num::NonZeroUsize, process::ExitCode, thread, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use holdfast_api::load::{flash_sale::Load, report::Report};
+use holdfast_servers::processor;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     contender::{Contender, Field, Kind},
-    cpu,
     goods::{Goods, Sale, closed},
     promises::{self, Broken},
     standing::{Standing, Standings},
@@ -115,9 +115,9 @@ pub(crate) fn measure(runtime: &Runtime, contender: &Contender, goods: Goods, lo
     let sale = runtime.block_on(Sale::put_up(contender, goods)).with_context(failed)?;
     let (all, behind) = (contender.processes.all(), &contender.processes.behind);
     wait_for_rest(&all);
-    let before = (cpu::used(&all), cpu::used(behind));
+    let before = (processor::used(&all), processor::used(behind));
     let mut report = runtime.block_on(sale.run(load));
-    let used = (cpu::used(&all).saturating_sub(before.0), cpu::used(behind).saturating_sub(before.1));
+    let used = (processor::used(&all).saturating_sub(before.0), processor::used(behind).saturating_sub(before.1));
     wait_for_rest(&all);
     report.oversold = runtime.block_on(sale.oversold(report.sold)).with_context(failed)?;
     #[expect(clippy::cast_precision_loss, reason = "a run has fewer orders than 2^52")]
@@ -128,9 +128,9 @@ pub(crate) fn measure(runtime: &Runtime, contender: &Contender, goods: Goods, lo
 
 fn wait_for_rest(processes: &[u32]) {
     for _ in 0..LOOKS {
-        let before = cpu::used(processes);
+        let before = processor::used(processes);
         thread::sleep(LOOK);
-        if cpu::used(processes).saturating_sub(before) < AT_REST {
+        if processor::used(processes).saturating_sub(before) < AT_REST {
             return;
         }
     }

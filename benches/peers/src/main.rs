@@ -13,7 +13,6 @@ mod chart;
 mod cluster;
 mod contender;
 mod contest;
-mod cpu;
 mod front;
 mod goods;
 #[cfg(test)]

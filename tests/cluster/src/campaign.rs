@@ -36,6 +36,8 @@ pub enum Fault {
     AllServers,
     /// All servers stand still.
     AllFrozen,
+    /// All nodes and all servers are killed.
+    Everything,
     /// A shard is moved around.
     Moves,
     /// Every node is restarted.
@@ -44,7 +46,7 @@ pub enum Fault {
     Rebalance,
 }
 
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 13] = [
     Fault::Kill,
     Fault::KillBoth,
     Fault::Pause,
@@ -54,6 +56,7 @@ const FAULTS: [Fault; 12] = [
     Fault::Leader,
     Fault::AllServers,
     Fault::AllFrozen,
+    Fault::Everything,
     Fault::Moves,
     Fault::RollingRestart,
     Fault::Rebalance,
@@ -181,6 +184,7 @@ impl Stage {
             Fault::Leader => format!("{:?}", self.leader_killed(shard).await?),
             Fault::AllServers => format!("{:?}", self.servers_away(Away::Killed, long).await?),
             Fault::AllFrozen => format!("{:?}", self.servers_away(Away::Frozen, long).await?),
+            Fault::Everything => format!("{:?}", self.everything_killed().await?),
             Fault::Moves => format!("{:?}", self.moved(shard, 3).await?),
             Fault::RollingRestart => format!("{:?}", self.rolling_restart().await?),
             Fault::Rebalance => format!("{:?}", self.rebalanced().await?),

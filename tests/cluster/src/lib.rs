@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod campaign;
 pub mod crowd;
+pub mod detour;
 pub mod doors;
 pub mod faults;
 pub mod house;

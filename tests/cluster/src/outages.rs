@@ -1,4 +1,5 @@
-//! What happens to the servers: one is killed, the leader of a stream, all of them; or all are away for a while.
+//! What happens to the servers: one is killed, the leader of a stream, all of them, with the nodes or without; or all are away
+//! for a while.
 
 use std::time::Duration;
 
@@ -51,6 +52,29 @@ impl Stage {
     pub async fn leader_killed(&mut self, shard: ShardId) -> anyhow::Result<Duration> {
         let leader = self.house.nats.leader(&format!("HOLDFAST_{DEPLOYMENT}_{}", shard.0))?;
         self.server_killed(leader.context("no server leads the stream")?).await
+    }
+
+    /// `kill -9` to every node and every server in one moment, as when the power goes; then all are started on the disks they
+    /// left. From the first node's start until every shard had acknowledged an order sent since.
+    ///
+    /// # Errors
+    /// When a promise is not kept.
+    pub async fn everything_killed(&mut self) -> anyhow::Result<Duration> {
+        let shards: Vec<_> = self.house.shards()?.iter().collect();
+        let nodes = self.house.running();
+        let pulse = self.feel(&shards, &nodes).await?;
+        for node in &nodes {
+            self.crowd.doors.shut(*node);
+            self.house.kill(*node)?;
+        }
+        self.house.nats.kill_all()?;
+        self.house.nats.start_all()?;
+        let since = self.crowd.doors.elapsed();
+        self.house.start_nodes()?;
+        let back = self.all_back(&pulse, &shards, since).await?;
+        pulse.end(&self.crowd).await?;
+        self.recovered().await?;
+        Ok(back)
     }
 
     /// All servers are away for so long.

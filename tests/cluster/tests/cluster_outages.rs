@@ -30,6 +30,15 @@ async fn servers_are_killed_and_go_away_under_load_and_the_sale_goes_on() -> any
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_power_goes_everywhere_at_once_and_everything_acknowledged_is_there_again() -> anyhow::Result<()> {
+    let mut stage = Stage::open(HousePlan::default(), 12).await?;
+    println!("nodes and servers killed: sold again {:?} after they were started", stage.everything_killed().await?);
+    stage.sell(20).await?;
+    println!("{}", stage.reckon().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_lost_doubled_and_late_change_nothing() -> anyhow::Result<()> {
     let mut stage = Stage::open(HousePlan { with_proxies: true, ..HousePlan::default() }, 13).await?;
     let mischief: Vec<_> = (0..stage.house.count()).flat_map(|node| stage.house.mischief(node)).collect();
