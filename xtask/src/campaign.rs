@@ -1,7 +1,10 @@
 //! Longer runs against an optimized server: built whole, so that cargo unifies features as everywhere, then started with
 //! whatever arguments follow.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, ensure};
 
@@ -18,9 +21,13 @@ pub(crate) fn run(program: &str, arguments: &[String]) -> anyhow::Result<bool> {
     cargo.args(["build", "--release", "--workspace", "--locked", "--bin", "holdfast", "--bin", program]);
     cargo.arg("--target-dir").arg(&target).current_dir(&root);
     ensure!(cargo.status().context("cannot run cargo")?.success(), "{program} does not build");
-    let built = target.join("release");
+    carry_out(&target.join("release"), program, arguments)
+}
+
+/// Runs the campaign `program` against the server beside it in the folder `built`. Whether it passed.
+pub(crate) fn carry_out(built: &Path, program: &str, arguments: &[String]) -> anyhow::Result<bool> {
     let mut campaign = Command::new(built.join(program));
-    campaign.args(arguments).env(SERVER, built.join("holdfast")).current_dir(&root);
+    campaign.args(arguments).env(SERVER, built.join("holdfast")).current_dir(root()?);
     Ok(campaign.status().with_context(|| format!("cannot run {program}"))?.success())
 }
 

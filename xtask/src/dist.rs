@@ -34,6 +34,16 @@ pub(crate) struct Arguments {
 
 /// Builds. Always true: what fails is an error.
 pub(crate) fn run(arguments: &Arguments, root: &Path) -> anyhow::Result<bool> {
+    println!("{}", build_all(arguments, root)?.join("holdfast").display());
+    Ok(true)
+}
+
+/// The folder of the server that is shipped and of `program`, built alike.
+pub(crate) fn beside(program: &str, root: &Path) -> anyhow::Result<PathBuf> {
+    build_all(&Arguments { keep_profile: true, bin: vec![program.to_owned()] }, root)
+}
+
+fn build_all(arguments: &Arguments, root: &Path) -> anyhow::Result<PathBuf> {
     let target = target_folder()?;
     let (folder, host) = (target.join("profiled"), host()?);
     let counts = folder.join("sale.profdata");
@@ -43,8 +53,7 @@ pub(crate) fn run(arguments: &Arguments, root: &Path) -> anyhow::Result<bool> {
     let programs = ["holdfast"].into_iter().chain(arguments.bin.iter().map(String::as_str));
     let flags = format!("-Cprofile-use={}", counts.display());
     build(root, &target, &host, &flags, programs)?;
-    println!("{}", target.join(&host).join(PROFILE).join("holdfast").display());
-    Ok(true)
+    Ok(target.join(&host).join(PROFILE))
 }
 
 /// Runs a sale on a build that counts, and puts its counts into `counts`.

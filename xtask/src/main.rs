@@ -81,6 +81,9 @@ enum Chore {
     /// Sell the same flash sale on Redis, on PostgreSQL and on an echo beside ours, and print the ratios; --help says more.
     #[command(disable_help_flag = true)]
     Peers {
+        /// With builds as they are shipped (`dist`), ours and everybody's fronts.
+        #[arg(long)]
+        shipped: bool,
         /// `--quick`, `--rounds N`, `--peers LIST`, `--json`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -88,6 +91,9 @@ enum Chore {
     /// Draw a plot of docs/performance.md: `connections`, `load` or `growth`; --help says more.
     #[command(disable_help_flag = true)]
     Plot {
+        /// With builds as they are shipped (`dist`), ours and everybody's fronts.
+        #[arg(long)]
+        shipped: bool,
         /// What is swept, and `--folder DIR`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -127,8 +133,8 @@ fn carry_out(chore: Chore) -> anyhow::Result<bool> {
         Chore::Overload { arguments } => campaign::run("overload", &arguments),
         Chore::Outage { arguments } => campaign::run("outage", &arguments),
         Chore::Cluster { arguments } => campaign::run("cluster-campaign", &arguments),
-        Chore::Peers { arguments } => peers::run(&arguments),
-        Chore::Plot { arguments } => peers::plot(&arguments),
+        Chore::Peers { shipped, arguments } => peers::run(shipped, &arguments),
+        Chore::Plot { shipped, arguments } => peers::plot(shipped, &arguments),
         Chore::Hotpaths(arguments) => hotpaths::run(&arguments, &root),
         Chore::Dist(arguments) => dist::run(&arguments, &root),
         Chore::Fuzz(arguments) => fuzz::run(&arguments, &root),
