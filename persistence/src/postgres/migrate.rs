@@ -12,9 +12,10 @@ use tokio_postgres::{Client, Row, error::SqlState};
 use super::{connect::Connector, error::PostgresError, pool::within};
 
 /// Every migration: its name, and its text. A new one is appended; none ever changes or goes.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("V1__projection", include_str!("../../migrations/V1__projection.sql")),
     ("V2__entity_changes", include_str!("../../migrations/V2__entity_changes.sql")),
+    ("V3__entity_changes_statistics", include_str!("../../migrations/V3__entity_changes_statistics.sql")),
 ];
 
 /// The table in which the runner keeps which migrations were applied.

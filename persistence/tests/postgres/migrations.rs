@@ -105,6 +105,25 @@ async fn a_schema_that_is_not_what_its_history_says_is_refused_by_its_migration(
     migrate::check(&connector).await.unwrap();
 }
 
+/// Every migration there is.
+const ALL: [&str; 3] = ["V1__projection", "V2__entity_changes", "V3__entity_changes_statistics"];
+
+/// A sampled statistic of nothing but one hot SKU's events says that any look-up finds them all.
+#[tokio::test]
+async fn a_state_is_never_read_beside_the_changes_of_all_others() {
+    let (server, _) = migrated().await;
+    let plan = server.sql(
+        "SET search_path TO holdfast; \
+         INSERT INTO entity_snapshots SELECT 1, 4, int8send(n), 1, '\\x00' FROM generate_series(1, 20000) AS n; \
+         INSERT INTO entity_changes SELECT 1, 1, 'HOT', n, n, '\\x00' FROM generate_series(1, 20000) AS n; \
+         ANALYZE; \
+         EXPLAIN SELECT ARRAY(SELECT c.events FROM entity_changes AS c WHERE c.shard = t.shard AND c.kind = t.kind \
+             AND c.entity = t.entity AND c.version > t.version ORDER BY c.first) FROM entity_snapshots AS t",
+    );
+    let plan = plan.unwrap();
+    assert!(plan.contains("entity_changes_pkey") && !plan.contains("Seq Scan on entity_changes"), "{plan}");
+}
+
 #[tokio::test]
 async fn a_migration_that_fails_leaves_nothing_behind() {
     let server = Postgres::start().unwrap();
@@ -115,14 +134,14 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
     assert!(failed.contains("V1__projection") && failed.contains("shipments"), "{failed}");
     assert_eq!(server.sql("SELECT to_regclass('holdfast.orders') IS NULL").unwrap(), "t");
     server.sql("DROP TABLE holdfast.shipments").unwrap();
-    assert_eq!(migrate::up(&connector).await.unwrap(), ["V1__projection", "V2__entity_changes"]);
+    assert_eq!(migrate::up(&connector).await.unwrap(), ALL);
 }
 
 #[tokio::test]
 async fn two_schemas_of_one_database_know_nothing_of_each_other() {
     let (server, connector) = migrated().await;
     let other = connector.with_schema("holdfast_next");
-    assert_eq!(migrate::up(&other).await.unwrap(), ["V1__projection", "V2__entity_changes"]);
+    assert_eq!(migrate::up(&other).await.unwrap(), ALL);
     server.sql("DROP SCHEMA holdfast_next CASCADE").unwrap();
     migrate::check(&connector).await.unwrap();
 }

@@ -74,6 +74,16 @@ impl Pace {
         self.busy_until.is_some_and(|until| now < until)
     }
 
+    /// The share of the time it may work now.
+    pub(super) fn share(&self, now: Instant) -> f64 {
+        if self.is_busy(now) { self.share } else { 1.0 }
+    }
+
+    /// Whether processors are left over for it: then the next batch is made while one is written.
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        self.share(now) > 0.5
+    }
+
     /// How long to rest after a batch that took `worked`, so that the share is kept.
     pub(super) fn rest(&self, worked: Duration, now: Instant) -> Duration {
         if !self.is_busy(now) {

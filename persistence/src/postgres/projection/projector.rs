@@ -238,7 +238,7 @@ impl Projector {
         session.take_in(records).await.map(Some)
     }
 
-    /// Writes a batch and, when there is more and nobody buys, makes the next one meanwhile; rests if a sale is on.
+    /// Writes a batch and, when there is more and the sale leaves room, makes the next one meanwhile; rests if a sale is on.
     async fn write(
         &mut self,
         batch: Box<Batch>,
@@ -247,7 +247,7 @@ impl Projector {
         follower: Box<dyn Follower>,
     ) -> Result<(Box<dyn Follower>, Option<Box<Batch>>), ProjectionError> {
         self.trail.attempt(batch.ends.iter().map(|(shard, (seq, _))| (*shard, *seq)));
-        let hurries = follower.behind() > 0 && !self.pace.is_busy(Instant::now());
+        let hurries = follower.behind() > 0 && self.pace.has_room(Instant::now());
         let (written, follower, ahead) = if hurries {
             let ahead = self.look_ahead(session.lend(), follower);
             let written = session.write(&batch).await;
@@ -284,7 +284,7 @@ impl Projector {
     }
 
     fn limit(&self) -> FollowLimit {
-        self.settings.limit(self.pace.is_busy(Instant::now()))
+        self.settings.limit(self.pace.share(Instant::now()))
     }
 
     /// Lets a few records come together once there is one: a commit costs the same for one and for a thousand.

@@ -179,7 +179,7 @@ impl Rebuild<'_> {
     ) -> Result<(), ProjectionError> {
         follower.allow(end + 1);
         while session.contained() < end {
-            let records = follower.next(self.settings.limit(false), Duration::from_millis(20))?;
+            let records = follower.next(self.settings.limit(1.0), Duration::from_millis(20))?;
             if records.is_empty() {
                 continue;
             }

@@ -27,7 +27,8 @@ pub struct ProjectionSettings {
     pub rush_records_per_s: u64,
     /// The share of the time the projection may work in a rush, in percent. What is left over is caught up with afterwards.
     pub busy_share_percent: u32,
-    /// Records of one batch at most while the sale is busy, in number: a short batch is felt by no buyer.
+    /// Records of one batch at most in a rush, in number: a short batch is felt by no buyer. Between a quiet shop and a rush the
+    /// batches grow shorter with the share.
     pub busy_batch_records: usize,
     /// The longest the projection rests between two batches while the sale is busy, in milliseconds.
     pub busy_rest_ms: u64,
@@ -82,8 +83,18 @@ impl ProjectionSettings {
         within("projection.backlog_bytes", self.backlog_bytes, 0, u64::MAX)
     }
 
-    pub(super) fn limit(&self, busy: bool) -> FollowLimit {
-        let records = if busy { self.busy_batch_records.min(self.batch_records) } else { self.batch_records };
+    /// How much a batch may be when the projection may work this share of the time: the less the sale leaves over, the shorter.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "below 2^20"
+    )]
+    pub(super) fn limit(&self, share: f64) -> FollowLimit {
+        let (least, most) = (self.busy_batch_records.min(self.batch_records), self.batch_records);
+        let rush = f64::from(self.busy_share_percent.clamp(1, 100)) / 100.0;
+        let left_over = if share < 1.0 { (share - rush) / (1.0 - rush) } else { 1.0 };
+        let records = least + ((most - least) as f64 * left_over.clamp(0.0, 1.0)) as usize;
         FollowLimit { records, bytes: self.batch_bytes }
     }
 }
@@ -94,4 +105,24 @@ fn within(setting: &'static str, given: u64, min: u64, max: u64) -> Result<(), P
     }
     let problem = format!("must be from {min} to {max}, not {given}");
     Err(PostgresError::Setting { setting, problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_whole_in_a_quiet_shop_and_short_in_a_rush() {
+        let settings = ProjectionSettings {
+            batch_records: 1_000,
+            busy_batch_records: 100,
+            busy_share_percent: 10,
+            ..ProjectionSettings::default()
+        };
+        assert_eq!(settings.limit(1.0).records, 1_000);
+        assert_eq!(settings.limit(0.55).records, 550);
+        assert_eq!(settings.limit(0.1).records, 100);
+        let always = ProjectionSettings { busy_share_percent: 100, ..settings };
+        assert_eq!(always.limit(1.0).records, 1_000);
+    }
 }
