@@ -13,10 +13,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use holdfast_actors::RuntimeSettings;
-use holdfast_benches::{Shop, one_line_order, scale::sized};
+use holdfast_benches::{Shop, one_line_order, open_store, scale::sized};
 use holdfast_core::{ShardCount, SkuId};
 use holdfast_persistence::{
-    Journal, Store, StoreOptions,
+    Journal,
     postgres::{
         Database, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode,
         projection::{Projection, ProjectionSettings},
@@ -137,7 +137,7 @@ fn insert_singly(server: &Postgres) -> anyhow::Result<f64> {
 fn main() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     Runtime::new()?.block_on(fill(dir.path()));
-    let store = Store::open(dir.path(), &StoreOptions::default())?;
+    let store = open_store(dir.path());
     let shards = store.shards;
     let records: u64 = shards.iter().map(|shard| store.journal.next_seq(shard) - 1).sum();
     let options = PostgresOptions {

@@ -13,9 +13,8 @@ use std::{
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use holdfast_actors::RuntimeSettings;
-use holdfast_benches::{Shop, one_line_order, scale::sized};
+use holdfast_benches::{Shop, one_line_order, open_store, scale::sized};
 use holdfast_core::SkuId;
-use holdfast_persistence::{Store, StoreOptions};
 use tokio::{runtime::Runtime, task::JoinSet};
 
 /// A one-line order is six records: held and allocated of the stock; placed, authorized, allocated and confirmed of the order.
@@ -55,7 +54,7 @@ fn recovery(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("recovery");
     group.throughput(Throughput::Elements(records)).sample_size(10).measurement_time(Duration::from_secs(20));
     group.bench_function("journal_replay", |bencher| {
-        let store = Store::open(dir.path(), &StoreOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+        let store = open_store(dir.path());
         let from: BTreeMap<_, _> = store.shards.iter().map(|shard| (shard, 1)).collect();
         bencher.iter(|| {
             let seen = AtomicU64::new(0);

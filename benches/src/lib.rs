@@ -11,7 +11,7 @@ pub mod sample;
 pub mod scale;
 mod shop;
 
-pub use shop::{Shop, details, one_line_order, order_of};
+pub use shop::{Shop, details, one_line_order, open_store, order_of};
 
 /// The allocator of the `holdfast` binary, so that a figure here is one of there.
 #[global_allocator]

@@ -1,6 +1,6 @@
 //! The shop the suites share: a real store in a temporary directory, a real node, the sandbox gateway.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc, thread, time::Duration};
 
 use holdfast_actors::{
     CheckoutRequest, CheckoutSource, Clock, Mailbox, Node, NodeParts, RuntimeSettings,
@@ -10,7 +10,25 @@ use holdfast_cluster::LocalRouter;
 use holdfast_core::{
     BuyerId, Currency, Money, Quantity, ShardId, SkuId, order::PaymentToken, product::ProductDetails, stock::SalePolicy,
 };
-use holdfast_persistence::{Journal, Store, StoreOptions};
+use holdfast_persistence::{Journal, Store, StoreError, StoreOptions};
+
+/// How often a directory is looked at that is still held, a millisecond apart.
+const LOOKS: u32 = 10_000;
+
+/// Opens the store at `dir`. A node of this process that was dropped lets its directory go with its last thread, which may be a
+/// moment later.
+///
+/// # Panics
+/// When the store cannot be opened, or is not let go within ten seconds.
+pub fn open_store(dir: &Path) -> Store {
+    for _ in 0..LOOKS {
+        match Store::open(dir, &StoreOptions::default()) {
+            Err(StoreError::Locked { .. }) => thread::sleep(Duration::from_millis(1)),
+            opened => return opened.unwrap_or_else(|error| panic!("{error}")),
+        }
+    }
+    panic!("{} is still held by a node that was dropped", dir.display());
+}
 
 /// A running node and its shards' mailboxes.
 pub struct Shop {
@@ -34,7 +52,7 @@ impl Shop {
     /// # Panics
     /// When the store cannot be opened or recovered.
     pub async fn open_on(dir: &Path, settings: RuntimeSettings, journal: Option<Arc<dyn Journal>>) -> Self {
-        let mut store = Store::open(dir, &StoreOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+        let mut store = open_store(dir);
         if let Some(journal) = journal {
             store.journal = journal;
         }
