@@ -18,6 +18,9 @@ use holdfast_persistence::{Batch, EntityState, Journal, Record};
 const CURRENCIES: [Currency; 2] = [Currency::EUR, Currency::USD];
 const CATEGORIES: [&str; 5] = ["", "audio", "audio/headphones", "audio/headphones/wired", "b\0d//é"];
 
+/// Records of one batch, in number: a hundred holds that lapse at once are more than a journal of these tests takes.
+const RECORDS_AT_ONCE: usize = 16;
+
 /// The shop.
 pub(crate) struct World {
     random: u64,
@@ -74,7 +77,7 @@ impl World {
         records + self.journal(journal)
     }
 
-    /// Appends what is staged, each shard's records as one batch, and waits until it is durable.
+    /// Appends what is staged, each shard's records in batches that these small journals take, and waits until it is durable.
     fn journal(&mut self, journal: &dyn Journal) -> usize {
         let mut batches = BTreeMap::<ShardId, Vec<Record>>::new();
         let staged = std::mem::take(&mut self.staged);
@@ -84,8 +87,12 @@ impl World {
         }
         let (sender, outcome) = mpsc::channel();
         for (shard, records) in batches {
-            let (sender, first_seq) = (sender.clone(), journal.next_seq(shard));
-            journal.append(&Batch { shard, first_seq, records }, Box::new(move |result| sender.send(result).unwrap()));
+            let mut first_seq = journal.next_seq(shard);
+            for records in records.chunks(RECORDS_AT_ONCE) {
+                let (sender, batch) = (sender.clone(), Batch { shard, first_seq, records: records.to_vec() });
+                first_seq += records.len() as u64;
+                journal.append(&batch, Box::new(move |result| sender.send(result).unwrap()));
+            }
         }
         drop(sender);
         while let Ok(result) = outcome.recv_timeout(Duration::from_mins(1)) {
