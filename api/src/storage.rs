@@ -52,19 +52,16 @@ fn open_over_nats(settings: &Settings, replica: Option<&dyn Replica>) -> Result<
     let servers = JetStream::connect(&settings.nats, &options.journal)?;
     let random = |error: getrandom::Error| ServeError::System { what: "randomness", source: io::Error::other(error) };
     let cluster = &settings.cluster;
-    let known = if cluster.is_on() {
-        // Of nodes that start at once only one may name the store.
-        let mut fresh = [0; 16];
-        getrandom::fill(&mut fresh).map_err(random)?;
-        let ours = match Store::identity(&settings.store.path) {
-            Ok((store, _)) => store,
-            Err(StoreError::NotAStore { .. }) => fresh,
-            Err(error) => return Err(error.into()),
-        };
-        Some(servers.store_or_begin(shards, ours)?)
-    } else {
-        servers.store(shards)?
+    let mut fresh = [0; 16];
+    getrandom::fill(&mut fresh).map_err(random)?;
+    let ours = match Store::identity(&settings.store.path) {
+        Ok((store, _)) => store,
+        Err(StoreError::NotAStore { .. }) => fresh,
+        Err(error) => return Err(error.into()),
     };
+    // The servers name the store: of nodes that start at once only one may, and an empty folder is not to be given a name of
+    // its own while the servers do not show the streams yet.
+    let known = Some(servers.store_or_begin(shards, ours)?);
     let boot = BootId::random().map_err(random)?;
     let mut shared_journal = None;
     let opened = Store::open_over(&settings.store.path, &options, known, replica, |store, shards| {

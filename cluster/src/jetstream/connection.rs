@@ -62,18 +62,11 @@ impl JetStream {
         Ok(Self { runtime, requests, settings: settings.clone(), connected })
     }
 
-    /// The store whose journal the deployment has; `None` when it has none yet. Blocking.
+    /// The store whose journal the deployment has; begun as the store `proposed` where there is none. Nodes that start at once
+    /// get the same answer. Blocking.
     ///
     /// # Errors
     /// [`NatsError`], when the servers do not say, or the streams are somebody else's.
-    pub fn store(&self, shards: ShardCount) -> Result<Option<[u8; 16]>, NatsError> {
-        self.runtime.block_on(self.streams().store(shards))
-    }
-
-    /// The same; begun as the store `proposed` where there is none. Nodes that start at once get the same answer. Blocking.
-    ///
-    /// # Errors
-    /// As [`JetStream::store`].
     pub fn store_or_begin(&self, shards: ShardCount, proposed: [u8; 16]) -> Result<[u8; 16], NatsError> {
         self.runtime.block_on(self.streams().store_or_begin(shards, proposed))
     }

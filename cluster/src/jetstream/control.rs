@@ -14,7 +14,7 @@ use super::{
     connect::PAUSE,
     error::{NatsError, RequestError},
     requests::{Appended, Requests, StreamConfig, read_ack},
-    streams::PASSING,
+    streams::{NAME_IN_USE, PASSING},
 };
 
 /// A stream that keeps the last messages of each of its subjects.
@@ -51,7 +51,9 @@ impl Requests {
                 Ok(info) => return stream.check(&info.config),
                 Err(source) => source,
             };
-            let passes = !matches!(&source, RequestError::Refused { code, .. } if !PASSING.contains(code));
+            // One that is there already, and was not shown a moment ago, is checked in the next round.
+            let passing = |code: &u64| PASSING.contains(code) || *code == NAME_IN_USE;
+            let passes = !matches!(&source, RequestError::Refused { code, .. } if !passing(code));
             if !passes || began.elapsed() + PAUSE > limit {
                 let action = "make a stream (are there nats.replicas servers?)";
                 return Err(NatsError::Request { action, source });

@@ -3,7 +3,8 @@
 //!
 //! Invariants: a stream carries the store's id, and no other store's node appends to it; a takeover is one append, barrier
 //! and fence in one: it expects the very message that was read last, so whatever the owner before still has on its way is
-//! refused from then on. The stream of shard 0 is made last: where it is, all of them were.
+//! refused from then on. The stream of shard 0 is made last: where it is, all of them were. A server that has just started
+//! may say of a stream that there is none, and find it a moment later: nothing follows from one such answer.
 
 use holdfast_core::{ShardCount, ShardId};
 use holdfast_persistence::{JournalError, journal::MessageFormat};
@@ -26,7 +27,7 @@ const SHARDS: &str = "holdfast.shards";
 pub(super) const PASSING: [u64; 6] = [503, 10_005, 10_008, 10_009, 10_074, 10_023];
 
 /// `JetStream`: there is a stream of that name with another configuration.
-const NAME_IN_USE: u64 = 10_058;
+pub(super) const NAME_IN_USE: u64 = 10_058;
 
 /// The streams of one deployment.
 pub(super) struct Streams<'a> {
@@ -65,12 +66,9 @@ impl Streams<'_> {
             match self.create(first, proposed, shards).await {
                 Ok(_) => return Ok(proposed),
                 // Another node's, which not every server shows yet.
-                Err(NatsError::Request {
-                    action,
-                    source: source @ RequestError::Refused { code: NAME_IN_USE, .. },
-                }) => {
+                Err(error) if is_name_in_use(&error) => {
                     if began.elapsed() + PAUSE > self.settings.start_deadline() {
-                        return Err(NatsError::Request { action, source });
+                        return Err(error);
                     }
                     sleep(PAUSE).await;
                 }
@@ -81,15 +79,26 @@ impl Streams<'_> {
 
     /// Checks every stream, making those that are missing while the journal begins. Whether it reaches back to the beginning.
     pub(super) async fn prepare(&self, store: [u8; 16], shards: ShardCount) -> Result<bool, NatsError> {
-        let is_begun = self.info(ShardId(0)).await?.is_some();
-        let mut is_complete = true;
         let mut all: Vec<_> = shards.iter().collect();
         all.reverse();
+        let mut found = Vec::with_capacity(all.len());
         for shard in all {
-            let info = match self.info(shard).await? {
+            found.push((shard, self.info(shard).await?));
+        }
+        // Nothing is appended before every stream is there.
+        let says_begun = |(shard, info): &(ShardId, Option<StreamInfo>)| {
+            info.as_ref().is_some_and(|info| *shard == ShardId(0) || info.state.last_seq > 0)
+        };
+        let is_begun = found.iter().any(says_begun);
+        let mut is_complete = true;
+        for (shard, info) in found {
+            let info = match info {
                 Some(info) => info,
-                None if is_begun => return Err(NatsError::StreamLost { stream: self.stream(shard) }),
-                None => self.create(shard, store, shards).await?,
+                None if is_begun => self.existing(shard).await?,
+                None => match self.create(shard, store, shards).await {
+                    Err(error) if is_name_in_use(&error) => self.existing(shard).await?,
+                    made => made?,
+                },
             };
             self.check(shard, &info, store, shards)?;
             is_complete &= info.state.first_seq <= 1;
@@ -144,7 +153,7 @@ impl Streams<'_> {
     /// Where a shard's stream ends now, as its leader says.
     pub(super) async fn end(&self, shard: ShardId, format: &MessageFormat) -> Result<End, NatsError> {
         let stream = self.stream(shard);
-        let info = self.info(shard).await?.ok_or_else(|| NatsError::StreamLost { stream: stream.clone() })?;
+        let info = self.existing(shard).await?;
         if info.state.last_seq == 0 {
             return Ok(End::NONE);
         }
@@ -163,7 +172,7 @@ impl Streams<'_> {
             return Ok(None);
         }
         let stream = self.stream(shard);
-        let info = self.info(shard).await?.ok_or_else(|| NatsError::StreamLost { stream: stream.clone() })?;
+        let info = self.existing(shard).await?;
         // `high` is of the epoch; what is before `low` is not, or is gone.
         let (mut low, mut high) = (info.state.first_seq, end.message);
         while low < high {
@@ -200,6 +209,20 @@ impl Streams<'_> {
                 Ok(info) => return Ok(info),
                 Err(error) => self.again("tell of a stream", error, began).await?,
             }
+        }
+    }
+
+    /// A stream that was made once: it is gone only if that is said for as long as a start may take.
+    async fn existing(&self, shard: ShardId) -> Result<StreamInfo, NatsError> {
+        let began = Instant::now();
+        loop {
+            if let Some(info) = self.info(shard).await? {
+                return Ok(info);
+            }
+            if began.elapsed() + PAUSE > self.settings.start_deadline() {
+                return Err(NatsError::StreamLost { stream: self.stream(shard) });
+            }
+            sleep(PAUSE).await;
         }
     }
 
@@ -295,6 +318,10 @@ fn read_end(
     let message = format.read(shard, &stored.payload).map_err(damaged)?;
     let end = End { message: sequence, epoch: message.epoch, next_seq: message.next_seq() };
     Ok((end, message.boot.map(BootId::from_bytes)))
+}
+
+fn is_name_in_use(error: &NatsError) -> bool {
+    matches!(error, NatsError::Request { source: RequestError::Refused { code: NAME_IN_USE, .. }, .. })
 }
 
 fn store_of(info: &StreamInfo) -> Option<[u8; 16]> {

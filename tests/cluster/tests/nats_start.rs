@@ -1,10 +1,11 @@
 //! Servers that would not keep the promise are refused at start, each with its reason.
 
-use std::{io::Write as _, net::TcpListener, thread};
+use std::{io::Write as _, net::TcpListener, sync::atomic::Ordering, thread};
 
-use holdfast_cluster::{NatsError, NatsSettings};
-use holdfast_cluster_tests::{STORE, open, open_as, settings, shards};
-use holdfast_servers::{Nats, NatsOptions};
+use holdfast_cluster::{JetStream, NatsError, NatsSettings};
+use holdfast_cluster_tests::{STORE, append, open, open_as, replay, settings, shards};
+use holdfast_persistence::journal::JournalOptions;
+use holdfast_servers::{Nats, NatsOptions, NatsProxy};
 
 fn start(options: &NatsOptions) -> Nats {
     Nats::start(options).unwrap_or_else(|error| panic!("{error:#}"))
@@ -54,6 +55,45 @@ fn another_store_or_another_number_of_shards_is_refused() {
     let elsewhere = NatsSettings { deployment: "other".to_owned(), ..settings };
     drop(open_as(&elsewhere, shards(1).unwrap(), [9; 16]).unwrap());
     assert_ne!(STORE, [9; 16]);
+}
+
+#[test]
+fn streams_that_a_server_shows_only_later_are_waited_for_and_never_begun_anew() {
+    let nats = start(&NatsOptions::default());
+    let proxy = NatsProxy::start(nats.client_port(0)).unwrap();
+    let (through, count) = (settings(&proxy.url(), 1), shards(3).unwrap());
+    let journal = open(&through, count).unwrap();
+    append(&*journal, 2, 5, 1).unwrap().unwrap();
+    drop(journal);
+    // Up to more than the streams are asked for: the last ones meet a node that believes it is the first.
+    for unfound in [1, 2, 3, 4, 7, 12] {
+        proxy.mischief.unfound.store(unfound, Ordering::Relaxed);
+        let options = JournalOptions::default();
+        let servers = JetStream::connect(&through, &options).unwrap();
+        assert_eq!(servers.store_or_begin(count, [9; 16]).unwrap(), STORE, "{unfound} times not found");
+        proxy.mischief.unfound.store(unfound, Ordering::Relaxed);
+        let (journal, _) = servers.open(STORE, count, &options).unwrap();
+        assert_eq!(replay(&*journal, count, 1).unwrap()[&2].len(), 5, "{unfound} times not found");
+    }
+}
+
+#[test]
+fn a_stream_that_is_gone_is_missed_and_not_made_again() {
+    let nats = start(&NatsOptions::default());
+    let (settings, count) = (settings(&nats.url(), 1), shards(3).unwrap());
+    let journal = open(&settings, count).unwrap();
+    let gone = [2, 0];
+    for shard in gone {
+        let request = journal
+            .requests()
+            .client
+            .request(format!("$JS.API.STREAM.DELETE.HOLDFAST_{}_{shard}", settings.deployment), "".into());
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(request).unwrap();
+    }
+    drop(journal);
+    let hasty = NatsSettings { start_deadline_ms: 2_000, ..settings };
+    let error = open(&hasty, count).unwrap_err();
+    assert!(matches!(&error, NatsError::StreamLost { stream } if stream.ends_with("_2")), "{error}");
 }
 
 #[test]

@@ -15,6 +15,10 @@ use std::{
     time::Duration,
 };
 
+/// What says that an answer is about one stream.
+const STREAM_INFO: &[u8] = b"io.nats.jetstream.api.v1.stream_info_response";
+/// What a server says when there is no such stream.
+const NO_STREAM: &str = r#"{"type":"io.nats.jetstream.api.v1.stream_info_response","error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
 /// How often a wire that holds everything back looks whether it still does.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -39,6 +43,8 @@ pub struct Mischief {
     pub is_cut: AtomicBool,
     /// Nothing passes in either direction until this ends, and everything then; connections stay as they are.
     pub is_held: AtomicBool,
+    /// How often a stream that is asked for is still said not to be there, as by a server that has just started.
+    pub unfound: AtomicU64,
     /// How many were doubled so far.
     pub doubled: AtomicU64,
     /// How many were lost so far.
@@ -110,6 +116,8 @@ fn connect(client: TcpStream, server_port: u16, mischief: &Arc<Mischief>) -> io:
 enum Fate {
     /// It is passed on so often.
     Passed(usize),
+    /// Another one is passed on in its place.
+    Replaced(Vec<u8>),
     /// It is passed on behind the next one.
     Late,
     /// The connection ends.
@@ -149,6 +157,11 @@ impl Mischief {
         if self.is_cut.load(Ordering::Relaxed) {
             return Fate::End;
         }
+        if contains(message, STREAM_INFO)
+            && self.unfound.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        {
+            return Fate::Replaced(with_payload(message, NO_STREAM));
+        }
         let is_ack = message.starts_with(b"MSG _INBOX") && contains(message, b"\"stream\":\"HOLDFAST");
         if is_ack && contains(message, b"\"seq\":") {
             return self.drawn_for(&self.lost_ack_percent, &self.lost, Fate::Passed(0));
@@ -183,6 +196,10 @@ fn pass(from: &TcpStream, to: &TcpStream, mischief: &Mischief, fate: impl Fn(&[u
         mischief.hold();
         let count = match fate(&message) {
             Fate::Passed(count) => count,
+            Fate::Replaced(other) => {
+                message = other;
+                1
+            }
             Fate::Late if late.is_empty() => {
                 std::mem::swap(&mut late, &mut message);
                 continue;
@@ -212,6 +229,14 @@ fn read_message(reader: &mut BufReader<&TcpStream>, message: &mut Vec<u8>) -> io
         reader.take(bytes + 2).read_to_end(message)?;
     }
     Ok(!message.is_empty())
+}
+
+/// A message without headers for the same reader, with another payload.
+fn with_payload(message: &[u8], payload: &str) -> Vec<u8> {
+    let line = message.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let (reader, _) = line.rsplit_once(' ').unwrap_or((&line, ""));
+    format!("{reader} {}\r\n{payload}\r\n", payload.len()).into_bytes()
 }
 
 fn contains(message: &[u8], part: &[u8]) -> bool {
