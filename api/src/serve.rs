@@ -12,7 +12,7 @@ use std::{
 };
 
 use holdfast_actors::{Clock, Commerce, Lease, Node, NodeError, NodeParts};
-use holdfast_cluster::{LocalRouter, NatsError};
+use holdfast_cluster::{Archivist, LocalRouter, NatsError};
 use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
 use tokio::{
     net::TcpListener,
@@ -50,6 +50,7 @@ pub struct Server {
     app: App,
     node: Arc<Node>,
     beside: Option<Beside>,
+    archivist: Option<Archivist>,
     membership: Option<Membership>,
     public: watch::Sender<Stage>,
     admin: watch::Sender<Stage>,
@@ -174,7 +175,7 @@ impl Server {
         other_tasks.spawn(admin_acceptor.run(admin_stage));
         other_tasks.spawn(telemetry.upkeep());
         tracing::info!(%public_addr, %admin_addr, "listening");
-        let Storage { store, shared_journal } = storage::open(&app.settings).await?;
+        let Storage { store, shared_journal, archivist } = storage::open(&app.settings).await?;
         let beside = Beside::of(&app.settings.postgres, &store)?;
         if let Some(beside) = &beside {
             app.use_database(beside.database().clone());
@@ -197,7 +198,19 @@ impl Server {
             None => None,
         };
         app.become_ready();
-        Ok(Self { public_addr, admin_addr, app, node, beside, membership, public, admin, public_tasks, other_tasks })
+        Ok(Self {
+            public_addr,
+            admin_addr,
+            app,
+            node,
+            beside,
+            archivist,
+            membership,
+            public,
+            admin,
+            public_tasks,
+            other_tasks,
+        })
     }
 
     /// The address buyers reach.
@@ -253,6 +266,10 @@ impl Server {
         if let Some(beside) = self.beside.take() {
             let left = (began + all).saturating_duration_since(Instant::now());
             beside.stop(left).await;
+        }
+        if let Some(archivist) = self.archivist.take() {
+            // It ends within one request to the servers.
+            let _ = tokio::task::spawn_blocking(move || drop(archivist)).await;
         }
         self.admin.send_replace(Stage::Closed);
         self.public_tasks.shutdown().await;

@@ -1,12 +1,13 @@
 //! Where the store is: all of it in the data folder, or the snapshots there and the journal in NATS.
 //!
-//! Invariant: with `nats.url` nothing is appended anywhere else; a folder with a journal of its own is refused then.
+//! Invariants: with `nats.url` nothing is appended anywhere else; a folder with a journal of its own is refused then. Where
+//! the streams are bounded, the snapshots are in PostgreSQL or in the archive beside the streams, before anything is let go.
 
 use std::{io, sync::Arc};
 
-use holdfast_cluster::{BootId, JetStream, JetStreamJournal, Owners};
+use holdfast_cluster::{Archive, Archivist, BootId, JetStream, JetStreamJournal, Owners};
 use holdfast_core::ShardCount;
-use holdfast_persistence::{Replica, Store, StoreError};
+use holdfast_persistence::{Replica, SnapshotStore, Store, StoreError};
 
 use crate::{
     beside,
@@ -20,9 +21,11 @@ pub(crate) struct Storage {
     /// The journal, if it is in NATS. It owns every shard, until another node takes them over; or none, if this node is one
     /// of several.
     pub(crate) shared_journal: Option<Arc<JetStreamJournal>>,
+    /// Writes this node's snapshots into NATS too, where nobody else has them.
+    pub(crate) archivist: Option<Archivist>,
 }
 
-/// Opens the store the settings name; an empty data folder is restored from PostgreSQL, if that has the store.
+/// Opens the store the settings name; an empty data folder is restored from PostgreSQL, or from NATS, if that has the store.
 pub(crate) async fn open(settings: &Settings) -> Result<Storage, ServeError> {
     let settings = settings.clone();
     let replica = beside::replica(&settings.postgres)?;
@@ -40,7 +43,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Storage, ServeError> {
 
 fn open_here(settings: &StoreSettings, replica: Option<&dyn Replica>) -> Result<Storage, ServeError> {
     let store = Store::open_beside(&settings.path, &settings.options(), replica)?;
-    Ok(Storage { store, shared_journal: None })
+    Ok(Storage { store, shared_journal: None, archivist: None })
 }
 
 fn open_over_nats(settings: &Settings, replica: Option<&dyn Replica>) -> Result<Storage, ServeError> {
@@ -63,6 +66,8 @@ fn open_over_nats(settings: &Settings, replica: Option<&dyn Replica>) -> Result<
     // its own while the servers do not show the streams yet.
     let known = Some(servers.store_or_begin(shards, ours)?);
     let boot = BootId::random().map_err(random)?;
+    let archive = replica.is_none().then(|| servers.archive(shards));
+    let replica = replica.or_else(|| archive.as_ref().map(|archive| archive as &dyn Replica));
     let mut shared_journal = None;
     let opened = Store::open_over(&settings.store.path, &options, known, replica, |store, shards| {
         let (journal, found) = if cluster.is_on() {
@@ -74,5 +79,16 @@ fn open_over_nats(settings: &Settings, replica: Option<&dyn Replica>) -> Result<
         Ok(found)
     });
     let store = opened?;
-    Ok(Storage { store, shared_journal })
+    let archivist = match (archive, &shared_journal) {
+        (Some(archive), Some(journal)) if options.journal.retain_bytes > 0 => {
+            Some(keep_archive(archive, &store, Arc::clone(journal))?)
+        }
+        _ => None,
+    };
+    Ok(Storage { store, shared_journal, archivist })
+}
+
+fn keep_archive(archive: Archive, store: &Store, journal: Arc<JetStreamJournal>) -> Result<Archivist, ServeError> {
+    let started = Archivist::start(archive, store.id, journal, Arc::<dyn SnapshotStore>::clone(&store.snapshots));
+    started.map_err(|source| ServeError::System { what: "a thread", source })
 }

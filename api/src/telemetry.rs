@@ -99,6 +99,9 @@ fn describe() {
     );
     counter!("holdfast_journal_purged_bytes_total", "Bytes of deleted segments");
     counter!("holdfast_journal_purge_failures_total", "Purges that failed: then nothing is deleted until a restart");
+    counter!("holdfast_archive_editions_total", "Times a shard's snapshots were archived in NATS");
+    counter!("holdfast_archive_bytes_total", "Bytes written then");
+    counter!("holdfast_archive_failures_total", "Attempts that failed: the streams keep what the archive lacks");
     gauge!("holdfast_projection_lag_records", "Durable journal records that have no rows in PostgreSQL yet");
     gauge!("holdfast_projection_lag_seconds", "For how long the oldest of these has been waiting");
     counter!("holdfast_projection_records_total", "Journal records projected into PostgreSQL");

@@ -28,7 +28,8 @@ pub use boot::BootId;
 pub use cluster::{Cluster, ClusterError, ClusterParts};
 pub use holdfast_actors::Router;
 pub use jetstream::{
-    Acquired, JetStream, JetStreamJournal, NatsError, NatsSettings, Released, Requests, Tail, TailSink,
+    Acquired, Archive, Archivist, JetStream, JetStreamJournal, NatsError, NatsSettings, Released, Requests, Tail,
+    TailSink,
 };
 pub use link::{ClusterRouter, Link, LinkParts, Living};
 pub use local::LocalRouter;

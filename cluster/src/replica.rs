@@ -36,7 +36,9 @@ impl TailSink for Replica {
 
     async fn broken(&self, shard: ShardId, error: JournalError) {
         let hint = match error {
-            JournalError::Purged { .. } => ": start the node again, and it fetches the snapshots from PostgreSQL",
+            JournalError::Purged { .. } => {
+                ": start the node again, and it fetches the snapshots from PostgreSQL, or from the archive in NATS"
+            }
             _ => "",
         };
         let reason = format!("shard {} cannot be followed any further: {error}{hint}", shard.0);

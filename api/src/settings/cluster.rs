@@ -1,7 +1,7 @@
 //! What several nodes need of each other's settings, and where a gateway outside the process is.
 //!
 //! Invariant: a node that shares its shards with others starts only with what a takeover depends on: a journal all of them
-//! reach, one secret, one gateway, and a history that nobody deletes before somebody else has its snapshots.
+//! reach, one secret and one gateway.
 
 use super::{Settings, SettingsError, bad};
 
@@ -24,11 +24,6 @@ impl Settings {
             let problem = "must be set with cluster.node: a gateway in the process dies with its node, and the next owner of an \
                            order would charge it again. Start one `holdfast gateway` and name it here";
             return Err(bad("payments.sandbox.url", problem));
-        }
-        if self.store.journal.retain_bytes > 0 && self.postgres.url.is_none() {
-            let problem = "must be 0 with cluster.node and no postgres.url: what is deleted would be in the snapshots of one \
-                           node only";
-            return Err(bad("store.journal.retain_bytes", problem));
         }
         if !self.cluster.admin_url.is_empty() {
             base_address("cluster.admin_url", &self.cluster.admin_url)?;
@@ -83,17 +78,7 @@ mod tests {
         assert_eq!(refused_after(|it| it.nats.url.clear()), refused("cluster.node"));
         assert_eq!(refused_after(|it| it.store.secret_file = None), refused("store.secret_file"));
         assert_eq!(refused_after(|it| it.payments.sandbox.url.clear()), refused("payments.sandbox.url"));
-        assert_eq!(refused_after(|it| it.store.journal.retain_bytes = 1 << 40), refused("store.journal.retain_bytes"));
         assert_eq!(refused_after(|it| it.cluster.node = "a b".to_owned()), refused("cluster.node"));
-    }
-
-    #[test]
-    fn with_postgresql_beside_it_history_may_go() {
-        let with_both = refused_after(|it| {
-            it.store.journal.retain_bytes = 1 << 40;
-            it.postgres.url = "postgresql://shop@db/shop".to_owned().try_into().ok();
-        });
-        assert_eq!(with_both, None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use holdfast_persistence::{
 use tokio::runtime::Runtime;
 
 use super::{
+    archive::Archive,
     connect::connect,
     error::NatsError,
     hint::Hints,
@@ -69,6 +70,12 @@ impl JetStream {
     /// [`NatsError`], when the servers do not say, or the streams are somebody else's.
     pub fn store_or_begin(&self, shards: ShardCount, proposed: [u8; 16]) -> Result<[u8; 16], NatsError> {
         self.runtime.block_on(self.streams().store_or_begin(shards, proposed))
+    }
+
+    /// The snapshots that nodes without `PostgreSQL` keep in the servers. To be used for as long as this, or the journal that is
+    /// opened of it, is there.
+    pub fn archive(&self, shards: ShardCount) -> Archive {
+        Archive::new(self.requests.clone(), self.runtime.handle().clone(), &self.settings, shards)
     }
 
     /// Opens the journal of `store` and takes every shard over, beginning it where there is none: for a node that is alone.

@@ -14,6 +14,8 @@ use super::error::RequestError;
 
 /// The header that makes an append a compare-and-set on the stream's end.
 pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Sequence";
+/// The same on the end of the append's own subject.
+const EXPECTED_LAST_OF_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The header with a message's number in an answer.
 const SEQUENCE: &str = "Nats-Sequence";
 /// `JetStream`: the stream does not end where the append expects it to.
@@ -49,6 +51,31 @@ pub(super) struct StreamConfig {
 }
 
 impl StreamConfig {
+    /// On disk, and nothing ever vanishes by itself.
+    pub(super) fn lossless(
+        name: String,
+        subjects: Vec<String>,
+        num_replicas: usize,
+        metadata: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            name,
+            subjects,
+            retention: "limits".to_owned(),
+            storage: "file".to_owned(),
+            discard: "new".to_owned(),
+            max_msgs: -1,
+            max_msgs_per_subject: -1,
+            max_bytes: -1,
+            max_age: 0,
+            num_replicas,
+            allow_direct: true,
+            deny_delete: true,
+            persist_mode: None,
+            metadata,
+        }
+    }
+
     /// Whether old messages vanish by themselves.
     pub(super) fn has_limit(&self) -> bool {
         self.max_age > 0 || self.max_msgs > 0 || self.max_bytes > 0 || self.max_msgs_per_subject > 0
@@ -56,12 +83,15 @@ impl StreamConfig {
 }
 
 /// What a stream holds.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct StreamState {
     pub(super) messages: u64,
     pub(super) bytes: u64,
     pub(super) first_seq: u64,
     pub(super) last_seq: u64,
+    /// Its subjects and how many messages each has, where that was asked for.
+    #[serde(default)]
+    pub(super) subjects: BTreeMap<String, u64>,
 }
 
 /// A stream.
@@ -114,7 +144,12 @@ impl Requests {
 
     /// How the stream is set up and what it holds; `None` when there is none.
     pub(super) async fn stream(&self, stream: &str) -> Result<Option<StreamInfo>, RequestError> {
-        match self.ask(&format!("STREAM.INFO.{stream}"), &Value::Null).await {
+        self.stream_with(stream, &Value::Null).await
+    }
+
+    /// The same, asked with what else is to be told.
+    pub(super) async fn stream_with(&self, stream: &str, body: &Value) -> Result<Option<StreamInfo>, RequestError> {
+        match self.ask(&format!("STREAM.INFO.{stream}"), body).await {
             Ok(info) => Ok(Some(info)),
             Err(RequestError::Refused { code: STREAM_NOT_FOUND, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -135,7 +170,12 @@ impl Requests {
 
     /// The first message there is.
     pub(super) async fn first(&self, stream: &str, subject: &str) -> Result<Option<Stored>, RequestError> {
-        self.direct(stream, &json!({ "seq": 1, "next_by_subj": subject })).await
+        self.next(stream, subject, 1).await
+    }
+
+    /// The first message of the subject from number `from` on.
+    pub(super) async fn next(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Stored>, RequestError> {
+        self.direct(stream, &json!({ "seq": from, "next_by_subj": subject })).await
     }
 
     /// The message with this number. From any replica: what is found was committed, what is not
@@ -158,6 +198,16 @@ impl Requests {
     /// Appends a message behind number `expected_last` of the stream, once. 0: the stream is to be empty.
     pub async fn append(&self, subject: &str, expected_last: u64, payload: Bytes) -> Appended {
         match self.request(subject.to_owned(), expecting(expected_last), payload, self.timeout).await {
+            Ok(answer) => read_ack(&answer),
+            Err(error) => Appended::NotNow(error),
+        }
+    }
+
+    /// The same behind number `expected_last` of the subject, whatever else is in the stream. 0: the subject is to be empty.
+    pub(super) async fn append_to_subject(&self, subject: &str, expected_last: u64, payload: Bytes) -> Appended {
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPECTED_LAST_OF_SUBJECT, expected_last.to_string().as_str());
+        match self.request(subject.to_owned(), headers, payload, self.timeout).await {
             Ok(answer) => read_ack(&answer),
             Err(error) => Appended::NotNow(error),
         }

@@ -38,6 +38,9 @@ pub struct NatsSettings {
     pub start_deadline_ms: u64,
     /// How often a node looks whether another one has taken over, in milliseconds.
     pub watch_interval_ms: u64,
+    /// How often a node looks whether its shards' snapshots are to be archived in the servers, in milliseconds: where
+    /// `store.journal.retain_bytes` bounds the streams and there is no `PostgreSQL` that has the snapshots.
+    pub archive_interval_ms: u64,
 }
 
 impl Default for NatsSettings {
@@ -54,6 +57,7 @@ impl Default for NatsSettings {
             append_deadline_ms: 120_000,
             start_deadline_ms: 30_000,
             watch_interval_ms: 1_000,
+            archive_interval_ms: 10_000,
         }
     }
 }
@@ -89,7 +93,8 @@ impl NatsSettings {
         within("nats.unreachable_after_ms", self.unreachable_after_ms, 100, self.append_deadline_ms)?;
         within("nats.append_deadline_ms", self.append_deadline_ms, self.attempt_timeout_ms, hour)?;
         within("nats.start_deadline_ms", self.start_deadline_ms, self.attempt_timeout_ms, hour)?;
-        within("nats.watch_interval_ms", self.watch_interval_ms, 10, 60_000)
+        within("nats.watch_interval_ms", self.watch_interval_ms, 10, 60_000)?;
+        within("nats.archive_interval_ms", self.archive_interval_ms, 10, hour)
     }
 
     pub(super) fn attempt_timeout(&self) -> Duration {

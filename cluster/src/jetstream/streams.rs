@@ -6,6 +6,8 @@
 //! refused from then on. The stream of shard 0 is made last: where it is, all of them were. A server that has just started
 //! may say of a stream that there is none, and find it a moment later: nothing follows from one such answer.
 
+use std::collections::BTreeMap;
+
 use holdfast_core::{ShardCount, ShardId};
 use holdfast_persistence::{JournalError, journal::MessageFormat};
 use tokio::time::{Instant, sleep};
@@ -227,23 +229,8 @@ impl Streams<'_> {
     }
 
     async fn create(&self, shard: ShardId, store: [u8; 16], shards: ShardCount) -> Result<StreamInfo, NatsError> {
-        let metadata = [(STORE, hex(store)), (SHARDS, shards.get().to_string())];
-        let config = StreamConfig {
-            name: self.stream(shard),
-            subjects: vec![self.subject(shard)],
-            retention: "limits".to_owned(),
-            storage: "file".to_owned(),
-            discard: "new".to_owned(),
-            max_msgs: -1,
-            max_msgs_per_subject: -1,
-            max_bytes: -1,
-            max_age: 0,
-            num_replicas: self.settings.replicas,
-            allow_direct: true,
-            deny_delete: true,
-            persist_mode: None,
-            metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        };
+        let (name, subjects) = (self.stream(shard), vec![self.subject(shard)]);
+        let config = StreamConfig::lossless(name, subjects, self.settings.replicas, metadata_of(store, shards));
         let began = Instant::now();
         loop {
             match self.requests.create(&config).await {
@@ -324,7 +311,13 @@ fn is_name_in_use(error: &NatsError) -> bool {
     matches!(error, NatsError::Request { source: RequestError::Refused { code: NAME_IN_USE, .. }, .. })
 }
 
-fn store_of(info: &StreamInfo) -> Option<[u8; 16]> {
+/// What a stream says of whose it is.
+pub(super) fn metadata_of(store: [u8; 16], shards: ShardCount) -> BTreeMap<String, String> {
+    [(STORE, hex(store)), (SHARDS, shards.get().to_string())].map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+/// Whose a stream is.
+pub(super) fn store_of(info: &StreamInfo) -> Option<[u8; 16]> {
     let text = info.config.metadata.get(STORE)?;
     (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
 }

@@ -6,6 +6,7 @@
 
 mod changes;
 mod entry;
+mod page;
 mod sled_store;
 
 use std::{
@@ -18,6 +19,7 @@ use holdfast_core::{EntityId, ShardId};
 pub(crate) use changes::Changes;
 pub use changes::apply_changes;
 pub use entry::{EncodedSnapshot, decode_snapshot, encode_snapshot};
+pub use page::{Page, PageTitle, read_page};
 pub use sled_store::SnapshotOptions;
 pub(crate) use sled_store::{Contents, SledSnapshots};
 

@@ -4,7 +4,9 @@ use holdfast_core::{
     Entity, EntityId, Event, ShardId, SkuId, cart::Cart, order::Order, product::Product, stock::StockItem,
 };
 use holdfast_persistence::{
-    CodecError, EntityState, Store, StoreOptions, decode_snapshot, encode_snapshot, state::EntityStateRef,
+    CodecError, EntityState, Store, StoreOptions, decode_snapshot, encode_snapshot,
+    snapshot::{Page, PageTitle, read_page},
+    state::EntityStateRef,
 };
 
 use crate::samples::{cart_id, every_event, order_id, sku};
@@ -57,6 +59,56 @@ fn a_flipped_bit_or_another_entitys_id_is_refused() {
     assert!(matches!(decode_snapshot(&other, &encoded.bytes), Err(CodecError::Checksum)));
     let product = EntityId::Product(sku());
     assert!(matches!(decode_snapshot(&product, &encoded.bytes), Err(CodecError::Misplaced)));
+}
+
+/// A page with one state of each kind.
+fn page() -> (PageTitle, Vec<u8>) {
+    let title = PageTitle { store: [7; 16], shard: ShardId(3), watermark: 99, number: 2 };
+    let mut page = Page::begin(title);
+    assert!(page.is_empty());
+    for state in states() {
+        page.push(&encode_snapshot(&state.as_ref()).unwrap()).unwrap();
+    }
+    assert_eq!(usize::try_from(page.count()).unwrap(), states().len());
+    let len = page.len();
+    let bytes = page.finish();
+    assert_eq!(bytes.len(), len + 4);
+    (title, bytes)
+}
+
+#[test]
+fn a_page_gives_the_snapshots_it_was_filled_with_in_order() {
+    let (title, bytes) = page();
+    let mut found = Vec::new();
+    let count = read_page(&bytes, &title, &mut |id, version, state| found.push((id, version, state))).unwrap();
+    let expected: Vec<_> = states().into_iter().map(|state| (state.id(), state.version(), state)).collect();
+    assert_eq!((found, usize::try_from(count).unwrap()), (expected, states().len()));
+    let empty = Page::begin(title).finish();
+    assert_eq!(read_page(&empty, &title, &mut |_, _, _| panic!("there is none")).unwrap(), 0);
+}
+
+#[test]
+fn a_damaged_page_and_any_other_than_the_one_asked_for_are_refused() {
+    let (title, bytes) = page();
+    let refused = |bytes: &[u8], title: &PageTitle| read_page(bytes, title, &mut |_, _, _| {}).unwrap_err();
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let error = refused(&damaged, &title);
+        assert!(matches!(error, CodecError::Checksum), "bit {bit}: {error}");
+    }
+    for len in 0..bytes.len() {
+        refused(&bytes[..len], &title);
+    }
+    let others = [
+        PageTitle { store: [8; 16], ..title },
+        PageTitle { shard: ShardId(4), ..title },
+        PageTitle { watermark: 98, ..title },
+        PageTitle { number: 3, ..title },
+    ];
+    for other in others {
+        assert!(matches!(refused(&bytes, &other), CodecError::Misplaced), "{other:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,215 @@
+//! Keeps the archive far enough for the streams to be purged: a thread that looks, every `nats.archive_interval_ms`, whether
+//! the streams of the shards owned here take more than the settings keep, and writes an edition of those that do.
+//!
+//! Invariants: a shard's history is needed from behind its newest whole edition on, and until that is known, all of it. An
+//! edition is written only where the history it lets go takes more than the edition before did: writing editions costs at most
+//! about as much as the journal did.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use holdfast_core::ShardId;
+use holdfast_persistence::{HistoryReader, Journal as _, SnapshotError, SnapshotSource};
+
+use super::{
+    Archive, Contents,
+    edition::Edition,
+    write::{End, WriteError},
+};
+use crate::jetstream::{JetStreamJournal, blocking, error::RequestError};
+
+/// The archive's writer. Dropping it ends the writing, in the middle of an edition too.
+pub struct Archivist {
+    leaving: Arc<AtomicBool>,
+    /// Dropped to wake the thread.
+    wake: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How far the archive is, per shard.
+struct Progress(Vec<AtomicU64>);
+
+impl HistoryReader for Progress {
+    fn needs_from(&self, shard: ShardId) -> u64 {
+        self.0.get(usize::from(shard.0)).map_or(0, |watermark| watermark.load(Ordering::Acquire)) + 1
+    }
+}
+
+struct Work {
+    archive: Archive,
+    store: [u8; 16],
+    journal: Arc<JetStreamJournal>,
+    snapshots: Arc<dyn SnapshotSource>,
+    progress: Arc<Progress>,
+    /// What each shard's last edition took, in bytes, as far as it was written here.
+    sizes: Vec<u64>,
+    keep_bytes: u64,
+    leaving: Arc<AtomicBool>,
+}
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Snapshots(#[from] SnapshotError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("the stream {0} is another store's: choose another nats.deployment")]
+    Foreign(String),
+}
+
+impl Archivist {
+    /// Keeps `archive` for the shards of `store` that `journal` owns from now on, from the node's own `snapshots`; and has the
+    /// journal keep what the archive lacks. Begun before anything is purged.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        archive: Archive,
+        store: [u8; 16],
+        journal: Arc<JetStreamJournal>,
+        snapshots: Arc<dyn SnapshotSource>,
+    ) -> io::Result<Self> {
+        let shards = usize::from(archive.shards.get());
+        let progress = Arc::new(Progress((0..shards).map(|_| AtomicU64::new(0)).collect()));
+        journal.retain_for(Arc::<Progress>::clone(&progress), u64::MAX);
+        let keep_bytes = journal.retain_bytes().unwrap_or(u64::MAX);
+        let interval = Duration::from_millis(journal.shared().settings.archive_interval_ms);
+        let (leaving, sizes) = (Arc::new(AtomicBool::new(false)), vec![0; shards]);
+        let mut work =
+            Work { archive, store, journal, snapshots, progress, sizes, keep_bytes, leaving: Arc::clone(&leaving) };
+        let (wake, woken) = mpsc::channel::<()>();
+        let rounds = move || {
+            while woken.recv_timeout(interval) == Err(mpsc::RecvTimeoutError::Timeout) {
+                work.round_and_tell();
+            }
+        };
+        let thread = thread::Builder::new().name(String::from("archive")).spawn(rounds)?;
+        Ok(Self { leaving, wake: Some(wake), thread: Some(thread) })
+    }
+}
+
+impl Work {
+    fn round_and_tell(&mut self) {
+        match self.round() {
+            Ok(()) | Err(RoundError::Write(WriteError::Leaving)) => {}
+            Err(error) => {
+                metrics::counter!("holdfast_archive_failures_total").increment(1);
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the archive was not written: the streams keep what it lacks");
+            }
+        }
+    }
+
+    /// One look, and what it asks for.
+    fn round(&mut self) -> Result<(), RoundError> {
+        let contents = blocking::wait(&self.archive.handle, self.archive.contents())?;
+        if contents.store.is_some_and(|store| store != self.store) {
+            return Err(RoundError::Foreign(self.archive.stream.clone()));
+        }
+        let owned = self.owned(&contents)?;
+        let total: u64 = owned.iter().map(|shard| shard.bytes).sum();
+        let all = u64::from(self.archive.shards.get()).max(1);
+        let mut excess = total.saturating_sub(self.keep_bytes / all * owned.len() as u64);
+        for shard in owned {
+            let index = usize::from(shard.edition.shard.0);
+            let lets_go = excess > 0 && shard.bytes > self.sizes.get(index).copied().unwrap_or(0);
+            if !shard.has_more || !(lets_go || shard.is_missing) {
+                continue;
+            }
+            let end = self.write(shard.edition, &contents)?;
+            if let Some(size) = self.sizes.get_mut(index) {
+                *size = end.bytes;
+            }
+            excess = excess.saturating_sub(shard.bytes);
+        }
+        Ok(())
+    }
+
+    /// The shards owned here, the one with the most history first. Notes how far the archive is of each.
+    fn owned(&self, contents: &Contents) -> Result<Vec<Owned>, RoundError> {
+        let mut owned = Vec::new();
+        for log in &self.journal.shared().shards {
+            let Some(epoch) = log.tenure() else { continue };
+            let newest = contents.newest(log.shard).map_or(0, |edition| edition.watermark);
+            self.note(log.shard, newest);
+            let watermark = self.snapshots.watermark(log.shard)?;
+            let Some(info) = blocking::wait(&self.archive.handle, self.archive.requests.stream(&log.stream))? else {
+                continue;
+            };
+            let edition = Edition { shard: log.shard, watermark, epoch };
+            let is_missing = newest == 0 && info.state.first_seq > 1;
+            owned.push(Owned { edition, has_more: watermark > newest, is_missing, bytes: info.state.bytes });
+        }
+        owned.sort_by_key(|shard| std::cmp::Reverse(shard.bytes));
+        Ok(owned)
+    }
+
+    fn write(&self, edition: Edition, contents: &Contents) -> Result<End, RoundError> {
+        if contents.store.is_none() {
+            blocking::wait(&self.archive.handle, self.archive.prepare(self.store))?;
+        }
+        let end = self.archive.write(self.store, edition, &*self.snapshots, &self.leaving)?;
+        self.note(edition.shard, edition.watermark);
+        let (shard, watermark) = (edition.shard.0, edition.watermark);
+        tracing::info!(
+            shard,
+            watermark,
+            entities = end.entities,
+            bytes = end.bytes,
+            "a shard's snapshots were archived"
+        );
+        metrics::counter!("holdfast_archive_editions_total").increment(1);
+        metrics::counter!("holdfast_archive_bytes_total").increment(end.bytes);
+        for useless in contents.useless(edition) {
+            blocking::wait(&self.archive.handle, self.archive.delete(useless))?;
+        }
+        Ok(end)
+    }
+
+    fn note(&self, shard: ShardId, watermark: u64) {
+        if let Some(known) = self.progress.0.get(usize::from(shard.0)) {
+            known.store(watermark, Ordering::Release);
+        }
+    }
+}
+
+/// A shard that is owned here.
+struct Owned {
+    /// The edition that could be written of it now.
+    edition: Edition,
+    /// Whether it would contain more than the newest one there is.
+    has_more: bool,
+    /// Whether history is gone that no edition has: it was purged for a database, or the archive was deleted.
+    is_missing: bool,
+    /// What its stream takes.
+    bytes: u64,
+}
+
+impl Drop for Archivist {
+    fn drop(&mut self) {
+        self.leaving.store(true, Ordering::Release);
+        self.wake = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the archive's writer panicked");
+        }
+    }
+}
+
+impl std::fmt::Debug for Archivist {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Archivist").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! A journal in NATS that is bounded, without PostgreSQL: nothing is let go before the archive has it, and an empty folder is
+//! filled from there.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use holdfast_cluster::{Archivist, JetStream, JetStreamJournal, NatsSettings};
+use holdfast_cluster_tests::{append, record, settings, shards, wait_for};
+use holdfast_core::{Entity as _, EntityId, Event, ShardId, SkuId, stock::StockItem};
+use holdfast_persistence::{
+    EntityState, Journal as _, JournalError, Recovery, Replica, SnapshotStore, Store, StoreError, StoreOptions,
+    encode_snapshot, journal::JournalOptions,
+};
+use holdfast_servers::{Nats, NatsOptions};
+
+const SHARDS: u16 = 2;
+
+/// A node's folder, the journal it took over, and what keeps the archive.
+struct Node {
+    // The order matters: whoever uses goes before whoever is used.
+    archivist: Option<Archivist>,
+    journal: Arc<JetStreamJournal>,
+    store: Store,
+}
+
+fn one_server() -> Nats {
+    Nats::start(&NatsOptions { sync_always: false, ..NatsOptions::default() })
+        .unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// Opens a node as a server does: bounded to nothing, so that whatever may go goes.
+fn open(folder: &Path, settings: &NatsSettings, store: [u8; 16]) -> Result<Node, StoreError> {
+    let journal = JournalOptions { retain_bytes: 1, ..JournalOptions::default() };
+    let options = StoreOptions { shards: SHARDS, journal, ..StoreOptions::default() };
+    let servers = JetStream::connect(settings, &options.journal).unwrap();
+    let archive = servers.archive(shards(SHARDS).unwrap());
+    let known = servers.store_or_begin(shards(SHARDS).unwrap(), store).unwrap();
+    let (mut opened, replica) = (None, &archive as &dyn Replica);
+    let store = Store::open_over(folder, &options, Some(known), Some(replica), |store, shards| {
+        let (journal, found) = servers.open(store, shards, &options.journal)?;
+        opened = Some(journal);
+        Ok(found)
+    })?;
+    let journal = opened.unwrap();
+    let snapshots = Arc::<dyn SnapshotStore>::clone(&store.snapshots);
+    let archivist = Archivist::start(archive, store.id, Arc::clone(&journal), snapshots).unwrap();
+    Ok(Node { archivist: Some(archivist), journal, store })
+}
+
+impl Node {
+    /// Makes `last` records of the shard durable, and a checkpoint behind them.
+    fn sell_up_to(&self, shard: u16, last: u64) {
+        let missing = last + 1 - self.journal.next_seq(ShardId(shard));
+        append(&*self.journal, shard, missing, 1).unwrap().unwrap();
+        self.store.snapshots.write(ShardId(shard), &[encode_snapshot(&state(last).as_ref()).unwrap()]).unwrap();
+        self.store.snapshots.set_watermark(ShardId(shard), last).unwrap();
+    }
+
+    /// Lets go what snapshots here contain, as a checkpoint does. How many messages went.
+    fn purge(&self) -> u64 {
+        let watermark = |shard| self.store.snapshots.watermark(ShardId(shard)).unwrap();
+        let floor: BTreeMap<_, _> = (0..SHARDS).map(|shard| (ShardId(shard), watermark(shard) + 1)).collect();
+        self.journal.purge_below(&floor, 1).unwrap().segments
+    }
+
+    fn replayed(&self, from: u64) -> Result<u64, JournalError> {
+        let from: BTreeMap<_, _> = (0..SHARDS).map(|shard| (ShardId(shard), from)).collect();
+        self.journal.replay(&from, &|_, _, _| {}, &|_| {}).map(|summary| summary.records)
+    }
+}
+
+/// What the first `last` records led to.
+fn state(last: u64) -> EntityState {
+    let mut stock = StockItem::new(SkuId::parse("HEADPHONES-01.black").unwrap());
+    for seq in 1..=last {
+        let Event::Stock(event) = record(seq, 1).unwrap().event else { continue };
+        stock.apply(&event);
+    }
+    EntityState::Stock(stock)
+}
+
+fn every(ms: u64, nats: &Nats) -> NatsSettings {
+    NatsSettings { archive_interval_ms: ms, start_deadline_ms: 5_000, ..settings(&nats.url(), 1) }
+}
+
+#[test]
+fn nothing_is_purged_before_the_archive_has_it_and_an_empty_folder_is_filled_from_there() {
+    let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
+    let node = open(folder.path(), &every(3_600_000, &nats), [1; 16]).unwrap();
+    node.sell_up_to(1, 40);
+    assert_eq!(node.purge(), 0, "only this folder has the snapshots");
+    drop(node);
+
+    let node = open(folder.path(), &every(50, &nats), [1; 16]).unwrap();
+    wait_for("the archive", || node.purge() > 0).unwrap();
+    assert!(matches!(node.replayed(1), Err(JournalError::Purged { .. })));
+    node.sell_up_to(0, 3);
+    append(&*node.journal, 1, 2, 1).unwrap().unwrap();
+    let id = node.store.id;
+    drop(node);
+
+    // Another disk, with nothing on it.
+    let empty = tempfile::tempdir().unwrap();
+    let node = open(empty.path(), &every(50, &nats), [2; 16]).unwrap();
+    assert_eq!(node.store.id, id, "the servers say whose the streams are");
+    let recovery = node.store.recoveries.first();
+    assert!(
+        matches!(recovery, Some(Recovery::SnapshotsFetched { replica, entities: 1.., .. }) if replica.contains("archive in NATS")),
+        "{recovery:?}"
+    );
+    let id = EntityId::Stock(SkuId::parse("HEADPHONES-01.black").unwrap());
+    assert_eq!(node.store.snapshots.watermark(ShardId(1)).unwrap(), 40);
+    assert_eq!(node.store.snapshots.load(ShardId(1), &id).unwrap(), Some((40, state(40))));
+    assert_eq!(node.replayed(41).unwrap(), 2, "and the streams have what came after");
+    node.sell_up_to(1, 60);
+    wait_for("the next edition", || node.purge() > 0).unwrap();
+}
+
+#[test]
+fn without_the_archive_or_with_another_stores_a_bounded_journal_says_what_is_missing() {
+    let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
+    let settings = every(50, &nats);
+    let node = open(folder.path(), &settings, [1; 16]).unwrap();
+    node.sell_up_to(0, 10);
+    wait_for("the archive", || node.purge() > 0).unwrap();
+    let requests = node.journal.requests().clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    drop(node.archivist);
+    let delete = format!("$JS.API.STREAM.DELETE.HOLDFAST_{}_ARCHIVE", settings.deployment);
+    runtime.block_on(requests.client.request(delete, "".into())).unwrap();
+    drop((node.journal, node.store));
+    let empty = tempfile::tempdir().unwrap();
+    let error = open(empty.path(), &settings, [2; 16]).err().unwrap();
+    assert!(matches!(error, StoreError::SnapshotsLost { .. }), "{error}");
+    // The folder that has them goes on, and the archive comes back by itself.
+    let node = open(folder.path(), &settings, [1; 16]).unwrap();
+    node.sell_up_to(0, 11);
+    wait_for("the archive again", || node.purge() > 0).unwrap();
+    drop(node);
+    assert!(open(tempfile::tempdir().unwrap().path(), &settings, [3; 16]).is_ok());
+}
