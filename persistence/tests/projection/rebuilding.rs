@@ -21,7 +21,7 @@ use holdfast_persistence::{
 };
 
 use crate::{
-    agreement::{assert_agrees, assert_states_agree},
+    agreement::{assert_agrees, assert_bounded, assert_states_agree},
     harness::{SERVER, STORE, database, dump, journal, project, query, schema, small, wait_for},
     world::World,
 };
@@ -118,6 +118,30 @@ fn a_rebuild_beside_a_projection_that_goes_on_loses_nothing() {
     project(&journal, &SERVER.url(), &straight, SHARDS, small(1_000, 10_000));
     assert_eq!(dump(&schema), dump(&straight));
     assert_eq!(schemas_like(&schema), "");
+}
+
+#[test]
+fn a_projection_goes_on_in_rebuilt_tables_with_what_they_keep_of_a_state_and_not_with_what_the_old_ones_did() {
+    let (journal, folder) = journal(SHARDS);
+    let count = ShardCount::new(SHARDS).unwrap();
+    let mut world = World::new(37, SHARDS);
+    world.run(800, &*journal);
+    let schema = schema();
+    let database = database(&SERVER.url(), &schema, SHARDS);
+    let projection = Projection::start(Arc::clone(&journal), database, count, small(100_000, 100_000)).unwrap();
+    wait_for(&journal, &projection.progress(), count);
+    // In one batch all states were written whole. In many, some are a snapshot and events.
+    let kept = "SELECT count(*) > 0 FROM entity_changes";
+    assert_eq!(query(&schema, kept), "f");
+    run_rebuild(&schema, folder.path(), None).unwrap();
+    assert_eq!(query(&schema, kept), "t");
+    for _ in 0..40 {
+        world.run(5, &*journal);
+        wait_for(&journal, &projection.progress(), count);
+        assert_bounded(&schema);
+    }
+    projection.stop();
+    assert_agrees(&world, &schema);
 }
 
 #[test]
@@ -235,4 +259,5 @@ fn history_that_was_purged_before_it_was_projected_comes_from_the_nodes_own_snap
     assert!(!lacks());
     project(&journal, &SERVER.url(), &schema, SHARDS, small(100, 100));
     assert_states_agree(&world, &schema);
+    assert_bounded(&schema);
 }

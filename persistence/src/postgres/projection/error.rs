@@ -20,6 +20,9 @@ pub enum ProjectionError {
     /// The watermarks were moved by somebody else.
     #[error("somebody else moved the projection's watermarks: is another server projecting into this schema?")]
     Rival,
+    /// A rebuild has put other tables in the place of these.
+    #[error("the tables were rebuilt")]
+    Rebuilt,
     /// The tables contain records the journal does not have.
     #[error(
         "the tables contain shard {} up to record {watermark}, but the journal ends before record {next_seq}: the journal is an \

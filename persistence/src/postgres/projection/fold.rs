@@ -208,7 +208,8 @@ impl Fold {
 }
 
 /// Writes what the batch made of an entity: its state whole, or its events as long as all that are kept are no longer than
-/// the state was. So twice what happened is written at most, and twice the state read, however large it is.
+/// the state was. So twice what happened is written at most, and twice the state read, however large it is. (Where somebody has
+/// set watermarks back, what is done again is kept beside what was there, until the next snapshot.)
 fn store(
     changes: &mut Changes,
     entry: &mut Entry,

@@ -138,8 +138,12 @@ impl Projector {
         loop {
             let committed = self.progress_mark();
             let Err(error) = self.follow().await else { return };
-            self.meters.failures.increment(1);
-            self.report(&error);
+            if matches!(error, ProjectionError::Rebuilt) {
+                tracing::info!("the tables were rebuilt: the projection begins again in the new ones");
+            } else {
+                self.meters.failures.increment(1);
+                self.report(&error);
+            }
             if self.progress_mark() > committed {
                 wait = initial;
             }
@@ -178,8 +182,7 @@ impl Projector {
         held?;
         within(patience, claim(&client, self.database.schema(), self.database.identity())).await?;
         let mut session = Session::begin(client, self.shards.get(), &self.settings, Guard::Older).await?;
-        let tables = within(patience, session.tables()).await?;
-        self.trail.enter(tables, session.watermarks(), &*self.journal, self.shards)?;
+        self.trail.enter(session.tables(), session.watermarks(), &*self.journal, self.shards)?;
         self.refuse_fork(&session).await?;
         let mut follower = self.journal.follow(&session.position())?;
         self.publish(&session);

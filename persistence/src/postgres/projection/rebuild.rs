@@ -2,7 +2,7 @@
 //!
 //! Invariants: nothing is read from the journal beyond what the live tables contain, so that nothing gets in that is not
 //! durable; until the switch the live tables are only read, and the switch is one transaction, in which the live projection
-//! waits at its watermarks and then goes on in the new tables where it was.
+//! waits at its watermarks. Then it begins again in the new tables, where it was: what it remembers is of the old ones.
 //!
 //! If the journal no longer reaches back to its first record, the tables begin as a copy of the live ones, every row is
 //! derived again from the entity snapshots there, and the journal goes on from their watermarks. What only the purged records
@@ -151,7 +151,8 @@ impl Rebuild<'_> {
         self.follow_to(u64::try_from(end).unwrap_or(0), &mut session, &mut follower, summary, progress).await?;
         drop(session);
         let Names { live: name, next, old } = self.names;
-        // Whoever still looks at the old watermarks finds none to move, and begins again.
+        // Whoever still looks at the old watermarks finds none to move, and whoever looks at the new ones, that they are of other
+        // tables: so both begin again.
         switch.batch_execute("DELETE FROM projection_watermarks").await?;
         for grant in switch.query(&grants(name, next), &[]).await? {
             switch.batch_execute(grant.try_get(0)?).await?;

@@ -2,6 +2,8 @@
 //!
 //! Invariant: everything known of the tables was read from this connection after it was made, or committed through it. When
 //! anything fails, all of it is forgotten and read again: whether a COMMIT without an answer was done shows in the watermark.
+//! So it is when a rebuild puts other tables in their place: they contain the same states, but divide them otherwise between
+//! snapshots and events.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +26,8 @@ use crate::{
     state::EntityState,
 };
 
+const READ_TABLES: &str = "SELECT 'projection_watermarks'::regclass::oid";
+
 const READ_WATERMARKS: &str = "SELECT shard, seq FROM projection_watermarks";
 
 const ENTER_WATERMARKS: &str = "INSERT INTO projection_watermarks (shard, seq) SELECT u.shard, 0 FROM UNNEST($1::int2[]) AS u (shard) ON CONFLICT DO NOTHING";
@@ -33,6 +37,8 @@ pub(super) struct Session {
     client: Client,
     statements: Statements,
     fold: Box<Fold>,
+    /// Which tables these are: a rebuild puts others in their place.
+    tables: u32,
     /// Per shard, the last record the tables contain.
     watermarks: BTreeMap<ShardId, u64>,
     entities: usize,
@@ -55,10 +61,12 @@ impl Session {
     ) -> Result<Self, ProjectionError> {
         let all: Vec<i16> = (0..shards).map(|shard| int2(shard.into())).collect();
         client.execute(ENTER_WATERMARKS, &[&all]).await?;
+        // Before all else: if others come in between, nothing is written.
+        let tables = read_tables(&client).await?;
         let watermarks = read_watermarks(&client).await?;
         let statements = Statements::prepare(&client, guard).await?;
         let (fold, entities) = (Box::new(Fold::new(settings.whole_bytes)), settings.entities);
-        Ok(Self { client, statements, fold, watermarks, entities })
+        Ok(Self { client, statements, fold, tables, watermarks, entities })
     }
 
     pub(super) fn watermarks(&self) -> &BTreeMap<ShardId, u64> {
@@ -66,8 +74,8 @@ impl Session {
     }
 
     /// Which tables these are: a rebuild puts others in their place.
-    pub(super) async fn tables(&self) -> Result<u32, tokio_postgres::Error> {
-        self.client.query_one("SELECT 'projection_watermarks'::regclass::oid", &[]).await?.try_get(0)
+    pub(super) fn tables(&self) -> u32 {
+        self.tables
     }
 
     /// Where the journal is to be followed from.
@@ -128,11 +136,16 @@ impl Session {
 
     /// Writes a batch: when this returns, it is committed.
     pub(super) async fn write(&mut self, batch: &Batch) -> Result<Projected, ProjectionError> {
-        let mut moves = Moves::default();
+        let mut moves = Moves::within(self.tables);
         for (shard, (seq, at)) in &batch.ends {
             moves.push(*shard, self.watermarks.get(shard).copied().unwrap_or(0), *seq, *at);
         }
-        self.statements.commit(&mut self.client, &batch.rows, &moves, batch.last.as_ref()).await?;
+        match self.statements.commit(&mut self.client, &batch.rows, &moves, batch.last.as_ref()).await {
+            Err(ProjectionError::Rival) if read_tables(&self.client).await? != self.tables => {
+                return Err(ProjectionError::Rebuilt);
+            }
+            written => written?,
+        }
         self.watermarks.extend(batch.ends.iter().map(|(shard, (seq, _))| (*shard, *seq)));
         Ok(Projected { records: batch.records, rows: batch.rows.count() })
     }
@@ -173,6 +186,10 @@ impl Session {
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
+}
+
+async fn read_tables(client: &Client) -> Result<u32, tokio_postgres::Error> {
+    client.query_one(READ_TABLES, &[]).await?.try_get(0)
 }
 
 /// How far the tables of a connection's schema are, per shard.

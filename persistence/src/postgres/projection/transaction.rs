@@ -1,8 +1,9 @@
 //! One batch in one transaction: the watermarks and every row, or nothing.
 //!
 //! Invariants: a watermark moves from exactly where it was read, so of two writers (a rival, or an earlier self whose COMMIT was
-//! never answered) one finds nothing to move, and what it wrote is undone; the watermarks are moved first, so that rivals wait for
-//! each other there and nowhere else.
+//! never answered) one finds nothing to move, and what it wrote is undone; it moves in the very tables it was read from, since a
+//! prepared statement looks its tables up again when a rebuild has put others in their place, where the watermarks are the
+//! same; the watermarks are moved first, so that rivals wait for each other there and nowhere else.
 
 use futures_util::future::{try_join_all, try_join3};
 use holdfast_core::{ShardId, Timestamp};
@@ -19,7 +20,7 @@ use crate::journal::Mark;
 
 const MOVE_WATERMARKS: &str = "UPDATE projection_watermarks AS t SET seq = u.seq, at = u.at, updated_at = now() \
      FROM UNNEST($1::int2[], $2::int8[], $3::int8[], $4::timestamptz[]) AS u (shard, known, seq, at) \
-     WHERE t.shard = u.shard AND t.seq = u.known";
+     WHERE t.shard = u.shard AND t.seq = u.known AND t.tableoid = $5";
 
 const NOTE_LAST: &str = "UPDATE store SET last_shard = $1, last_seq = $2, last_record = $3";
 
@@ -61,8 +62,9 @@ enum Trust {
 }
 
 /// From where to where the shards' watermarks move.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Moves {
+    tables: u32,
     shard: Vec<i16>,
     known: Vec<i64>,
     seq: Vec<i64>,
@@ -70,6 +72,11 @@ pub(super) struct Moves {
 }
 
 impl Moves {
+    /// None yet, in the set of tables that `tables` names.
+    pub(super) fn within(tables: u32) -> Self {
+        Self { tables, shard: Vec::new(), known: Vec::new(), seq: Vec::new(), at: Vec::new() }
+    }
+
     pub(super) fn push(&mut self, shard: ShardId, known: u64, seq: u64, at: Timestamp) {
         self.shard.push(int2(shard.0.into()));
         self.known.push(int8(known));
@@ -80,7 +87,7 @@ impl Moves {
 
 /// Why a batch was not written.
 enum Failure {
-    /// The watermarks are not where they were.
+    /// The watermarks are not where they were, or in other tables.
     Rival,
     /// A statement, or the connection.
     Statement(tokio_postgres::Error),
@@ -162,7 +169,7 @@ impl Statements {
         last: Option<&Mark>,
     ) -> Result<(), Failure> {
         let transaction = client.transaction().await?;
-        let parameters: [&(dyn ToSql + Sync); 4] = [&moves.shard, &moves.known, &moves.seq, &moves.at];
+        let parameters: [&(dyn ToSql + Sync); 5] = [&moves.shard, &moves.known, &moves.seq, &moves.at, &moves.tables];
         let advanced = transaction.execute(&self.watermarks, &parameters);
         // All are sent at once: while one is done, the next is on its way.
         let new = self.of(&rows.new, trust).into_iter();
