@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use holdfast_actors::{Clock, Lease, Node, Role};
+use holdfast_persistence::Journal as _;
 use serde::de::DeserializeOwned;
 use tokio::{
     task::JoinSet,
@@ -25,6 +26,7 @@ use crate::{
     plan::{
         control::ControlLog,
         document::Revision,
+        followers::Followers,
         here::{JournalLog, NodeShards},
         ports::{Control as _, Shards},
         reconcile::{Reconciler, ReconcilerParts},
@@ -137,10 +139,11 @@ impl Cluster {
             lease,
             owners: Arc::clone(&owners),
             shards: Arc::clone(&shards),
-            log: Arc::new(JournalLog(journal)),
+            log: Arc::new(JournalLog(Arc::clone(&journal))),
             control: Arc::new(control),
             air: Arc::new(presence),
         });
+        journal.retain_for(Arc::new(Followers::of(&reconciler)), u64::MAX);
         let tasks = begin(&reconciler, beats, yields, plans);
         Ok(Self { nats, reconciler, shards, owners, _tasks: tasks })
     }

@@ -14,7 +14,7 @@ use crate::boot::BootId;
 pub struct Ownership {
     /// The epoch it was taken over in; 0 when it never was.
     pub epoch: u64,
-    /// Who took it over.
+    /// Who took it over. `None` when nobody did, or when the record that says so was purged before this node read it.
     pub boot: Option<BootId>,
     /// Whether that is this very process, and it has not let go of it.
     pub is_here: bool,
@@ -54,9 +54,20 @@ impl Owners {
     /// make a shard that was let go this node's again.
     pub fn learn(&self, shard: ShardId, epoch: u64, boot: BootId) {
         self.update(shard, |owner| {
-            let is_news = epoch > owner.epoch;
+            let is_news = epoch > owner.epoch || (epoch == owner.epoch && owner.boot.is_none());
             if is_news {
                 *owner = Ownership { epoch, boot: Some(boot), is_here: false };
+            }
+            is_news
+        });
+    }
+
+    /// Takes in that `epoch` has begun, by whomever.
+    pub fn learn_epoch(&self, shard: ShardId, epoch: u64) {
+        self.update(shard, |owner| {
+            let is_news = epoch > owner.epoch;
+            if is_news {
+                *owner = Ownership { epoch, boot: None, is_here: false };
             }
             is_news
         });
@@ -108,11 +119,17 @@ mod tests {
         owners.let_go(shard);
         owners.learn(shard, 3, this);
         assert!(!owners.is_here(shard), "its own record, read again");
+        owners.learn_epoch(shard, 3);
+        assert_eq!(owners.of(shard).boot, Some(this), "it is known who began it");
         let changes = owners.changes();
         owners.learn(shard, 4, other);
         assert_eq!(owners.of(shard), Ownership { epoch: 4, boot: Some(other), is_here: false });
         assert!(changes.has_changed().expect("the sender lives"));
         assert!(!owners.take(shard, 3, this), "overtaken meanwhile");
         assert!(!owners.take(ShardId(2), 1, this), "there is no such shard");
+        owners.learn_epoch(shard, 5);
+        assert_eq!(owners.of(shard), Ownership { epoch: 5, boot: None, is_here: false });
+        owners.learn(shard, 5, other);
+        assert_eq!(owners.of(shard).boot, Some(other), "told by its owner");
     }
 }

@@ -158,10 +158,12 @@ async fn find(
     owners: Option<&Owners>,
 ) -> Result<Arc<ShardLog>, NatsError> {
     let end = streams.end(shard, format).await?;
-    if let Some(owners) = owners
-        && let Some(boot) = streams.begun_by(shard, end, format).await?
-    {
-        owners.learn(shard, end.epoch, boot);
+    if let Some(owners) = owners {
+        match streams.begun_by(shard, end, format).await? {
+            Some(boot) => owners.learn(shard, end.epoch, boot),
+            // Purged, or never begun.
+            None => owners.learn_epoch(shard, end.epoch),
+        }
     }
     Ok(Arc::new(ShardLog::new(shard, streams.stream(shard), streams.subject(shard), end)))
 }

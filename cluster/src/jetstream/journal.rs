@@ -200,9 +200,10 @@ impl Journal for JetStreamJournal {
         blocking::wait(handle, purge::purge_below(&self.shared, floor, keep_bytes))
     }
 
-    /// Whatever the limit: a node whose folder is empty, or behind the streams, can be filled from nowhere else.
+    /// Whatever the limit: a node whose folder is empty, or behind the streams, can be filled from nowhere else. Every reader
+    /// counts.
     fn retain_for(&self, reader: Arc<dyn HistoryReader>, _limit_bytes: u64) {
-        *self.shared.behind.lock() = Some(reader);
+        self.shared.behind.lock().push(reader);
     }
 
     fn stats(&self) -> JournalStats {

@@ -1,8 +1,8 @@
 //! Lets old messages go, once snapshots contain all they hold and the settings keep no more.
 //!
 //! Invariant: the last message of a stream stays, for it says the epoch and where the sequence goes on; and every message
-//! with a record that a snapshot may lack stays, or that whoever reads behind (the projection into `PostgreSQL`, from which an
-//! empty node is filled) has not read. Only a shard's owner lets its messages go.
+//! with a record that a snapshot may lack stays, or that somebody who reads behind has not read: what an empty node is filled from
+//! (the projection into `PostgreSQL`, or the archive), and the nodes that follow. Only a shard's owner lets its messages go.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 

@@ -42,8 +42,8 @@ pub(super) struct Shared {
     moved: (Mutex<u64>, Condvar),
     /// Wakes the watch.
     pub(super) doubts: Notify,
-    /// Who reads behind, and needs what it has not read.
-    pub(super) behind: Mutex<Option<Arc<dyn HistoryReader>>>,
+    /// Who read behind, and need what they have not read.
+    pub(super) behind: Mutex<Vec<Arc<dyn HistoryReader>>>,
 }
 
 /// What a journal is opened with.
@@ -93,9 +93,10 @@ impl Shared {
         }
     }
 
-    /// The first record of the shard that whoever reads behind still needs.
+    /// The first record of the shard that anybody who reads behind still needs.
     pub(super) fn needed_from(&self, shard: ShardId) -> Option<u64> {
-        self.behind.lock().as_ref().map(|reader| reader.needs_from(shard))
+        let readers = self.behind.lock().clone();
+        readers.iter().map(|reader| reader.needs_from(shard)).min()
     }
 
     pub(super) fn log(&self, shard: ShardId) -> Option<&Arc<ShardLog>> {

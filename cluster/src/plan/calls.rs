@@ -221,8 +221,8 @@ impl Knowledge {
             (Some(_), _) => ShardState::Moving,
         };
         let figures = claim.unwrap_or_default().figures;
-        let followers = self.roster.living(now).filter_map(|(_, member)| member.beat.follows.get(&shard));
-        let lag_records = followers.min().map_or(0, |slowest| figures.sequence.saturating_sub(*slowest));
+        let lag_records =
+            self.slowest_follower(shard, now).map_or(0, |slowest| figures.sequence.saturating_sub(slowest));
         ShardStatus {
             shard,
             owner: owner.map(str::to_owned),

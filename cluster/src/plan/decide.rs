@@ -41,7 +41,7 @@ pub struct Sight {
     pub ownership: Ownership,
     /// When that was learned.
     pub learned_at: Timestamp,
-    /// What became of that owner, if it is another node.
+    /// What became of that owner, if it is another node, or not known.
     pub tenure: Tenure,
     /// The epoch in which its owner said that it let go of it.
     pub yielded: Option<u64>,
@@ -75,8 +75,8 @@ pub fn next_step(sight: &Sight) -> Option<Step> {
 
 /// Whether the shard is free to be taken, and if so, whether its owner has let it go.
 fn freedom(sight: &Sight) -> Option<bool> {
-    let Some(owner) = sight.ownership.boot else { return Some(true) };
-    if owner == sight.boot || sight.yielded == Some(sight.ownership.epoch) {
+    let Ownership { epoch, boot: owner, .. } = sight.ownership;
+    if epoch == 0 || owner == Some(sight.boot) || sight.yielded == Some(epoch) {
         return Some(true);
     }
     match sight.tenure {
@@ -126,6 +126,9 @@ mod tests {
         assert_eq!(next_step(&Sight { ownership: Ownership::default(), ..sight() }), clean);
         assert_eq!(next_step(&Sight { yielded: Some(4), ..sight() }), clean);
         assert_eq!(next_step(&Sight { yielded: Some(3), ..sight() }), None, "an earlier epoch");
+        let unknown = Sight { ownership: Ownership { boot: None, ..sight().ownership }, ..sight() };
+        assert_eq!(next_step(&Sight { tenure: Tenure::Unheard, ..unknown }), None, "whoever it is may live");
+        assert_eq!(next_step(&Sight { tenure: Tenure::Gone, ..unknown }), Some(Step::TakeOver { clean: false }));
         let own = Ownership { boot: Some(THIS), ..sight().ownership };
         assert_eq!(next_step(&Sight { ownership: own, ..sight() }), clean);
         let heard = |millis| Sight { tenure: Tenure::Unclaimed(Timestamp::from_millis(millis)), ..sight() };

@@ -29,6 +29,17 @@ use crate::{
     settings::ClusterSettings,
 };
 
+/// From whom a shard was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Former {
+    /// From nobody, or from somebody who had let it go.
+    Free,
+    /// From this one, taken for dead.
+    Dead(BootId),
+    /// From somebody who was not heard of for as long as the dead are not.
+    Unknown,
+}
+
 /// What a node knows.
 pub struct Knowledge {
     /// `[cluster]`.
@@ -55,9 +66,8 @@ pub struct Knowledge {
     company: (BTreeSet<String>, Timestamp),
     /// Since when a change of the plan is due.
     due_since: Option<Timestamp>,
-    /// What was believed of shards when they were taken over: the epoch that would begin, and the owner it was taken from
-    /// without its doing.
-    pub(super) taken: BTreeMap<ShardId, (u64, Option<BootId>)>,
+    /// What was believed of shards when they were taken over: the epoch that would begin, and from whom.
+    pub(super) taken: BTreeMap<ShardId, (u64, Former)>,
     /// When a beat was acknowledged last, and since when they are again, after a while in which none was.
     pub(super) acknowledged_at: Option<Timestamp>,
     pub(super) back_since: Timestamp,
@@ -135,6 +145,12 @@ impl Knowledge {
                 format!("this node's store secret is not that of node {node}: copy it from there (store.secret_file)")
             });
         }
+        for (shard, claim) in beat.claims.iter().filter(|(_, claim)| claim.epoch > 0) {
+            let known = self.owners.of(*shard);
+            if known.epoch == claim.epoch && known.boot.is_none() {
+                self.owners.learn(*shard, claim.epoch, beat.boot);
+            }
+        }
         Ok(self.roster.hear(beat, now))
     }
 
@@ -183,14 +199,18 @@ impl Knowledge {
         let home = plan.home(shard);
         let is_home = home == Some(self.node()) && self.standing == Standing::Alive;
         let learned_at = self.learned.get(usize::from(shard.0)).map_or(now, |learned| learned.1);
-        let tenure = ownership.boot.filter(|boot| *boot != self.boot());
+        let tenure = match ownership.boot {
+            Some(boot) if boot != self.boot() => self.tenure(boot, shard, learned_at, now),
+            None if ownership.epoch > 0 => self.tenure_of_unknown(shard, learned_at, now),
+            _ => Tenure::Claimed,
+        };
         Sight {
             boot: self.boot(),
             is_home,
             heir: home.filter(|_| !is_home).and_then(|node| self.heir(shard, node, now)),
             ownership,
             learned_at,
-            tenure: tenure.map_or(Tenure::Claimed, |boot| self.tenure(boot, shard, learned_at, now)),
+            tenure,
             yielded: self.yielded.get(&shard).copied(),
             owns: self.log.owns(shard),
             role: self.shards.role(shard),
@@ -209,6 +229,23 @@ impl Knowledge {
         if is_silent && is_news { Tenure::Unheard } else { tenure }
     }
 
+    /// The same of an owner that nobody knows, since the record of its epoch was purged: whoever lives says what he claims
+    /// within a beat; after the silence that kills, he is dead or has no lease.
+    fn tenure_of_unknown(&self, shard: ShardId, learned_at: Timestamp, now: Timestamp) -> Tenure {
+        let is_news = millis_since(learned_at, now) < self.settings.dead_after_ms || !self.roster.is_warm(now);
+        match self.is_claimed_elsewhere(shard, now) {
+            true => Tenure::Claimed,
+            false if is_news => Tenure::Unheard,
+            false => Tenure::Gone,
+        }
+    }
+
+    /// Whether another node that lives claims the shard.
+    pub(super) fn is_claimed_elsewhere(&self, shard: ShardId, now: Timestamp) -> bool {
+        let claims = |beat: &Beat| beat.boot != self.boot() && beat.claims.contains_key(&shard);
+        self.roster.living(now).any(|(_, member)| claims(&member.beat))
+    }
+
     /// The life of a node that lives, stays, and is close behind this one with the shard.
     fn heir(&self, shard: ShardId, node: &str, now: Timestamp) -> Option<BootId> {
         let member = self.roster.member(node).filter(|member| self.roster.is_alive(member, now))?;
@@ -216,6 +253,11 @@ impl Knowledge {
         let is_close = self.shards.role(shard) != Role::Owner || self.pulse.is_close(shard, position);
         let stays = member.beat.state == Standing::Alive && member.beat.boot != self.boot();
         (is_close && stays).then_some(member.beat.boot)
+    }
+
+    /// The last record that every node that lives and follows the shard has, as far as they said.
+    pub(super) fn slowest_follower(&self, shard: ShardId, now: Timestamp) -> Option<u64> {
+        self.roster.living(now).filter_map(|(_, member)| member.beat.follows.get(&shard)).min().copied()
     }
 
     /// The nodes that live and do not leave.

@@ -14,6 +14,7 @@ pub mod control;
 pub mod decide;
 pub mod document;
 pub mod edit;
+pub mod followers;
 pub mod here;
 pub mod knowledge;
 mod load;

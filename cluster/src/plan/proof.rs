@@ -5,11 +5,11 @@
 use holdfast_actors::Role;
 use holdfast_core::{ShardId, Timestamp};
 
-use super::{decide::Step, knowledge::Knowledge};
-use crate::members::{
-    beat::Beat,
-    roster::{Tenure, millis_since},
+use super::{
+    decide::Step,
+    knowledge::{Former, Knowledge},
 };
+use crate::members::roster::{Tenure, millis_since};
 
 /// What an acknowledged beat is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,12 @@ impl Knowledge {
         match step {
             Step::TakeOver { clean } => {
                 let owner = self.owners.of(shard);
-                self.taken.insert(shard, (owner.epoch + 1, owner.boot.filter(|_| !clean)));
+                let from = match owner.boot {
+                    _ if clean => Former::Free,
+                    Some(boot) => Former::Dead(boot),
+                    None => Former::Unknown,
+                };
+                self.taken.insert(shard, (owner.epoch + 1, from));
             }
             Step::HandOver { .. } | Step::Demote => drop(self.taken.remove(&shard)),
             Step::Open => {}
@@ -65,12 +70,15 @@ impl Knowledge {
     pub fn may_open(&self, shard: ShardId, now: Timestamp) -> bool {
         let Some((epoch, from)) = self.taken.get(&shard) else { return true };
         if self.owners.of(shard).epoch == *epoch {
-            return from.is_none_or(|boot| self.roster.tenure(boot, shard, now) != Tenure::Claimed);
+            return match from {
+                Former::Free => true,
+                Former::Dead(boot) => self.roster.tenure(*boot, shard, now) != Tenure::Claimed,
+                Former::Unknown => !self.is_claimed_elsewhere(shard, now),
+            };
         }
         let learned_at = self.learned.get(usize::from(shard.0)).map_or(now, |learned| learned.1);
         // A lease and the time that a message may take: more than anybody needs to be heard.
         let margin_ms = self.settings.dead_after_ms;
-        let claims = |beat: &Beat| beat.boot != self.boot() && beat.claims.contains_key(&shard);
-        millis_since(learned_at, now) >= margin_ms && !self.roster.living(now).any(|(_, member)| claims(&member.beat))
+        millis_since(learned_at, now) >= margin_ms && !self.is_claimed_elsewhere(shard, now)
     }
 }

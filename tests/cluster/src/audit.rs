@@ -57,9 +57,7 @@ pub type AuditReport = BTreeMap<u16, StreamAudit>;
 pub fn audit_streams(url: &str, deployment: &str, shards: u16) -> anyhow::Result<AuditReport> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let servers: Vec<async_nats::ServerAddr> =
-            url.split(',').map(str::parse).collect::<Result<_, _>>().context("the servers' addresses")?;
-        let client = async_nats::connect(servers).await?;
+        let client = connect(url).await?;
         let mut report = AuditReport::new();
         for shard in 0..shards {
             let stream = format!("HOLDFAST_{deployment}_{shard}");
@@ -68,6 +66,25 @@ pub fn audit_streams(url: &str, deployment: &str, shards: u16) -> anyhow::Result
         }
         Ok(report)
     })
+}
+
+/// A client of the servers at these addresses, with commas between them.
+///
+/// # Errors
+/// When none can be reached.
+pub async fn connect(url: &str) -> anyhow::Result<Client> {
+    let servers: Vec<async_nats::ServerAddr> =
+        url.split(',').map(str::parse).collect::<Result<_, _>>().context("the servers' addresses")?;
+    Ok(async_nats::connect(servers).await?)
+}
+
+/// The number of a stream's first message.
+///
+/// # Errors
+/// When the servers do not tell.
+pub async fn first_message(client: &Client, stream: &str) -> anyhow::Result<u64> {
+    let info = info(client, stream).await?;
+    info.pointer("/state/first_seq").and_then(Value::as_u64).context("an answer without numbers")
 }
 
 async fn audit(client: &Client, stream: &str, shard: u16) -> anyhow::Result<StreamAudit> {

@@ -222,6 +222,16 @@ impl ClusterHouse {
         Ok(process.wait(Duration::from_millis(1)))
     }
 
+    /// Removes the data folder of a node that does not run, as if its disk had been lost.
+    ///
+    /// # Errors
+    /// When it runs, or there is no such folder.
+    pub fn lose_disk(&mut self, index: usize) -> anyhow::Result<()> {
+        let node = self.node_mut(index)?;
+        ensure!(node.process.is_none(), "{} runs", node.name);
+        fs::remove_dir_all(node.launch.folder.join("data")).with_context(|| format!("the disk of {}", node.name))
+    }
+
     /// Puts a node that left by itself down as not running.
     ///
     /// # Errors

@@ -4,11 +4,20 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use holdfast_api::load::stopwatch::Stopwatch;
 use holdfast_core::ShardId;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::{house::DEPLOYMENT, stage::Stage};
+use crate::{
+    PATIENCE,
+    audit::{connect, first_message},
+    house::DEPLOYMENT,
+    stage::Stage,
+};
+
+/// How often a stream is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How the servers are away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +84,45 @@ impl Stage {
         pulse.end(&self.crowd).await?;
         self.recovered().await?;
         Ok(back)
+    }
+
+    /// `kill -9` to these nodes, whose disks are lost with them; then they are started on empty ones. How often nodes have
+    /// filled such a disk from the archive so far.
+    ///
+    /// # Errors
+    /// When a promise is not kept.
+    pub async fn disks_lost(&mut self, victims: &[usize]) -> anyhow::Result<usize> {
+        for victim in victims {
+            self.crowd.doors.shut(*victim);
+            self.house.kill(*victim)?;
+        }
+        for victim in victims {
+            self.house.lose_disk(*victim)?;
+        }
+        self.house.start_nodes()?;
+        self.recovered().await?;
+        let logs = (0..self.house.count()).map(|node| self.house.log(node));
+        Ok(logs.map(|log| log.matches("SnapshotsFetched").count()).sum())
+    }
+
+    /// Waits until every shard's stream has let its beginning go. How many messages went, all in all.
+    ///
+    /// # Errors
+    /// When one does not.
+    pub async fn purged(&self) -> anyhow::Result<u64> {
+        let client = connect(&self.house.nats.url()).await?;
+        let (watch, mut gone) = (Stopwatch::start(), 0);
+        for shard in self.house.shards()?.iter() {
+            let stream = format!("HOLDFAST_{DEPLOYMENT}_{}", shard.0);
+            let mut first = first_message(&client, &stream).await?;
+            while first <= 1 {
+                ensure!(watch.elapsed() < PATIENCE, "{stream} keeps everything");
+                sleep(LOOK_EVERY).await;
+                first = first_message(&client, &stream).await?;
+            }
+            gone += first - 1;
+        }
+        Ok(gone)
     }
 
     /// All servers are away for so long.

@@ -39,6 +39,28 @@ async fn the_power_goes_everywhere_at_once_and_everything_acknowledged_is_there_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn disks_are_lost_beside_purged_streams_and_everything_comes_back_from_the_archive() -> anyhow::Result<()> {
+    // As little history as may be, and checkpoints so often that it goes soon.
+    let bounds = [
+        ("STORE__JOURNAL__RETAIN_BYTES", "1"),
+        ("RUNTIME__CHECKPOINT_RECORDS", "100"),
+        ("NATS__ARCHIVE_INTERVAL_MS", "200"),
+    ];
+    let settings = bounds.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+    let mut stage = Stage::open(HousePlan { settings, ..HousePlan::default() }, 14).await?;
+    println!("{} messages were let go", stage.purged().await?);
+    ensure!(stage.disks_lost(&[0]).await? == 1, "one disk was filled from the archive");
+    stage.sell(20).await?;
+    println!("one disk lost: {}", stage.reckon_and_go_on().await?);
+    stage.sell(20).await?;
+    let all: Vec<_> = stage.house.running();
+    ensure!(stage.disks_lost(&all).await? == 1 + all.len(), "every disk was filled from the archive");
+    stage.sell(20).await?;
+    println!("all disks lost: {}", stage.reckon().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_lost_doubled_and_late_change_nothing() -> anyhow::Result<()> {
     let mut stage = Stage::open(HousePlan { with_proxies: true, ..HousePlan::default() }, 13).await?;
     let mischief: Vec<_> = (0..stage.house.count()).flat_map(|node| stage.house.mischief(node)).collect();

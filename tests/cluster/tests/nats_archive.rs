@@ -55,10 +55,22 @@ impl Node {
         self.store.snapshots.set_watermark(ShardId(shard), last).unwrap();
     }
 
+    /// Sells on until history is let go.
+    fn sell_until_purged(&self, shard: u16) {
+        let sell_on = || {
+            self.sell_up_to(shard, self.journal.next_seq(ShardId(shard)));
+            self.purge() > 0
+        };
+        wait_for("the archive", sell_on).unwrap();
+    }
+
+    fn watermark(&self, shard: u16) -> u64 {
+        self.store.snapshots.watermark(ShardId(shard)).unwrap()
+    }
+
     /// Lets go what snapshots here contain, as a checkpoint does. How many messages went.
     fn purge(&self) -> u64 {
-        let watermark = |shard| self.store.snapshots.watermark(ShardId(shard)).unwrap();
-        let floor: BTreeMap<_, _> = (0..SHARDS).map(|shard| (ShardId(shard), watermark(shard) + 1)).collect();
+        let floor: BTreeMap<_, _> = (0..SHARDS).map(|shard| (ShardId(shard), self.watermark(shard) + 1)).collect();
         self.journal.purge_below(&floor, 1).unwrap().segments
     }
 
@@ -91,11 +103,11 @@ fn nothing_is_purged_before_the_archive_has_it_and_an_empty_folder_is_filled_fro
     drop(node);
 
     let node = open(folder.path(), &every(50, &nats), [1; 16]).unwrap();
-    wait_for("the archive", || node.purge() > 0).unwrap();
+    node.sell_until_purged(1);
     assert!(matches!(node.replayed(1), Err(JournalError::Purged { .. })));
     node.sell_up_to(0, 3);
     append(&*node.journal, 1, 2, 1).unwrap().unwrap();
-    let id = node.store.id;
+    let (id, sold) = (node.store.id, node.journal.next_seq(ShardId(1)) - 1);
     drop(node);
 
     // Another disk, with nothing on it.
@@ -108,11 +120,15 @@ fn nothing_is_purged_before_the_archive_has_it_and_an_empty_folder_is_filled_fro
         "{recovery:?}"
     );
     let id = EntityId::Stock(SkuId::parse("HEADPHONES-01.black").unwrap());
-    assert_eq!(node.store.snapshots.watermark(ShardId(1)).unwrap(), 40);
-    assert_eq!(node.store.snapshots.load(ShardId(1), &id).unwrap(), Some((40, state(40))));
-    assert_eq!(node.replayed(41).unwrap(), 2, "and the streams have what came after");
-    node.sell_up_to(1, 60);
-    wait_for("the next edition", || node.purge() > 0).unwrap();
+    let watermark = node.watermark(1);
+    assert!((40..=sold - 2).contains(&watermark), "{watermark} of {sold}");
+    let (version, found) = node.store.snapshots.load(ShardId(1), &id).unwrap().unwrap();
+    assert_eq!(found, state(version));
+    assert!((watermark..=sold - 2).contains(&version), "{version} of {sold}");
+    let from = BTreeMap::from([(ShardId(1), watermark + 1), (ShardId(0), 4)]);
+    let after = node.journal.replay(&from, &|_, _, _| {}, &|_| {}).unwrap();
+    assert_eq!(after.records, sold - watermark, "and the streams have what came after");
+    node.sell_until_purged(1);
 }
 
 #[test]
@@ -120,8 +136,7 @@ fn without_the_archive_or_with_another_stores_a_bounded_journal_says_what_is_mis
     let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
     let settings = every(50, &nats);
     let node = open(folder.path(), &settings, [1; 16]).unwrap();
-    node.sell_up_to(0, 10);
-    wait_for("the archive", || node.purge() > 0).unwrap();
+    node.sell_until_purged(0);
     let requests = node.journal.requests().clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     drop(node.archivist);
@@ -133,8 +148,7 @@ fn without_the_archive_or_with_another_stores_a_bounded_journal_says_what_is_mis
     assert!(matches!(error, StoreError::SnapshotsLost { .. }), "{error}");
     // The folder that has them goes on, and the archive comes back by itself.
     let node = open(folder.path(), &settings, [1; 16]).unwrap();
-    node.sell_up_to(0, 11);
-    wait_for("the archive again", || node.purge() > 0).unwrap();
+    node.sell_until_purged(0);
     drop(node);
     assert!(open(tempfile::tempdir().unwrap().path(), &settings, [3; 16]).is_ok());
 }

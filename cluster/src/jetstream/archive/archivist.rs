@@ -1,9 +1,9 @@
 //! Keeps the archive far enough for the streams to be purged: a thread that looks, every `nats.archive_interval_ms`, whether
 //! the streams of the shards owned here take more than the settings keep, and writes an edition of those that do.
 //!
-//! Invariants: a shard's history is needed from behind its newest whole edition on, and until that is known, all of it. An
-//! edition is written only where the history it lets go takes more than the edition before did: writing editions costs at most
-//! about as much as the journal did.
+//! Invariants: a shard's history is needed from behind the edition before its newest on, for nodes that are being filled from
+//! that one, and all of it until there is one before. An edition is written only when the journal has taken more since the last
+//! one than that one did: writing editions costs at most about as much as the journal does.
 
 use std::{
     io,
@@ -24,7 +24,7 @@ use super::{
     edition::Edition,
     write::{End, WriteError},
 };
-use crate::jetstream::{JetStreamJournal, blocking, error::RequestError};
+use crate::jetstream::{JetStreamJournal, blocking, error::RequestError, requests::StreamState};
 
 /// The archive's writer. Dropping it ends the writing, in the middle of an edition too.
 pub struct Archivist {
@@ -34,7 +34,7 @@ pub struct Archivist {
     thread: Option<JoinHandle<()>>,
 }
 
-/// How far the archive is, per shard.
+/// The record up to which everything is in the edition before the newest, per shard.
 struct Progress(Vec<AtomicU64>);
 
 impl HistoryReader for Progress {
@@ -49,10 +49,19 @@ struct Work {
     journal: Arc<JetStreamJournal>,
     snapshots: Arc<dyn SnapshotSource>,
     progress: Arc<Progress>,
-    /// What each shard's last edition took, in bytes, as far as it was written here.
-    sizes: Vec<u64>,
+    /// Each shard's last edition, as far as it was written here.
+    last: Vec<Last>,
     keep_bytes: u64,
     leaving: Arc<AtomicBool>,
+}
+
+/// What an edition took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Last {
+    /// Its size, in bytes.
+    bytes: u64,
+    /// The last message of the shard's stream when it was written.
+    message: u64,
 }
 
 /// Why a round ended early.
@@ -85,9 +94,9 @@ impl Archivist {
         journal.retain_for(Arc::<Progress>::clone(&progress), u64::MAX);
         let keep_bytes = journal.retain_bytes().unwrap_or(u64::MAX);
         let interval = Duration::from_millis(journal.shared().settings.archive_interval_ms);
-        let (leaving, sizes) = (Arc::new(AtomicBool::new(false)), vec![0; shards]);
+        let (leaving, last) = (Arc::new(AtomicBool::new(false)), vec![Last::default(); shards]);
         let mut work =
-            Work { archive, store, journal, snapshots, progress, sizes, keep_bytes, leaving: Arc::clone(&leaving) };
+            Work { archive, store, journal, snapshots, progress, last, keep_bytes, leaving: Arc::clone(&leaving) };
         let (wake, woken) = mpsc::channel::<()>();
         let rounds = move || {
             while woken.recv_timeout(interval) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -118,40 +127,40 @@ impl Work {
             return Err(RoundError::Foreign(self.archive.stream.clone()));
         }
         let owned = self.owned(&contents)?;
-        let total: u64 = owned.iter().map(|shard| shard.bytes).sum();
+        let total: u64 = owned.iter().map(|shard| shard.state.bytes).sum();
         let all = u64::from(self.archive.shards.get()).max(1);
         let mut excess = total.saturating_sub(self.keep_bytes / all * owned.len() as u64);
         for shard in owned {
             let index = usize::from(shard.edition.shard.0);
-            let lets_go = excess > 0 && shard.bytes > self.sizes.get(index).copied().unwrap_or(0);
-            if !shard.has_more || !(lets_go || shard.is_missing) {
+            let last = self.last.get(index).copied().unwrap_or_default();
+            let is_worth_it = excess > 0 && shard.journaled_since(last.message) > last.bytes;
+            if !shard.has_more || !(is_worth_it || shard.is_missing) {
                 continue;
             }
             let end = self.write(shard.edition, &contents)?;
-            if let Some(size) = self.sizes.get_mut(index) {
-                *size = end.bytes;
+            if let Some(last) = self.last.get_mut(index) {
+                *last = Last { bytes: end.bytes, message: shard.state.last_seq };
             }
-            excess = excess.saturating_sub(shard.bytes);
+            excess = excess.saturating_sub(shard.state.bytes);
         }
         Ok(())
     }
 
-    /// The shards owned here, the one with the most history first. Notes how far the archive is of each.
+    /// The shards owned here, the one with the most history first.
     fn owned(&self, contents: &Contents) -> Result<Vec<Owned>, RoundError> {
         let mut owned = Vec::new();
         for log in &self.journal.shared().shards {
             let Some(epoch) = log.tenure() else { continue };
             let newest = contents.newest(log.shard).map_or(0, |edition| edition.watermark);
-            self.note(log.shard, newest);
             let watermark = self.snapshots.watermark(log.shard)?;
             let Some(info) = blocking::wait(&self.archive.handle, self.archive.requests.stream(&log.stream))? else {
                 continue;
             };
             let edition = Edition { shard: log.shard, watermark, epoch };
             let is_missing = newest == 0 && info.state.first_seq > 1;
-            owned.push(Owned { edition, has_more: watermark > newest, is_missing, bytes: info.state.bytes });
+            owned.push(Owned { edition, has_more: watermark > newest, is_missing, state: info.state });
         }
-        owned.sort_by_key(|shard| std::cmp::Reverse(shard.bytes));
+        owned.sort_by_key(|shard| std::cmp::Reverse(shard.state.bytes));
         Ok(owned)
     }
 
@@ -160,7 +169,11 @@ impl Work {
             blocking::wait(&self.archive.handle, self.archive.prepare(self.store))?;
         }
         let end = self.archive.write(self.store, edition, &*self.snapshots, &self.leaving)?;
-        self.note(edition.shard, edition.watermark);
+        if let (Some(known), Some(before)) =
+            (self.progress.0.get(usize::from(edition.shard.0)), contents.newest(edition.shard))
+        {
+            known.store(before.watermark, Ordering::Release);
+        }
         let (shard, watermark) = (edition.shard.0, edition.watermark);
         tracing::info!(
             shard,
@@ -176,12 +189,6 @@ impl Work {
         }
         Ok(end)
     }
-
-    fn note(&self, shard: ShardId, watermark: u64) {
-        if let Some(known) = self.progress.0.get(usize::from(shard.0)) {
-            known.store(watermark, Ordering::Release);
-        }
-    }
 }
 
 /// A shard that is owned here.
@@ -192,8 +199,16 @@ struct Owned {
     has_more: bool,
     /// Whether history is gone that no edition has: it was purged for a database, or the archive was deleted.
     is_missing: bool,
-    /// What its stream takes.
-    bytes: u64,
+    /// What its stream holds.
+    state: StreamState,
+}
+
+impl Owned {
+    /// What its stream has taken in since message number `since`, in bytes: by the mean size of what it holds.
+    fn journaled_since(&self, since: u64) -> u64 {
+        let mean = self.state.bytes / self.state.messages.max(1);
+        self.state.last_seq.saturating_sub(since) * mean
+    }
 }
 
 impl Drop for Archivist {

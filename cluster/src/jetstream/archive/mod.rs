@@ -7,7 +7,8 @@
 //!
 //! Invariants: an edition is only ever replaced by a whole one with a later watermark, so no writer can set the archive back,
 //! whatever it believes to own: one that stood still for an hour adds what is true and old. An edition counts only with its
-//! end, which comes after its last page. History is purged below the watermark of a whole edition, never above.
+//! end, which comes after its last page. History is purged below the watermark of the edition before the newest, never above:
+//! whoever is being filled from an edition that is replaced meanwhile still finds what follows it.
 
 mod archivist;
 mod edition;

@@ -246,7 +246,9 @@ impl World {
     fn learn(&mut self, node: usize, shard: ShardId) {
         let (epoch, boot) = self.streams.end(shard);
         let it = &self.nodes[node];
-        if let Some(boot) = boot {
+        if it.unread.get(&shard) == Some(&epoch) {
+            it.owners.learn_epoch(shard, epoch);
+        } else if let Some(boot) = boot {
             it.owners.learn(shard, epoch, boot);
             let is_overtaken = it.here.epochs.lock()[usize::from(shard.0)].is_some_and(|own| own < epoch);
             if is_overtaken {

@@ -1,6 +1,9 @@
 //! What is done to the nodes of the world.
 
+use std::collections::BTreeMap;
+
 use holdfast_cluster::members::beat::Standing;
+use holdfast_core::ShardId;
 
 use super::{World, event::Event, node::Condition};
 
@@ -32,7 +35,9 @@ impl World {
             Fault::Start(_) if condition == Condition::Absent => {
                 let (boot, now, shards) = (self.next_boot(), self.timestamp(), self.shards);
                 let settings = self.settings.clone();
+                let unread = self.unread();
                 self.nodes[node].start(boot, &settings, shards, now);
+                self.nodes[node].unread = unread;
                 self.live(node);
             }
             Fault::Kill(_) => self.nodes[node].end(),
@@ -40,6 +45,16 @@ impl World {
             Fault::Cut(_) if condition == Condition::Running => self.nodes[node].condition = Condition::Cut,
             _ => {}
         }
+    }
+
+    /// Epochs whose beginning a node that starts now finds purged.
+    fn unread(&mut self) -> BTreeMap<ShardId, u64> {
+        if self.purged_of_1000 == 0 {
+            return BTreeMap::new();
+        }
+        let all = self.shards;
+        let shards: Vec<_> = all.iter().filter(|_| self.below(1_000) < self.purged_of_1000).collect();
+        shards.into_iter().map(|shard| (shard, self.streams.end(shard).0)).collect()
     }
 
     fn heal(&mut self, node: usize) {

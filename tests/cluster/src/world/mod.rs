@@ -45,6 +45,8 @@ pub struct World {
     random: u64,
     /// Of a thousand messages, so many are lost.
     pub lost_of_1000: u64,
+    /// How many of a thousand shards a node that starts finds purged beyond the record that says whose they are.
+    pub purged_of_1000: u64,
     events: BTreeMap<(u64, u64), Event>,
     scheduled: u64,
     nodes: Vec<WorldNode>,
@@ -66,6 +68,7 @@ impl World {
             now: 0,
             random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             lost_of_1000: 0,
+            purged_of_1000: 0,
             events: BTreeMap::new(),
             scheduled: 0,
             nodes: Vec::new(),

@@ -1,6 +1,10 @@
 //! One node of the world: its knowledge, and the shards and the journal that it knows of.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use holdfast_actors::Role;
@@ -41,6 +45,8 @@ pub(super) struct WorldNode {
     pub(super) here: Arc<Here>,
     pub(super) plan: Revision,
     pub(super) lease_until: u64,
+    /// Epochs whose beginning was purged before this life could read it.
+    pub(super) unread: BTreeMap<ShardId, u64>,
     /// Whether it is about to look anyway.
     pub(super) is_woken: bool,
 }
@@ -66,6 +72,7 @@ impl WorldNode {
             here: Arc::new(Here::new(0)),
             plan: Revision::default(),
             lease_until: 0,
+            unread: BTreeMap::new(),
             is_woken: false,
         }
     }

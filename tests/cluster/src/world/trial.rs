@@ -48,6 +48,7 @@ pub fn run(seed: u64) -> Result<Trial, String> {
     let shards = ShardCount::new(SHARDS).map_err(|error| error.to_string())?;
     let mut world = World::new(nodes, shards, seed);
     world.lost_of_1000 = 10 * (seed % 11);
+    world.purged_of_1000 = 100 * (seed % 7);
     world.pass(5_000);
     for _ in 0..FAULTS {
         strike(&mut world, nodes);
