@@ -3,12 +3,13 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use anyhow::Context as _;
 use holdfast_cluster::{Archivist, JetStream, JetStreamJournal, NatsSettings};
 use holdfast_cluster_tests::{append, record, settings, shards, wait_for};
 use holdfast_core::{Entity as _, EntityId, Event, ShardId, SkuId, stock::StockItem};
 use holdfast_persistence::{
-    EntityState, Journal as _, JournalError, Recovery, Replica, SnapshotStore, Store, StoreError, StoreOptions,
-    encode_snapshot, journal::JournalOptions,
+    EntityState, Journal as _, JournalError, Recovery, Replica, SnapshotError, SnapshotStore, Store, StoreError,
+    StoreOptions, encode_snapshot, journal::JournalOptions,
 };
 use holdfast_servers::{Nats, NatsOptions};
 
@@ -28,50 +29,53 @@ fn one_server() -> Nats {
 }
 
 /// Opens a node as a server does: bounded to nothing, so that whatever may go goes.
-fn open(folder: &Path, settings: &NatsSettings, store: [u8; 16]) -> Result<Node, StoreError> {
+fn open(folder: &Path, settings: &NatsSettings, store: [u8; 16]) -> anyhow::Result<Node> {
     let journal = JournalOptions { retain_bytes: 1, ..JournalOptions::default() };
     let options = StoreOptions { shards: SHARDS, journal, ..StoreOptions::default() };
-    let servers = JetStream::connect(settings, &options.journal).unwrap();
-    let archive = servers.archive(shards(SHARDS).unwrap());
-    let known = servers.store_or_begin(shards(SHARDS).unwrap(), store).unwrap();
+    let servers = JetStream::connect(settings, &options.journal)?;
+    let archive = servers.archive(shards(SHARDS)?);
+    let known = servers.store_or_begin(shards(SHARDS)?, store)?;
     let (mut opened, replica) = (None, &archive as &dyn Replica);
     let store = Store::open_over(folder, &options, Some(known), Some(replica), |store, shards| {
         let (journal, found) = servers.open(store, shards, &options.journal)?;
         opened = Some(journal);
         Ok(found)
     })?;
-    let journal = opened.unwrap();
+    let journal = opened.context("a store without its journal")?;
     let snapshots = Arc::<dyn SnapshotStore>::clone(&store.snapshots);
-    let archivist = Archivist::start(archive, store.id, Arc::clone(&journal), snapshots).unwrap();
+    let archivist = Archivist::start(archive, store.id, Arc::clone(&journal), snapshots)?;
     Ok(Node { archivist: Some(archivist), journal, store })
 }
 
 impl Node {
     /// Makes `last` records of the shard durable, and a checkpoint behind them.
-    fn sell_up_to(&self, shard: u16, last: u64) {
+    fn sell_up_to(&self, shard: u16, last: u64) -> anyhow::Result<()> {
         let missing = last + 1 - self.journal.next_seq(ShardId(shard));
-        append(&*self.journal, shard, missing, 1).unwrap().unwrap();
-        self.store.snapshots.write(ShardId(shard), &[encode_snapshot(&state(last).as_ref()).unwrap()]).unwrap();
-        self.store.snapshots.set_watermark(ShardId(shard), last).unwrap();
+        append(&*self.journal, shard, missing, 1)??;
+        self.store.snapshots.write(ShardId(shard), &[encode_snapshot(&state(last)?.as_ref())?])?;
+        Ok(self.store.snapshots.set_watermark(ShardId(shard), last)?)
     }
 
     /// Sells on until history is let go.
-    fn sell_until_purged(&self, shard: u16) {
+    fn sell_until_purged(&self, shard: u16) -> anyhow::Result<()> {
         let sell_on = || {
-            self.sell_up_to(shard, self.journal.next_seq(ShardId(shard)));
-            self.purge() > 0
+            let sold = self.sell_up_to(shard, self.journal.next_seq(ShardId(shard)));
+            sold.and_then(|()| self.purge()).is_ok_and(|gone| gone > 0)
         };
-        wait_for("the archive", sell_on).unwrap();
+        wait_for("the archive", sell_on)
     }
 
-    fn watermark(&self, shard: u16) -> u64 {
-        self.store.snapshots.watermark(ShardId(shard)).unwrap()
+    fn watermark(&self, shard: u16) -> Result<u64, SnapshotError> {
+        self.store.snapshots.watermark(ShardId(shard))
     }
 
     /// Lets go what snapshots here contain, as a checkpoint does. How many messages went.
-    fn purge(&self) -> u64 {
-        let floor: BTreeMap<_, _> = (0..SHARDS).map(|shard| (ShardId(shard), self.watermark(shard) + 1)).collect();
-        self.journal.purge_below(&floor, 1).unwrap().segments
+    fn purge(&self) -> anyhow::Result<u64> {
+        let mut floor = BTreeMap::new();
+        for shard in 0..SHARDS {
+            floor.insert(ShardId(shard), self.watermark(shard)? + 1);
+        }
+        Ok(self.journal.purge_below(&floor, 1)?.segments)
     }
 
     fn replayed(&self, from: u64) -> Result<u64, JournalError> {
@@ -81,13 +85,17 @@ impl Node {
 }
 
 /// What the first `last` records led to.
-fn state(last: u64) -> EntityState {
-    let mut stock = StockItem::new(SkuId::parse("HEADPHONES-01.black").unwrap());
+fn state(last: u64) -> anyhow::Result<EntityState> {
+    let mut stock = StockItem::new(sku()?);
     for seq in 1..=last {
-        let Event::Stock(event) = record(seq, 1).unwrap().event else { continue };
+        let Event::Stock(event) = record(seq, 1)?.event else { continue };
         stock.apply(&event);
     }
-    EntityState::Stock(stock)
+    Ok(EntityState::Stock(stock))
+}
+
+fn sku() -> anyhow::Result<SkuId> {
+    SkuId::parse("HEADPHONES-01.black").map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 fn every(ms: u64, nats: &Nats) -> NatsSettings {
@@ -98,14 +106,14 @@ fn every(ms: u64, nats: &Nats) -> NatsSettings {
 fn nothing_is_purged_before_the_archive_has_it_and_an_empty_folder_is_filled_from_there() {
     let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
     let node = open(folder.path(), &every(3_600_000, &nats), [1; 16]).unwrap();
-    node.sell_up_to(1, 40);
-    assert_eq!(node.purge(), 0, "only this folder has the snapshots");
+    node.sell_up_to(1, 40).unwrap();
+    assert_eq!(node.purge().unwrap(), 0, "only this folder has the snapshots");
     drop(node);
 
     let node = open(folder.path(), &every(50, &nats), [1; 16]).unwrap();
-    node.sell_until_purged(1);
+    node.sell_until_purged(1).unwrap();
     assert!(matches!(node.replayed(1), Err(JournalError::Purged { .. })));
-    node.sell_up_to(0, 3);
+    node.sell_up_to(0, 3).unwrap();
     append(&*node.journal, 1, 2, 1).unwrap().unwrap();
     let (id, sold) = (node.store.id, node.journal.next_seq(ShardId(1)) - 1);
     drop(node);
@@ -119,16 +127,16 @@ fn nothing_is_purged_before_the_archive_has_it_and_an_empty_folder_is_filled_fro
         matches!(recovery, Some(Recovery::SnapshotsFetched { replica, entities: 1.., .. }) if replica.contains("archive in NATS")),
         "{recovery:?}"
     );
-    let id = EntityId::Stock(SkuId::parse("HEADPHONES-01.black").unwrap());
-    let watermark = node.watermark(1);
+    let id = EntityId::Stock(sku().unwrap());
+    let watermark = node.watermark(1).unwrap();
     assert!((40..=sold - 2).contains(&watermark), "{watermark} of {sold}");
     let (version, found) = node.store.snapshots.load(ShardId(1), &id).unwrap().unwrap();
-    assert_eq!(found, state(version));
+    assert_eq!(found, state(version).unwrap());
     assert!((watermark..=sold - 2).contains(&version), "{version} of {sold}");
     let from = BTreeMap::from([(ShardId(1), watermark + 1), (ShardId(0), 4)]);
     let after = node.journal.replay(&from, &|_, _, _| {}, &|_| {}).unwrap();
     assert_eq!(after.records, sold - watermark, "and the streams have what came after");
-    node.sell_until_purged(1);
+    node.sell_until_purged(1).unwrap();
 }
 
 #[test]
@@ -136,7 +144,7 @@ fn without_the_archive_or_with_another_stores_a_bounded_journal_says_what_is_mis
     let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
     let settings = every(50, &nats);
     let node = open(folder.path(), &settings, [1; 16]).unwrap();
-    node.sell_until_purged(0);
+    node.sell_until_purged(0).unwrap();
     let requests = node.journal.requests().clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     drop(node.archivist);
@@ -145,10 +153,10 @@ fn without_the_archive_or_with_another_stores_a_bounded_journal_says_what_is_mis
     drop((node.journal, node.store));
     let empty = tempfile::tempdir().unwrap();
     let error = open(empty.path(), &settings, [2; 16]).err().unwrap();
-    assert!(matches!(error, StoreError::SnapshotsLost { .. }), "{error}");
+    assert!(matches!(error.downcast_ref(), Some(StoreError::SnapshotsLost { .. })), "{error}");
     // The folder that has them goes on, and the archive comes back by itself.
     let node = open(folder.path(), &settings, [1; 16]).unwrap();
-    node.sell_until_purged(0);
+    node.sell_until_purged(0).unwrap();
     drop(node);
     assert!(open(tempfile::tempdir().unwrap().path(), &settings, [3; 16]).is_ok());
 }
