@@ -1,5 +1,5 @@
-//! Figures of the journal in NATS: appends by the size of a batch, how soon a follower has what was acknowledged, then a
-//! replay. On one server and on three, which it starts; beside the segment journal on the same disk.
+//! Figures of the journal in NATS: appends by the size of a batch, how soon a follower has what was acknowledged, a replay,
+//! then an archive. On one server and on three, which it starts; beside the segment journal on the same disk.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "figures are its product")]
 #![expect(clippy::disallowed_methods, reason = "measures; nothing is decided by it")]
@@ -13,11 +13,11 @@ use std::{
 };
 
 use clap::Parser;
-use holdfast_cluster::NatsSettings;
-use holdfast_cluster_tests::{STORE, batch, nodes::Node, open, settings, shards, wait_for};
-use holdfast_core::{ShardCount, ShardId};
+use holdfast_cluster::{Archivist, JetStream, NatsSettings};
+use holdfast_cluster_tests::{STORE, batch, nodes::Node, open, record, settings, shards, wait_for};
+use holdfast_core::{Entity as _, Event, ShardCount, ShardId, SkuId, stock::StockItem};
 use holdfast_persistence::{
-    Journal,
+    EntityState, Journal, Replica as _, SnapshotSource as _, SnapshotStore, Store, StoreOptions, encode_snapshot,
     journal::{JournalOptions, SegmentJournal},
 };
 use holdfast_servers::{Nats, NatsOptions};
@@ -37,6 +37,9 @@ struct Arguments {
     /// Records of the replay, in number.
     #[arg(long, default_value_t = 2_000_000)]
     replay_records: u64,
+    /// Entities that are archived and read back, in number.
+    #[arg(long, default_value_t = 200_000)]
+    archived: u64,
 }
 
 const SIZES: [u64; 3] = [1, 32, 512];
@@ -56,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         drop(journal);
         tail(&nats, servers, &arguments)?;
         replay(&nats, servers, count, &arguments)?;
+        archive(&nats, servers, &arguments)?;
     }
     let folder = tempfile::tempdir()?;
     let (journal, _) = SegmentJournal::open(folder.path(), STORE, count, JournalOptions::default())?;
@@ -125,6 +129,46 @@ fn tail(nats: &Nats, servers: usize, arguments: &Arguments) -> anyhow::Result<()
     let (median, late, last) = (waits.len() / 2, waits.len() * 99 / 100, waits.len() - 1);
     println!("NATS R{servers} tail: {:?} median, {:?} p99, {:?} longest", waits[median], waits[late], waits[last]);
     Ok(())
+}
+
+/// Archives the snapshots of one shard, and reads them back as a node with an empty folder does.
+fn archive(nats: &Nats, servers: usize, arguments: &Arguments) -> anyhow::Result<()> {
+    let settings =
+        NatsSettings { deployment: "archive".to_owned(), archive_interval_ms: 10, ..settings(&nats.url(), servers) };
+    let (folder, count) = (tempfile::tempdir()?, shards(1)?);
+    let store = Store::open(folder.path(), &StoreOptions { shards: 1, ..StoreOptions::default() })?;
+    for first in (0..arguments.archived).step_by(10_000) {
+        let items = first..arguments.archived.min(first + 10_000);
+        let snapshots = items.map(|item| Ok(encode_snapshot(&stock(item)?.as_ref())?));
+        store.snapshots.write(ShardId(0), &snapshots.collect::<anyhow::Result<Vec<_>>>()?)?;
+    }
+    store.snapshots.set_watermark(ShardId(0), arguments.archived)?;
+    // A journal that may keep nothing: the archive is due at once.
+    let options = JournalOptions { retain_bytes: 1, ..JournalOptions::default() };
+    let connection = JetStream::connect(&settings, &options)?;
+    let (ours, theirs) = (connection.archive(count), connection.archive(count));
+    let (journal, _) = connection.open(STORE, count, &options)?;
+    let began = Instant::now();
+    let archivist = Archivist::start(ours, STORE, journal, Arc::<dyn SnapshotStore>::clone(&store.snapshots))?;
+    let is_there = || theirs.held().is_ok_and(|held| held.is_some_and(|held| held.watermarks[0] > 0));
+    wait_for("the archive", is_there)?;
+    let (written, mut read, began) = (began.elapsed(), 0, Instant::now());
+    theirs.scan(ShardId(0), &mut |_, _, _| read += 1)?;
+    anyhow::ensure!(read == arguments.archived, "{read} of {} entities came back", arguments.archived);
+    println!("NATS R{servers} archive: {read} entities written in {written:?}, read back in {:?}", began.elapsed());
+    drop(archivist);
+    Ok(())
+}
+
+/// An item that received units five times.
+fn stock(item: u64) -> anyhow::Result<EntityState> {
+    let sku = SkuId::parse(&format!("ITEM-{item:08}")).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut stock = StockItem::new(sku);
+    for seq in 1..=5 {
+        let Event::Stock(event) = record(seq, 1)?.event else { continue };
+        stock.apply(&event);
+    }
+    Ok(EntityState::Stock(stock))
 }
 
 /// Fills a deployment with batches of 100 records, and reads it all back.
