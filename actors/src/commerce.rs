@@ -15,7 +15,7 @@ use crate::{
     background::Background,
     checkout::{Checkout, CheckoutError, CheckoutOutcome, CheckoutRequest},
     clock::Clock,
-    error::CommandError,
+    error::{CommandError, Unavailable},
     key::KeysInFlight,
     message::{Message, NewProduct, Reply, Request},
     reads,
@@ -23,6 +23,7 @@ use crate::{
     settings::RuntimeSettings,
     view::{ProductView, StockView, Views},
 };
+use tokio::sync::watch;
 
 /// The shop. Cheap to clone.
 #[derive(Clone)]
@@ -75,6 +76,21 @@ impl Commerce {
     /// Rejected when it is not in the catalog.
     pub async fn product(&self, sku: &SkuId) -> Result<ProductView, CommandError> {
         reads::product(self.router.as_ref(), &self.views, sku).await
+    }
+
+    /// The units of a product as they change, see [`Views::watch_stock`]. One that this node has not heard of yet is asked for
+    /// at its owner.
+    ///
+    /// # Errors
+    /// Rejected when it is not in the catalog; otherwise its owner could not be asked, or the node shuts down.
+    pub async fn watch_stock(&self, sku: &SkuId) -> Result<watch::Receiver<StockView>, CommandError> {
+        if let Some(stock) = self.views.watch_stock(sku) {
+            return Ok(stock);
+        }
+        self.views.learn(self.product(sku).await?);
+        let retry_after_ms = self.settings.retry_after_ms;
+        let draining = CommandError::Unavailable { reason: Unavailable::Draining, retry_after_ms };
+        self.views.watch_stock(sku).ok_or(draining)
     }
 
     /// Puts a SKU into the catalog with its first units and its sale policy.

@@ -41,7 +41,7 @@ pub trait Router: Send + Sync + 'static {
     /// Whether the durable views of this node show everything of the shard that anybody was told of. Asked before a view is
     /// read and again after, it says whether what was read may be told.
     fn shows(&self, shard: ShardId) -> bool {
-        self.local(shard).is_some()
+        self.local(shard).is_some_and(|mailbox| mailbox.is_open())
     }
 }
 

@@ -7,8 +7,8 @@ use anyhow::ensure;
 use holdfast_servers::{Postgres, PostgresOptions};
 use holdfast_tests::{
     House,
-    campaign::shoppers::Crowd,
     database::{self, caught_up, compare, projected},
+    shoppers::Crowd,
 };
 
 /// A shop whose URL names a server and its standby.
@@ -27,7 +27,7 @@ impl Scene {
         // The standby first: it takes no writes yet, and is passed over.
         let url = primary.url().replace(&first, &format!("{second},{first}"));
         let house = database::house(&primary, &[("POSTGRES__URL", &url)])?;
-        let mut crowd = Crowd::new(house.shop().clone(), seed);
+        let mut crowd = Crowd::of(house.shop(), seed);
         for sku in ["CRASH-A", "CRASH-B", "CRASH-C", "CRASH-FEW"] {
             house.put_up(sku, 100_000).await?;
             crowd.put_up(sku, 100_000);

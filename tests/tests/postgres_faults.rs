@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use holdfast_servers::{Postgres, PostgresOptions};
 use holdfast_tests::{
     House,
-    campaign::shoppers::Crowd,
     database::{self, caught_up, compare},
     outage::Sale,
+    shoppers::Crowd,
 };
 
 /// How long each kind of trouble lasts.
@@ -125,7 +125,7 @@ async fn another_host_in_the_url_takes_over_and_an_older_one_is_brought_up_to_da
         &format!("127.0.0.1:{},127.0.0.1:{}", first.port(), second.port()),
     );
     let house = database::house(&second, &[("POSTGRES__URL", &url)])?;
-    let mut crowd = Crowd::new(house.shop().clone(), 17);
+    let mut crowd = Crowd::of(house.shop(), 17);
     put_up(&house, &mut crowd).await?;
     let shopping = crowd.go();
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -186,7 +186,7 @@ async fn wait_until(done: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Res
 async fn kill_9_at_random_moments_leaves_the_projection_exactly_once() -> anyhow::Result<()> {
     let server = Arc::new(Postgres::start()?);
     let mut house = database::house(&server, &[("STORE__SHARDS", "4")])?;
-    let mut crowd = Crowd::new(house.shop().clone(), 23);
+    let mut crowd = Crowd::of(house.shop(), 23);
     put_up(&house, &mut crowd).await?;
     // Before that there may be no tables yet.
     caught_up(&server, &house).await?;

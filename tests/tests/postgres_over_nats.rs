@@ -8,8 +8,8 @@ use holdfast_api::load::stopwatch::Stopwatch;
 use holdfast_servers::{Nats, NatsOptions, Postgres};
 use holdfast_tests::{
     House,
-    campaign::shoppers::Crowd,
     database::{self, CAUGHT_UP, projected},
+    shoppers::Crowd,
 };
 
 const UNITS: u64 = 100_000;
@@ -25,7 +25,7 @@ async fn open(postgres: &Postgres, nats: &Nats) -> anyhow::Result<(House, Crowd)
         ("RUNTIME__CHECKPOINT_RECORDS", "100"),
     ];
     let house = database::house(postgres, &settings)?;
-    let mut crowd = Crowd::new(house.shop().clone(), 4);
+    let mut crowd = Crowd::of(house.shop(), 4);
     for sku in ["CRASH-A", "CRASH-B", "CRASH-C", "CRASH-FEW"] {
         house.put_up(sku, UNITS).await?;
         crowd.put_up(sku, UNITS);

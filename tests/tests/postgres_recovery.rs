@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use holdfast_servers::Postgres;
 use holdfast_tests::{
     House,
-    campaign::shoppers::Crowd,
     database::{self, caught_up, compare},
+    shoppers::Crowd,
 };
 
 const UNITS: u64 = 100_000;
@@ -16,7 +16,7 @@ const UNITS: u64 = 100_000;
 /// A shop with two SKUs, and shoppers who will buy them.
 async fn open(server: &Postgres, more: &[(&str, &str)]) -> anyhow::Result<(House, Crowd)> {
     let house = database::house(server, &[&[("STORE__SHARDS", "4")], more].concat())?;
-    let mut crowd = Crowd::new(house.shop().clone(), 4);
+    let mut crowd = Crowd::of(house.shop(), 4);
     for sku in ["CRASH-A", "CRASH-B", "CRASH-C", "CRASH-FEW"] {
         house.put_up(sku, UNITS).await?;
         crowd.put_up(sku, UNITS);

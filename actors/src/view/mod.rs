@@ -1,7 +1,8 @@
 //! What readers see: the catalog with its stock, and the orders. A copy of the shards' state, fed by durable events only.
 //!
 //! Invariants:
-//! - Reads never show what is not durable: [`Views::apply`] is called only with what the journal has made durable.
+//! - Reads never show what is not durable: [`Views::apply`] and [`Views::learn`] are called only with what the journal has
+//!   made durable.
 //! - No entity goes backwards: an update older than what is shown changes nothing, so feeding twice is harmless.
 //! - Nothing is decided here. A view may be behind its shard by one journal write; who gets a unit is the shard's say.
 //!
@@ -89,6 +90,13 @@ impl Views {
             ViewUpdate::Order(entry) => self.orders.insert(&entry),
             ViewUpdate::OrderStatus { id, status, version } => self.orders.set_status(id, status, version),
         }
+    }
+
+    /// Takes in what a product's owner showed, which is durable and may not have come here yet.
+    pub fn learn(&self, product: ProductView) {
+        let ProductView { sku, details, version, stock } = product;
+        self.catalog.set_stock(&sku, stock.level, stock.policy, stock.version);
+        self.catalog.set_product(&sku, Some(details), version);
     }
 
     /// Puts the order index in order once recovery has fed it. Without this the first listing does.

@@ -215,8 +215,4 @@ impl Router for ClusterRouter {
     fn patience(&self) -> Option<Duration> {
         Some(self.settings.request_deadline())
     }
-
-    fn shows(&self, shard: ShardId) -> bool {
-        self.local(shard).is_some_and(|mailbox| mailbox.is_open())
-    }
 }

@@ -18,9 +18,8 @@ use holdfast_api::load::{
     shop::{Answer, Shop},
     stopwatch::Stopwatch,
 };
-use hyper::{Method, StatusCode};
+use holdfast_tests::counter::{Ask, Counter, is_answer, problem};
 use serde::Serialize;
-use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 /// How long a node that is neither stopped nor cut off may take to answer before something is wrong, on however slow a machine.
@@ -47,21 +46,6 @@ struct Door {
     shop: Shop,
     /// The test has stopped it, killed it or cut it off: that it does not answer is no fault of its own.
     is_shut: AtomicBool,
-}
-
-/// One request.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    /// What is to be done.
-    pub method: Method,
-    /// To what.
-    pub path: String,
-    /// Whose token is shown.
-    pub bearer: Option<String>,
-    /// Further headers.
-    pub headers: Vec<(&'static str, String)>,
-    /// What is sent.
-    pub body: Option<Value>,
 }
 
 /// What became of all attempts.
@@ -126,32 +110,14 @@ impl Doors {
         self.clock.elapsed()
     }
 
-    /// Asks at door `at` and then at the others, until there is an answer that means something.
-    ///
-    /// # Errors
-    /// When nobody answers for minutes.
-    pub async fn ask(&self, at: &mut usize, ask: &Ask) -> anyhow::Result<Answer> {
-        let watch = Stopwatch::start();
-        while watch.elapsed() < AT_LAST {
-            if let Some(answer) = self.attempt(*at, ask).await? {
-                return Ok(answer);
-            }
-            *at = at.wrapping_add(1);
-            sleep(PAUSE).await;
-        }
-        bail!("{} {} was not answered at any node for {AT_LAST:?}: {}", ask.method, ask.path, self.tally())
-    }
-
     /// Asks once, at door `at`. None when there is no answer, or one that says to try again.
     ///
     /// # Errors
     /// When the node fails.
     pub async fn attempt(&self, at: usize, ask: &Ask) -> anyhow::Result<Option<Answer>> {
         let (index, door) = self.door(at)?;
-        let headers: Vec<_> = ask.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let watch = Stopwatch::start();
-        let call = door.shop.call(ask.method.clone(), &ask.path, ask.bearer.as_deref(), &headers, ask.body.as_ref());
-        let mut call = std::pin::pin!(call);
+        let mut call = std::pin::pin!(ask.send(&door.shop));
         let (answer, was_shut) = loop {
             let is_shut = door.is_shut.load(Ordering::Relaxed);
             match timeout(LOOK_EVERY, &mut call).await {
@@ -204,29 +170,17 @@ impl Door {
     }
 }
 
-impl Ask {
-    /// A request without a body.
-    pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), bearer: None, headers: Vec::new(), body: None }
-    }
-
-    /// The same with a token.
-    #[must_use]
-    pub fn bearer(self, token: &str) -> Self {
-        Self { bearer: Some(token.to_owned()), ..self }
-    }
-
-    /// The same with one more header.
-    #[must_use]
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.push((name, value.to_owned()));
-        self
-    }
-
-    /// The same with a body.
-    #[must_use]
-    pub fn json(self, body: Value) -> Self {
-        Self { body: Some(body), ..self }
+impl Counter for Doors {
+    async fn ask(&self, at: &mut usize, ask: &Ask) -> anyhow::Result<Answer> {
+        let watch = Stopwatch::start();
+        while watch.elapsed() < AT_LAST {
+            if let Some(answer) = self.attempt(*at, ask).await? {
+                return Ok(answer);
+            }
+            *at = at.wrapping_add(1);
+            sleep(PAUSE).await;
+        }
+        bail!("{} {} was not answered at any node for {AT_LAST:?}: {}", ask.method, ask.path, self.tally())
     }
 }
 
@@ -255,21 +209,9 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Whether an answer says what became of the request, rather than to ask again.
-fn is_answer(answer: &Answer) -> bool {
-    let again = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
-    let under_way = ["idempotency-key-in-flight", "cart-checking-out"];
-    !again.contains(&answer.status) && !under_way.contains(&problem(answer))
-}
-
 /// What a refusal says, in words.
 fn reason(answer: &Answer) -> String {
     let detail = answer.body["detail"].as_str().unwrap_or_default();
     let kind = problem(answer);
     if detail.is_empty() { kind.to_owned() } else { format!("{kind}: {detail}") }
-}
-
-/// The last part of a problem's type; empty if it is none.
-pub fn problem(answer: &Answer) -> &str {
-    answer.body["type"].as_str().and_then(|kind| kind.rsplit('/').next()).unwrap_or_default()
 }

@@ -10,6 +10,8 @@ pub mod detour;
 pub mod doors;
 pub mod faults;
 pub mod house;
+pub mod keeper;
+pub mod live;
 pub mod nodes;
 pub mod operators;
 pub mod outages;

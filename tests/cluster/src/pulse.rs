@@ -15,13 +15,11 @@ use std::{
 
 use holdfast_api::load::order::{ORDERS, OrderTemplate, fresh_run};
 use holdfast_core::ShardId;
+use holdfast_tests::counter::Ask;
 use hyper::{Method, StatusCode};
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::{
-    crowd::Crowd,
-    doors::{Ask, Doors},
-};
+use crate::{crowd::Crowd, doors::Doors};
 
 /// Between two orders.
 const BETWEEN: Duration = Duration::from_millis(10);

@@ -12,12 +12,12 @@ use holdfast_api::load::{
     stopwatch::Stopwatch,
 };
 use holdfast_core::ShardId;
+use holdfast_tests::counter::{Ask, Counter as _};
 use hyper::{Method, StatusCode};
 use tokio::time::sleep;
 
 use crate::{
     crowd::{Crowd, Shopping},
-    doors::Ask,
     house::{ClusterHouse, HousePlan},
     pulse::Pulse,
     reckoning::{Reckoning, reckon},

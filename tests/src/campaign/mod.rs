@@ -1,25 +1,24 @@
 //! The crash campaign: a server is driven with orders, retries, cancellations and shipments, killed at a named point, and
 //! started again, over and over; after each kill the shop must be what its books say.
 //!
-//! Read in this order: [`point`] is where it is killed, [`shoppers`] is what it is driven with, [`report`] is what came of it.
+//! Read in this order: [`point`] is where it is killed, [`crate::shoppers`] is what it is driven with, [`report`] is what came
+//! of it.
 //!
 //! Invariant: a point counts only if the fault layer says that the process was killed there. One that is never reached
 //! fails the campaign.
 
 pub mod point;
 pub mod report;
-pub mod shoppers;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use holdfast_api::load::stopwatch::Stopwatch;
 
-use crate::{House, books::Found, dice::Dice, fault::Layer};
+use crate::{House, books::Found, dice::Dice, fault::Layer, shoppers::Crowd};
 pub use point::Point;
 use point::When;
 pub use report::Report;
-use shoppers::Crowd;
 
 /// Units of the SKUs that do not sell out.
 const PLENTY: u64 = 1_000_000;
@@ -115,12 +114,14 @@ impl Stage {
             launch.environment.push(("HOLDFAST__PAYMENTS__SANDBOX__BOOK".to_owned(), book));
             Ok(())
         })?;
-        let mut crowd = Crowd::new(house.shop().clone(), seed);
+        let mut crowd = Crowd::of(house.shop(), seed);
         crowd.ask_gateway(house.folder().join("sandbox.book"));
-        for (sku, units) in [("CRASH-A", PLENTY), ("CRASH-B", PLENTY), ("CRASH-C", PLENTY), ("CRASH-FEW", FEW)] {
-            house.put_up(sku, units).await?;
-            crowd.put_up(sku, units);
+        for sku in ["CRASH-A", "CRASH-B", "CRASH-C"] {
+            house.put_up(sku, PLENTY).await?;
+            crowd.put_up(sku, PLENTY);
         }
+        house.put_up("CRASH-FEW", FEW).await?;
+        crowd.put_up_few("CRASH-FEW", FEW);
         Ok(Self { house, layer: layer.context("a layer")?, crowd })
     }
 

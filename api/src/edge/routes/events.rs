@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use holdfast_actors::StockView;
+use holdfast_actors::{CommandError, StockView};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until, timeout},
@@ -39,7 +39,10 @@ pub(super) async fn stock_events(State(app): State<App>, PathPart(sku): PathPart
     let sku = sku_of(&sku)?;
     let permit = Arc::clone(&app.streams).try_acquire_owned();
     let permit = permit.map_err(|_| Problem::new(Kind::TooManyStreams).retry_after_ms(5_000))?;
-    let stock = app.catalog()?.views().watch_stock(&sku).ok_or_else(|| no_such_product(&sku))?;
+    let stock = match app.catalog()?.watch_stock(&sku).await {
+        Err(CommandError::Rejected(_)) => return Err(no_such_product(&sku)),
+        stock => stock?,
+    };
     let limits = &app.settings.limits;
     let live = Live {
         stock,
