@@ -43,6 +43,10 @@ use super::{
 
 /// What a page is filled up to, in bytes: appends of the journal wait behind it on the same connection.
 const PAGE_BYTES: usize = 128 << 10;
+/// The longest message, in bytes, where the servers take it: a page with a single large state is more than one.
+const MESSAGE_BYTES: usize = 512 << 10;
+/// What a message takes besides its payload, in bytes: headers, generously.
+const HEADER_BYTES: usize = 1_024;
 
 /// The archive of one deployment. Its calls block, and must not be made on a thread that drives tasks.
 pub struct Archive {
@@ -56,8 +60,9 @@ pub struct Archive {
     /// How long it is tried to read what must be there.
     deadline: Duration,
     page_bytes: usize,
-    /// The editions that are being read.
-    chosen: Mutex<BTreeMap<ShardId, Edition>>,
+    message_bytes: usize,
+    /// The editions that are being read; `None` for a shard that had none.
+    chosen: Mutex<BTreeMap<ShardId, Option<Edition>>>,
 }
 
 /// What the archive holds.
@@ -86,6 +91,7 @@ impl Contents {
 
 impl Archive {
     pub(super) fn new(requests: Requests, handle: Handle, settings: &NatsSettings, shards: ShardCount) -> Self {
+        let message_bytes = requests.client.max_payload().saturating_sub(HEADER_BYTES).clamp(1, MESSAGE_BYTES);
         Self {
             requests,
             handle,
@@ -95,6 +101,7 @@ impl Archive {
             shards,
             deadline: settings.start_deadline(),
             page_bytes: PAGE_BYTES,
+            message_bytes,
             chosen: Mutex::default(),
         }
     }
@@ -117,17 +124,17 @@ impl Archive {
         Ok(contents)
     }
 
-    /// The same, for as long as a start may take.
+    /// The same, for as long as a start may take: a server that has just started may not show the stream at first.
     async fn contents_patiently(&self) -> Result<Contents, RequestError> {
         let began = Instant::now();
         loop {
-            match self.contents().await {
-                Err(error) if began.elapsed() + PAUSE < self.deadline => {
-                    tracing::debug!(%error, "the archive was not read, and is asked again");
-                    sleep(PAUSE).await;
-                }
-                answer => return answer,
+            let answer = self.contents().await;
+            if answer.as_ref().is_ok_and(|contents| contents.store.is_some()) || began.elapsed() + PAUSE > self.deadline
+            {
+                return answer;
             }
+            tracing::debug!(?answer, "the archive was not read, and is asked again");
+            sleep(PAUSE).await;
         }
     }
 
