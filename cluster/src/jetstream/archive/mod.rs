@@ -82,6 +82,11 @@ impl Contents {
         self.whole.iter().filter(|edition| edition.shard == shard).max().copied()
     }
 
+    /// What attempts before this one left of the shard: the writer's own, and those of who owned it before.
+    fn abandoned(&self, by: Edition) -> impl Iterator<Item = Edition> {
+        self.parts.iter().filter(move |edition| edition.shard == by.shard && edition.epoch <= by.epoch).copied()
+    }
+
     /// What a newer whole edition makes useless.
     fn useless(&self, newest: Edition) -> impl Iterator<Item = Edition> {
         let all = self.whole.iter().chain(&self.parts);

@@ -270,3 +270,15 @@ fn what_is_written_in_messages_of_any_size_is_read_from_them() {
         assert_eq!(scene.read().unwrap(), expected(40, 2), "{message_bytes}");
     }
 }
+
+#[test]
+fn what_earlier_attempts_left_is_known_and_what_a_later_owner_writes_is_not_among_it() {
+    let scene = Scene::open();
+    scene.take_in(5, 1);
+    scene.write(edition(5, 1));
+    for (watermark, epoch) in [(7, 1), (8, 2), (9, 2), (8, 3)] {
+        scene.append(edition(watermark, epoch), Part::Pages, b"a part");
+    }
+    let contents = blocking::wait(&scene.archive.handle, scene.archive.contents()).unwrap();
+    assert_eq!(contents.abandoned(edition(8, 2)).collect::<Vec<_>>(), [edition(7, 1), edition(8, 2), edition(9, 2)]);
+}
