@@ -90,11 +90,16 @@ impl Node {
 
     /// Lets go what snapshots here contain, as a checkpoint does. How many messages went.
     fn purge(&self) -> anyhow::Result<u64> {
+        self.purge_to(1)
+    }
+
+    /// The same, down to so many bytes.
+    fn purge_to(&self, keep_bytes: u64) -> anyhow::Result<u64> {
         let mut floor = BTreeMap::new();
         for shard in 0..SHARDS {
             floor.insert(ShardId(shard), self.watermark(shard)? + 1);
         }
-        Ok(self.journal.purge_below(&floor, 1)?.segments)
+        Ok(self.journal.purge_below(&floor, keep_bytes)?.segments)
     }
 
     /// What the archive's stream says of itself.
@@ -285,4 +290,23 @@ fn what_was_purged_while_a_database_had_it_is_archived_once_there_is_none() {
     .unwrap();
     drop(node);
     assert!(open(tempfile::tempdir().unwrap().path(), &settings, [3; 16]).is_ok());
+}
+
+#[test]
+fn a_shard_with_small_states_that_sells_much_is_not_archived_at_every_look() {
+    let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
+    let settings = every(20, &nats);
+    // Half of each shard's share is 50 kB.
+    let node = open_with(folder.path(), &settings, [1; 16], 200_000, |snapshots| Some(snapshots)).unwrap();
+    let mut purged = 0;
+    for sold in 1..=120 {
+        node.sell_up_to(1, sold * 100).unwrap();
+        purged += node.purge_to(200_000).unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    let (journaled, archive) = (node.journal.stats().bytes, node.archive(&settings).unwrap());
+    let messages = archive.pointer("/state/last_seq").and_then(Value::as_u64).unwrap();
+    let editions = messages / 2;
+    assert!(journaled > 400_000 && purged > 0, "{journaled} bytes, {purged} messages gone");
+    assert!(editions <= 2 + journaled / 50_000, "{editions} editions of {journaled} bytes");
 }

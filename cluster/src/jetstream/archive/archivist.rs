@@ -3,7 +3,8 @@
 //!
 //! Invariants: a shard's history is needed from behind the edition before its newest on, for nodes that are being filled from
 //! that one, and all of it until there is one before. An edition is written only when the journal has taken more since the last
-//! one than that one did: writing editions costs at most about as much as the journal does.
+//! one than that one did, and than half of what is kept of a shard on average: writing editions costs at most about as much as
+//! the journal does, and whoever is being filled has the time in which that half comes.
 
 use std::{
     io,
@@ -146,12 +147,12 @@ impl Work {
         let contents = self.contents()?;
         let owned = self.owned(&contents)?;
         let total: u64 = owned.iter().map(|shard| shard.state.bytes).sum();
-        let all = u64::from(self.archive.shards.get()).max(1);
-        let mut excess = total.saturating_sub(self.keep_bytes / all * owned.len() as u64);
+        let share = self.keep_bytes / u64::from(self.archive.shards.get()).max(1);
+        let mut excess = total.saturating_sub(share * owned.len() as u64);
         for shard in owned {
             let index = usize::from(shard.edition.shard.0);
             let last = self.last.get(index).copied().unwrap_or_default();
-            let is_worth_it = excess > 0 && shard.journaled_since(last.message) > last.bytes;
+            let is_worth_it = excess > 0 && shard.journaled_since(last.message) > last.bytes.max(share / 2);
             if !shard.has_more || !(is_worth_it || shard.is_missing) {
                 continue;
             }
