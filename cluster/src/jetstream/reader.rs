@@ -306,18 +306,18 @@ mod tests {
         let (options, count, shard) = (JournalOptions::default(), ShardCount::new(1).unwrap(), ShardId(0));
         let (journal, _) =
             JetStream::connect(&settings, &options).unwrap().open(*b"a store of tests", count, &options).unwrap();
-        let shared = journal.shared();
-        let (streams, log) = (Streams { requests: &shared.requests, settings: &settings }, shared.log(shard).unwrap());
+        let inner = journal.shared();
+        let (streams, log) = (Streams { requests: &inner.requests, settings: &settings }, inner.log(shard).unwrap());
         journal.handle().unwrap().block_on(async {
             for boot in 2..6 {
                 let boot = BootId::from_bytes([boot; 16]);
-                streams.take_over(shard, boot, &shared.format, u64::MAX).await.unwrap();
+                streams.take_over(shard, boot, &inner.format, u64::MAX).await.unwrap();
             }
-            shared.requests.purge(&log.stream, 4).await.unwrap();
-            assert!(get(shared, log, Some(2)).await.unwrap().is_none());
-            assert_eq!(get(shared, log, Some(4)).await.unwrap().map(|stored| stored.sequence), Some(4));
+            inner.requests.purge(&log.stream, 4).await.unwrap();
+            assert!(get(inner, log, Some(2)).await.unwrap().is_none());
+            assert_eq!(get(inner, log, Some(4)).await.unwrap().map(|stored| stored.sequence), Some(4));
             // There will be such a one: a replica that is behind does not have it yet.
-            assert!(matches!(get(shared, log, Some(9)).await, Err(JournalError::Elsewhere { .. })));
+            assert!(matches!(get(inner, log, Some(9)).await, Err(JournalError::Elsewhere { .. })));
         });
     }
 }

@@ -352,19 +352,19 @@ mod tests {
         let (options, count, shard) = (JournalOptions::default(), ShardCount::new(1).unwrap(), ShardId(0));
         let (journal, _) =
             JetStream::connect(&settings, &options).unwrap().open(*b"a store of tests", count, &options).unwrap();
-        let shared = journal.shared();
-        let streams = Streams { requests: &shared.requests, settings: &settings };
+        let inner = journal.shared();
+        let streams = Streams { requests: &inner.requests, settings: &settings };
         journal.handle().unwrap().block_on(async {
-            let first = streams.end(shard, &shared.format).await.unwrap();
-            assert_eq!(streams.begun_by(shard, first, &shared.format).await.unwrap(), Some(shared.boot));
+            let first = streams.end(shard, &inner.format).await.unwrap();
+            assert_eq!(streams.begun_by(shard, first, &inner.format).await.unwrap(), Some(inner.boot));
             let boots: Vec<_> = (2..6).map(|boot| BootId::from_bytes([boot; 16])).collect();
             for boot in &boots {
-                streams.take_over(shard, *boot, &shared.format, u64::MAX).await.unwrap();
+                streams.take_over(shard, *boot, &inner.format, u64::MAX).await.unwrap();
             }
-            shared.requests.purge(&streams.stream(shard), 4).await.unwrap();
-            assert_eq!(streams.begun_by(shard, first, &shared.format).await.unwrap(), None);
-            let last = streams.end(shard, &shared.format).await.unwrap();
-            assert_eq!(streams.begun_by(shard, last, &shared.format).await.unwrap(), boots.last().copied());
+            inner.requests.purge(&streams.stream(shard), 4).await.unwrap();
+            assert_eq!(streams.begun_by(shard, first, &inner.format).await.unwrap(), None);
+            let last = streams.end(shard, &inner.format).await.unwrap();
+            assert_eq!(streams.begun_by(shard, last, &inner.format).await.unwrap(), boots.last().copied());
         });
     }
 }

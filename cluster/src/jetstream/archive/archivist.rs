@@ -80,6 +80,8 @@ enum RoundError {
     Write(#[from] WriteError),
     #[error("the stream {0} is another store's: choose another nats.deployment")]
     Foreign(String),
+    #[error("{0}")]
+    Unfit(String),
 }
 
 impl RoundError {
@@ -92,7 +94,7 @@ impl RoundError {
             Self::Request(error) | Self::Write(WriteError::Request(error)) => {
                 matches!(error, RequestError::Refused { .. } | RequestError::Malformed(_))
             }
-            Self::Write(WriteError::Leaving) | Self::Foreign(_) => false,
+            Self::Write(WriteError::Leaving) | Self::Foreign(_) | Self::Unfit(_) => false,
         }
     }
 
@@ -186,8 +188,8 @@ impl Work {
         };
         let contents = blocking::wait(&archive.handle, look)?;
         match contents.store {
-            Some(store) if store == self.store => Ok(contents),
-            Some(_) => Err(RoundError::Foreign(archive.stream.clone())),
+            Some(store) if store != self.store => Err(RoundError::Foreign(archive.stream.clone())),
+            Some(_) => contents.problem.clone().map_or(Ok(contents), |problem| Err(RoundError::Unfit(problem))),
             None => Err(RequestError::Malformed(format!("{} was made and is not shown", archive.stream)).into()),
         }
     }

@@ -70,6 +70,8 @@ pub struct Archive {
 struct Contents {
     /// Whose store it is.
     store: Option<[u8; 16]>,
+    /// Why history cannot be let go for it.
+    problem: Option<String>,
     /// Editions that are whole.
     whole: BTreeSet<Edition>,
     /// The others: being written, being deleted, or what their writer left behind.
@@ -117,7 +119,8 @@ impl Archive {
         let Some(info) = self.requests.stream_with(&self.stream, &filter).await? else {
             return Ok(Contents::default());
         };
-        let mut contents = Contents { store: streams::store_of(&info), ..Contents::default() };
+        let (store, problem) = (streams::store_of(&info), self.problem(&info.config));
+        let mut contents = Contents { store, problem, ..Contents::default() };
         for subject in info.state.subjects.keys() {
             match Edition::parse(&self.root, subject) {
                 Some((edition, Part::End)) => contents.whole.insert(edition),
@@ -141,6 +144,21 @@ impl Archive {
             tracing::debug!(?answer, "the archive was not read, and is asked again");
             sleep(PAUSE).await;
         }
+    }
+
+    /// What is not kept as safely as the journal is cannot take its place.
+    fn problem(&self, found: &StreamConfig) -> Option<String> {
+        let (stream, wanted) = (&self.stream, self.replicas);
+        if found.num_replicas < wanted {
+            let found = found.num_replicas;
+            return Some(format!(
+                "{stream} has {found} replicas, nats.replicas is {wanted}: `nats stream edit --replicas {wanted}` it"
+            ));
+        }
+        let is_lossy = found.has_limit() || found.storage != "file" || found.retention != "limits";
+        is_lossy.then(|| {
+            format!("{stream} does not keep what it takes: it must be in files, without limits of age or size")
+        })
     }
 
     /// Makes the stream where it is missing. The same again is no error.

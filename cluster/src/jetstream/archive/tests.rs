@@ -282,3 +282,13 @@ fn what_earlier_attempts_left_is_known_and_what_a_later_owner_writes_is_not_amon
     let contents = blocking::wait(&scene.archive.handle, scene.archive.contents()).unwrap();
     assert_eq!(contents.abandoned(edition(8, 2)).collect::<Vec<_>>(), [edition(7, 1), edition(8, 2), edition(9, 2)]);
 }
+
+#[test]
+fn an_archive_on_fewer_servers_than_the_journal_is_to_be_on_is_named() {
+    let mut scene = Scene::open();
+    let contents = |scene: &Scene| blocking::wait(&scene.archive.handle, scene.archive.contents()).unwrap();
+    assert_eq!(contents(&scene).problem, None);
+    scene.archive.replicas = 3;
+    let problem = contents(&scene).problem.unwrap();
+    assert!(problem.contains("has 1 replicas, nats.replicas is 3"), "{problem}");
+}
