@@ -18,14 +18,14 @@ use std::{
 };
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{HistoryReader, Journal as _, JournalError, SnapshotError, SnapshotSource};
+use holdfast_persistence::{HistoryReader, Journal as _, SnapshotError, SnapshotSource, journal::MessageDamage};
 
 use super::{
     Archive, Contents,
     edition::Edition,
     write::{End, WriteError},
 };
-use crate::jetstream::{JetStreamJournal, blocking, error::RequestError, log::ShardLog, reader, requests::StreamState};
+use crate::jetstream::{JetStreamJournal, blocking, error::RequestError, log::ShardLog, requests::StreamState};
 
 /// The archive's writer. Dropping it ends the writing, in the middle of an edition too.
 pub struct Archivist {
@@ -75,8 +75,6 @@ enum RoundError {
     #[error(transparent)]
     Snapshots(#[from] SnapshotError),
     #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error(transparent)]
     Write(#[from] WriteError),
     #[error("the stream {0} is another store's: choose another nats.deployment")]
     Foreign(String),
@@ -88,9 +86,7 @@ impl RoundError {
     /// Whether the other shards may be written all the same.
     fn is_of_one_shard(&self) -> bool {
         match self {
-            Self::Snapshots(_) | Self::Journal(_) | Self::Write(WriteError::Snapshots(_) | WriteError::Packing(_)) => {
-                true
-            }
+            Self::Snapshots(_) | Self::Write(WriteError::Snapshots(_) | WriteError::Packing(_)) => true,
             Self::Request(error) | Self::Write(WriteError::Request(error)) => {
                 matches!(error, RequestError::Refused { .. } | RequestError::Malformed(_))
             }
@@ -199,6 +195,9 @@ impl Work {
         let (mut owned, journal) = (Vec::new(), Arc::clone(&self.journal));
         for log in &journal.shared().shards {
             let Some(epoch) = log.tenure() else { continue };
+            if self.leaving.load(Ordering::Acquire) {
+                return Err(WriteError::Leaving.into());
+            }
             let newest = contents.newest(log.shard).map_or(0, |edition| edition.watermark);
             let watermark = self.snapshots.watermark(log.shard)?;
             let Some(info) = blocking::wait(&self.archive.handle, self.archive.requests.stream(&log.stream))? else {
@@ -216,8 +215,14 @@ impl Work {
     fn first_record(&mut self, log: &ShardLog, message: u64) -> Result<u64, RoundError> {
         let Some(last) = self.last.get_mut(usize::from(log.shard.0)) else { return Ok(1) };
         if last.first.0 < message {
+            let shared = self.journal.shared();
+            let first = blocking::wait(&self.archive.handle, shared.requests.first(&log.stream, &log.subject))?;
             // From a replica that is behind it may be an earlier one: then it is asked again in the next round.
-            last.first = blocking::wait(&self.archive.handle, reader::first(self.journal.shared(), log))?;
+            if let Some(stored) = first {
+                let malformed = |error: MessageDamage| RequestError::Malformed(error.to_string());
+                let first = shared.format.read(log.shard, &stored.payload).map_err(malformed)?.first_seq;
+                last.first = (stored.sequence, first);
+            }
         }
         Ok(last.first.1)
     }
