@@ -98,7 +98,10 @@ fn describe() {
         "Segments deleted because store.journal.retain_bytes was passed"
     );
     counter!("holdfast_journal_purged_bytes_total", "Bytes of deleted segments");
-    counter!("holdfast_journal_purge_failures_total", "Purges that failed: then nothing is deleted until a restart");
+    counter!(
+        "holdfast_journal_purge_failures_total",
+        "Purges that failed: a journal in the data folder then deletes nothing until a restart"
+    );
     counter!("holdfast_archive_editions_total", "Times a shard's snapshots were archived in NATS");
     counter!("holdfast_archive_bytes_total", "Bytes written then");
     counter!("holdfast_archive_failures_total", "Attempts that failed: the streams keep what the archive lacks");

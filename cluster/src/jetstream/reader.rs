@@ -207,31 +207,37 @@ async fn missing(shared: &Shared, log: &ShardLog, sequence: u64, next_seq: Optio
 
 /// The first message of a stream, and the first sequence number it has.
 pub(super) async fn first(shared: &Shared, log: &ShardLog) -> Result<(u64, u64), JournalError> {
-    let stored = get(shared, log, None).await?;
+    let nothing = || elsewhere(log, RequestError::Malformed("there is nothing in it".to_owned()));
+    let stored = get(shared, log, None).await?.ok_or_else(nothing)?;
     Ok((stored.sequence, read(shared, log, &stored)?.first_seq))
 }
 
 /// The last message whose records begin at `from` or before.
 pub(super) async fn locate(shared: &Shared, log: &ShardLog, from: u64, end: End) -> Result<u64, JournalError> {
-    let (mut low, first_seq) = first(shared, log).await?;
-    if from < first_seq {
-        return Err(JournalError::Purged { shard: log.shard, from, first: first_seq });
-    }
+    let mut low = first_before(shared, log, from).await?;
     if from == 1 {
         return Ok(low);
     }
     // `low` begins at `from` or before; `high` is beyond the end or begins after it.
     let mut high = end.message + 1;
-    while high - low > 1 {
+    while low + 1 < high {
         let middle = low + (high - low) / 2;
-        let stored = get(shared, log, Some(middle)).await?;
-        if read(shared, log, &stored)?.first_seq <= from {
-            low = middle;
-        } else {
-            high = middle;
+        match get(shared, log, Some(middle)).await? {
+            Some(stored) if read(shared, log, &stored)?.first_seq <= from => low = middle,
+            Some(_) => high = middle,
+            // Its owner let it go in between.
+            None => low = first_before(shared, log, from).await?,
         }
     }
     Ok(low)
+}
+
+/// The first message of a stream, which begins at record `from` or before.
+async fn first_before(shared: &Shared, log: &ShardLog, from: u64) -> Result<u64, JournalError> {
+    match first(shared, log).await? {
+        (_, first) if from < first => Err(JournalError::Purged { shard: log.shard, from, first }),
+        (message, _) => Ok(message),
+    }
 }
 
 fn read<'a>(shared: &Shared, log: &ShardLog, stored: &'a Stored) -> Result<Message<'a>, JournalError> {
@@ -242,8 +248,8 @@ fn read<'a>(shared: &Shared, log: &ShardLog, stored: &'a Stored) -> Result<Messa
     })
 }
 
-/// The message `sequence`, or the first of all: known to be there.
-async fn get(shared: &Shared, log: &ShardLog, sequence: Option<u64>) -> Result<Stored, JournalError> {
+/// The message `sequence`, or the first of all, which was there; `None` once it was purged.
+async fn get(shared: &Shared, log: &ShardLog, sequence: Option<u64>) -> Result<Option<Stored>, JournalError> {
     let (began, mut pause) = (Instant::now(), PAUSE_MIN);
     loop {
         let answer = match sequence {
@@ -251,8 +257,16 @@ async fn get(shared: &Shared, log: &ShardLog, sequence: Option<u64>) -> Result<S
             None => shared.requests.first(&log.stream, &log.subject).await,
         };
         let fault = match answer {
-            Ok(Some(stored)) => return Ok(stored),
-            Ok(None) => RequestError::Malformed(format!("message {} is not there", sequence.unwrap_or(1))),
+            Ok(Some(stored)) => return Ok(Some(stored)),
+            Ok(None) => {
+                let first = shared.requests.first(&log.stream, &log.subject).await;
+                if let (Some(sequence), Ok(Some(first))) = (sequence, first)
+                    && first.sequence > sequence
+                {
+                    return Ok(None);
+                }
+                RequestError::Malformed(format!("message {} is not there", sequence.unwrap_or(1)))
+            }
             Err(fault) => fault,
         };
         if began.elapsed() > shared.settings.start_deadline() {
@@ -270,4 +284,40 @@ pub(super) fn elsewhere(log: &ShardLog, fault: RequestError) -> JournalError {
 /// The first record of the shard that is asked for.
 pub(super) fn wanted(from: &std::collections::BTreeMap<ShardId, u64>, shard: ShardId) -> u64 {
     from.get(&shard).copied().unwrap_or(1).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_core::ShardCount;
+    use holdfast_persistence::journal::JournalOptions;
+    use holdfast_servers::{Nats, NatsOptions};
+
+    use super::*;
+    use crate::{
+        boot::BootId,
+        jetstream::{JetStream, NatsSettings, streams::Streams},
+    };
+
+    #[test]
+    fn a_message_that_was_let_go_is_not_waited_for() {
+        let nats = Nats::start(&NatsOptions { sync_always: false, ..NatsOptions::default() }).unwrap();
+        let settings =
+            NatsSettings { url: nats.url(), replicas: 1, start_deadline_ms: 1_500, ..NatsSettings::default() };
+        let (options, count, shard) = (JournalOptions::default(), ShardCount::new(1).unwrap(), ShardId(0));
+        let (journal, _) =
+            JetStream::connect(&settings, &options).unwrap().open(*b"a store of tests", count, &options).unwrap();
+        let inner = journal.shared();
+        let (streams, log) = (Streams { requests: &inner.requests, settings: &settings }, inner.log(shard).unwrap());
+        journal.handle().unwrap().block_on(async {
+            for boot in 2..6 {
+                let boot = BootId::from_bytes([boot; 16]);
+                streams.take_over(shard, boot, &inner.format, u64::MAX).await.unwrap();
+            }
+            inner.requests.purge(&log.stream, 4).await.unwrap();
+            assert!(get(inner, log, Some(2)).await.unwrap().is_none());
+            assert_eq!(get(inner, log, Some(4)).await.unwrap().map(|stored| stored.sequence), Some(4));
+            // There will be such a one: a replica that is behind does not have it yet.
+            assert!(matches!(get(inner, log, Some(9)).await, Err(JournalError::Elsewhere { .. })));
+        });
+    }
 }

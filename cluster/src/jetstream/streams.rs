@@ -155,12 +155,16 @@ impl Streams<'_> {
     /// Where a shard's stream ends now, as its leader says.
     pub(super) async fn end(&self, shard: ShardId, format: &MessageFormat) -> Result<End, NatsError> {
         let stream = self.stream(shard);
-        let info = self.existing(shard).await?;
-        if info.state.last_seq == 0 {
-            return Ok(End::NONE);
+        loop {
+            let info = self.existing(shard).await?;
+            if info.state.last_seq == 0 {
+                return Ok(End::NONE);
+            }
+            // Otherwise it is not the last one any more.
+            if let Some(stored) = self.message(&stream, info.state.last_seq).await? {
+                return Ok(read_end(shard, &stream, &stored, format)?.0);
+            }
         }
-        let stored = self.message(&stream, info.state.last_seq).await?;
-        Ok(read_end(shard, &stream, &stored, format)?.0)
     }
 
     /// Who began the epoch in which a shard's stream ends; `None` when that was purged, or never was.
@@ -179,24 +183,30 @@ impl Streams<'_> {
         let (mut low, mut high) = (info.state.first_seq, end.message);
         while low < high {
             let middle = low + (high - low) / 2;
-            let stored = self.message(&stream, middle).await?;
-            if read_end(shard, &stream, &stored, format)?.0.epoch < end.epoch {
+            let epoch = match self.message(&stream, middle).await? {
+                Some(stored) => Some(read_end(shard, &stream, &stored, format)?.0.epoch),
+                None => None,
+            };
+            if epoch.is_none_or(|epoch| epoch < end.epoch) {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
         let stored = self.message(&stream, high).await?;
-        Ok(read_end(shard, &stream, &stored, format)?.1)
+        Ok(stored.map(|stored| read_end(shard, &stream, &stored, format)).transpose()?.and_then(|(_, boot)| boot))
     }
 
-    /// A message that is known to be there.
-    async fn message(&self, stream: &str, sequence: u64) -> Result<Stored, NatsError> {
+    /// A message that was there; `None` once its owner has let it go.
+    async fn message(&self, stream: &str, sequence: u64) -> Result<Option<Stored>, NatsError> {
         let began = Instant::now();
         loop {
             let error = match self.requests.message(stream, sequence).await {
-                Ok(Some(stored)) => return Ok(stored),
-                Ok(None) => RequestError::Malformed(format!("message {sequence} is not there")),
+                Ok(Some(stored)) => return Ok(Some(stored)),
+                Ok(None) => match self.requests.stream(stream).await {
+                    Ok(Some(info)) if info.state.first_seq > sequence => return Ok(None),
+                    _ => RequestError::Malformed(format!("message {sequence} is not there")),
+                },
                 Err(error) => error,
             };
             self.again("read a stream", error, began).await?;
@@ -324,4 +334,37 @@ pub(super) fn store_of(info: &StreamInfo) -> Option<[u8; 16]> {
 
 fn hex(store: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(store))
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_persistence::journal::JournalOptions;
+    use holdfast_servers::{Nats, NatsOptions};
+
+    use super::*;
+    use crate::jetstream::JetStream;
+
+    #[test]
+    fn who_began_an_epoch_is_not_known_once_that_was_purged_even_while_it_was_looked_for() {
+        let nats = Nats::start(&NatsOptions { sync_always: false, ..NatsOptions::default() }).unwrap();
+        let settings =
+            NatsSettings { url: nats.url(), replicas: 1, start_deadline_ms: 1_500, ..NatsSettings::default() };
+        let (options, count, shard) = (JournalOptions::default(), ShardCount::new(1).unwrap(), ShardId(0));
+        let (journal, _) =
+            JetStream::connect(&settings, &options).unwrap().open(*b"a store of tests", count, &options).unwrap();
+        let inner = journal.shared();
+        let streams = Streams { requests: &inner.requests, settings: &settings };
+        journal.handle().unwrap().block_on(async {
+            let first = streams.end(shard, &inner.format).await.unwrap();
+            assert_eq!(streams.begun_by(shard, first, &inner.format).await.unwrap(), Some(inner.boot));
+            let boots: Vec<_> = (2..6).map(|boot| BootId::from_bytes([boot; 16])).collect();
+            for boot in &boots {
+                streams.take_over(shard, *boot, &inner.format, u64::MAX).await.unwrap();
+            }
+            inner.requests.purge(&streams.stream(shard), 4).await.unwrap();
+            assert_eq!(streams.begun_by(shard, first, &inner.format).await.unwrap(), None);
+            let last = streams.end(shard, &inner.format).await.unwrap();
+            assert_eq!(streams.begun_by(shard, last, &inner.format).await.unwrap(), boots.last().copied());
+        });
+    }
 }

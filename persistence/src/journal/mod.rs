@@ -260,7 +260,8 @@ pub trait Journal: Send + Sync + 'static {
     ///
     /// # Errors
     /// When a file cannot be measured or deleted, or its deletion not made durable. The journal goes on, but nothing may
-    /// be purged after that: a power cut could leave a gap.
+    /// be purged after that: a power cut could leave a gap. [`JournalError::Elsewhere`] when whoever keeps it could not be asked
+    /// now: nothing is wrong with it, and it may be tried again.
     fn purge_below(&self, floor: &BTreeMap<ShardId, u64>, keep_bytes: u64) -> Result<PurgeSummary, JournalError>;
 
     /// Keeps history that `reader` still needs from being purged, for as long as what is kept for it takes at most

@@ -147,8 +147,12 @@ impl SledSnapshots {
         prefix: &[u8],
         mut sink: impl FnMut(&[u8], &[u8]) -> Result<(), SnapshotError>,
     ) -> Result<(), SnapshotError> {
-        let mut entries = self.read(action, |db| Ok(db.scan_prefix(prefix)))?;
+        // Not `scan_prefix`: behind the last entry of the prefix it reads every other leaf there is before it ends.
+        let mut entries = self.read(action, |db| Ok(db.range(prefix..)))?;
         while let Some((key, value)) = self.guarded(action, || entries.next().transpose())? {
+            if !key.starts_with(prefix) {
+                break;
+            }
             sink(&key, &value)?;
         }
         Ok(())

@@ -179,18 +179,15 @@ impl Opening<'_> {
         if self.found.history_is_complete {
             return Ok(None);
         }
+        let mut from = BTreeMap::new();
         for shard in self.meta.shards.iter() {
-            let watermark = snapshots.watermark(shard)?;
-            let all_but_it = self.meta.shards.iter().map(|other| (other, self.found.journal.next_seq(other)));
-            let mut from: BTreeMap<ShardId, u64> = all_but_it.collect();
-            from.insert(shard, watermark + 1);
-            match self.found.journal.follow(&from) {
-                Ok(_) => {}
-                Err(JournalError::Purged { first, .. }) => return Ok(Some((shard, watermark, first))),
-                Err(error) => return Err(StoreError::Journal(error)),
-            }
+            from.insert(shard, snapshots.watermark(shard)? + 1);
         }
-        Ok(None)
+        match self.found.journal.follow(&from) {
+            Ok(_) => Ok(None),
+            Err(JournalError::Purged { shard, from, first }) => Ok(Some((shard, from - 1, first))),
+            Err(error) => Err(StoreError::Journal(error)),
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -140,11 +143,11 @@ fn a_follower_gets_what_is_durable_in_order_and_waits_for_more() {
 }
 
 /// Somebody who reads behind and has read so many records of every shard.
-struct Read(u64);
+struct Read(AtomicU64);
 
 impl HistoryReader for Read {
     fn needs_from(&self, _shard: ShardId) -> u64 {
-        self.0 + 1
+        self.0.load(Ordering::Relaxed) + 1
     }
 }
 
@@ -155,12 +158,14 @@ fn what_whoever_reads_behind_has_not_read_is_not_purged() {
     for _ in 0..30 {
         append(&*journal, 0, 10, 1).unwrap().unwrap();
     }
-    journal.retain_for(Arc::new(Read(100)), 0);
+    let reader = Arc::new(Read(AtomicU64::new(100)));
+    journal.retain_for(Arc::<Read>::clone(&reader), 0);
+    journal.retain_for(Arc::new(Read(AtomicU64::new(u64::MAX - 1))), 0);
     let below = BTreeMap::from([(ShardId(0), 205)]);
     assert!(journal.purge_below(&below, 0).unwrap().segments > 0);
     let kept = |from| journal.follow(&BTreeMap::from([(ShardId(0), from)])).is_ok();
     assert!(kept(101) && !kept(1), "what it has read goes, what it has not stays");
-    journal.retain_for(Arc::new(Read(u64::MAX - 1)), 0);
+    reader.0.store(200, Ordering::Relaxed);
     assert!(journal.purge_below(&below, 0).unwrap().segments > 0);
     assert!(!kept(101));
 }

@@ -3,7 +3,8 @@
 //!
 //! Invariants: a shard's history is needed from behind the edition before its newest on, for nodes that are being filled from
 //! that one, and all of it until there is one before. An edition is written only when the journal has taken more since the last
-//! one than that one did: writing editions costs at most about as much as the journal does.
+//! one than that one did, and than half of what is kept of a shard on average: writing editions costs at most about as much as
+//! the journal does, and whoever is being filled has the time in which that half comes.
 
 use std::{
     io,
@@ -17,14 +18,14 @@ use std::{
 };
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{HistoryReader, Journal as _, SnapshotError, SnapshotSource};
+use holdfast_persistence::{HistoryReader, Journal as _, SnapshotError, SnapshotSource, journal::MessageDamage};
 
 use super::{
     Archive, Contents,
     edition::Edition,
     write::{End, WriteError},
 };
-use crate::jetstream::{JetStreamJournal, blocking, error::RequestError, requests::StreamState};
+use crate::jetstream::{JetStreamJournal, blocking, error::RequestError, log::ShardLog, requests::StreamState};
 
 /// The archive's writer. Dropping it ends the writing, in the middle of an edition too.
 pub struct Archivist {
@@ -49,19 +50,21 @@ struct Work {
     journal: Arc<JetStreamJournal>,
     snapshots: Arc<dyn SnapshotSource>,
     progress: Arc<Progress>,
-    /// Each shard's last edition, as far as it was written here.
+    /// What is remembered of each shard.
     last: Vec<Last>,
     keep_bytes: u64,
     leaving: Arc<AtomicBool>,
 }
 
-/// What an edition took.
+/// A shard as of its last edition that was written here, and the last round.
 #[derive(Debug, Clone, Copy, Default)]
 struct Last {
-    /// Its size, in bytes.
+    /// The edition's size, in bytes.
     bytes: u64,
     /// The last message of the shard's stream when it was written.
     message: u64,
+    /// The first message of the stream, and the first record in it or behind it.
+    first: (u64, u64),
 }
 
 /// Why a round ended early.
@@ -75,6 +78,27 @@ enum RoundError {
     Write(#[from] WriteError),
     #[error("the stream {0} is another store's: choose another nats.deployment")]
     Foreign(String),
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl RoundError {
+    /// Whether the other shards may be written all the same.
+    fn is_of_one_shard(&self) -> bool {
+        match self {
+            Self::Snapshots(_) | Self::Write(WriteError::Snapshots(_) | WriteError::Packing(_)) => true,
+            Self::Request(error) | Self::Write(WriteError::Request(error)) => {
+                matches!(error, RequestError::Refused { .. } | RequestError::Malformed(_))
+            }
+            Self::Write(WriteError::Leaving) | Self::Foreign(_) | Self::Unfit(_) => false,
+        }
+    }
+
+    fn tell(&self) {
+        metrics::counter!("holdfast_archive_failures_total").increment(1);
+        let error = self as &dyn std::error::Error;
+        tracing::warn!(error, "the archive was not written: the streams keep what it lacks");
+    }
 }
 
 impl Archivist {
@@ -112,61 +136,101 @@ impl Work {
     fn round_and_tell(&mut self) {
         match self.round() {
             Ok(()) | Err(RoundError::Write(WriteError::Leaving)) => {}
-            Err(error) => {
-                metrics::counter!("holdfast_archive_failures_total").increment(1);
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the archive was not written: the streams keep what it lacks");
-            }
+            Err(error) => error.tell(),
         }
     }
 
     /// One look, and what it asks for.
     fn round(&mut self) -> Result<(), RoundError> {
-        let contents = blocking::wait(&self.archive.handle, self.archive.contents())?;
-        if contents.store.is_some_and(|store| store != self.store) {
-            return Err(RoundError::Foreign(self.archive.stream.clone()));
-        }
+        let contents = self.contents()?;
         let owned = self.owned(&contents)?;
         let total: u64 = owned.iter().map(|shard| shard.state.bytes).sum();
-        let all = u64::from(self.archive.shards.get()).max(1);
-        let mut excess = total.saturating_sub(self.keep_bytes / all * owned.len() as u64);
+        let share = self.keep_bytes / u64::from(self.archive.shards.get()).max(1);
+        let mut excess = total.saturating_sub(share * owned.len() as u64);
         for shard in owned {
             let index = usize::from(shard.edition.shard.0);
             let last = self.last.get(index).copied().unwrap_or_default();
-            let is_worth_it = excess > 0 && shard.journaled_since(last.message) > last.bytes;
+            let is_worth_it = excess > 0 && shard.journaled_since(last.message) > last.bytes.max(share / 2);
             if !shard.has_more || !(is_worth_it || shard.is_missing) {
                 continue;
             }
-            let end = self.write(shard.edition, &contents)?;
+            let end = match self.write(shard.edition, &contents) {
+                Ok(end) => end,
+                Err(error) if error.is_of_one_shard() => {
+                    error.tell();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if let Some(last) = self.last.get_mut(index) {
-                *last = Last { bytes: end.bytes, message: shard.state.last_seq };
+                (last.bytes, last.message) = (end.bytes, shard.state.last_seq);
             }
             excess = excess.saturating_sub(shard.state.bytes);
         }
         Ok(())
     }
 
+    /// What the archive holds. It is made where there is none; one that was only not shown, as by a server that has just
+    /// started, is shown then, and not taken for empty.
+    fn contents(&self) -> Result<Contents, RoundError> {
+        let archive = &self.archive;
+        let look = async {
+            let contents = archive.contents().await?;
+            if contents.store.is_some() {
+                return Ok(contents);
+            }
+            archive.prepare(self.store).await?;
+            archive.contents().await
+        };
+        let contents = blocking::wait(&archive.handle, look)?;
+        match contents.store {
+            Some(store) if store != self.store => Err(RoundError::Foreign(archive.stream.clone())),
+            Some(_) => contents.problem.clone().map_or(Ok(contents), |problem| Err(RoundError::Unfit(problem))),
+            None => Err(RequestError::Malformed(format!("{} was made and is not shown", archive.stream)).into()),
+        }
+    }
+
     /// The shards owned here, the one with the most history first.
-    fn owned(&self, contents: &Contents) -> Result<Vec<Owned>, RoundError> {
-        let mut owned = Vec::new();
-        for log in &self.journal.shared().shards {
+    fn owned(&mut self, contents: &Contents) -> Result<Vec<Owned>, RoundError> {
+        let (mut owned, journal) = (Vec::new(), Arc::clone(&self.journal));
+        for log in &journal.shared().shards {
             let Some(epoch) = log.tenure() else { continue };
+            if self.leaving.load(Ordering::Acquire) {
+                return Err(WriteError::Leaving.into());
+            }
             let newest = contents.newest(log.shard).map_or(0, |edition| edition.watermark);
             let watermark = self.snapshots.watermark(log.shard)?;
             let Some(info) = blocking::wait(&self.archive.handle, self.archive.requests.stream(&log.stream))? else {
                 continue;
             };
             let edition = Edition { shard: log.shard, watermark, epoch };
-            let is_missing = newest == 0 && info.state.first_seq > 1;
+            let is_missing = info.state.first_seq > 1 && newest + 1 < self.first_record(log, info.state.first_seq)?;
             owned.push(Owned { edition, has_more: watermark > newest, is_missing, state: info.state });
         }
         owned.sort_by_key(|shard| std::cmp::Reverse(shard.state.bytes));
         Ok(owned)
     }
 
+    /// The first record that a stream has whose first message has number `message`.
+    fn first_record(&mut self, log: &ShardLog, message: u64) -> Result<u64, RoundError> {
+        let Some(last) = self.last.get_mut(usize::from(log.shard.0)) else { return Ok(1) };
+        if last.first.0 < message {
+            let shared = self.journal.shared();
+            let first = blocking::wait(&self.archive.handle, shared.requests.first(&log.stream, &log.subject))?;
+            // From a replica that is behind it may be an earlier one: then it is asked again in the next round.
+            if let Some(stored) = first {
+                let malformed = |error: MessageDamage| RequestError::Malformed(error.to_string());
+                let first = shared.format.read(log.shard, &stored.payload).map_err(malformed)?.first_seq;
+                last.first = (stored.sequence, first);
+            }
+        }
+        Ok(last.first.1)
+    }
+
     fn write(&self, edition: Edition, contents: &Contents) -> Result<End, RoundError> {
-        if contents.store.is_none() {
-            blocking::wait(&self.archive.handle, self.archive.prepare(self.store))?;
+        // Each attempt would leave its own otherwise, if none comes to its end.
+        for left in contents.abandoned(edition) {
+            blocking::wait(&self.archive.handle, self.archive.delete(left))?;
         }
         let end = self.archive.write(self.store, edition, &*self.snapshots, &self.leaving)?;
         if let (Some(known), Some(before)) =
@@ -197,7 +261,7 @@ struct Owned {
     edition: Edition,
     /// Whether it would contain more than the newest one there is.
     has_more: bool,
-    /// Whether history is gone that no edition has: it was purged for a database, or the archive was deleted.
+    /// Whether history is gone that no edition has: it was purged while a database had it, or the archive was deleted.
     is_missing: bool,
     /// What its stream holds.
     state: StreamState,

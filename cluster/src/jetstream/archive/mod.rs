@@ -43,6 +43,10 @@ use super::{
 
 /// What a page is filled up to, in bytes: appends of the journal wait behind it on the same connection.
 const PAGE_BYTES: usize = 128 << 10;
+/// The longest message, in bytes, where the servers take it: a page with a single large state is more than one.
+const MESSAGE_BYTES: usize = 512 << 10;
+/// What a message takes besides its payload, in bytes: headers, generously.
+const HEADER_BYTES: usize = 1_024;
 
 /// The archive of one deployment. Its calls block, and must not be made on a thread that drives tasks.
 pub struct Archive {
@@ -56,8 +60,9 @@ pub struct Archive {
     /// How long it is tried to read what must be there.
     deadline: Duration,
     page_bytes: usize,
-    /// The editions that are being read.
-    chosen: Mutex<BTreeMap<ShardId, Edition>>,
+    message_bytes: usize,
+    /// The editions that are being read; `None` for a shard that had none.
+    chosen: Mutex<BTreeMap<ShardId, Option<Edition>>>,
 }
 
 /// What the archive holds.
@@ -65,6 +70,8 @@ pub struct Archive {
 struct Contents {
     /// Whose store it is.
     store: Option<[u8; 16]>,
+    /// Why history cannot be let go for it.
+    problem: Option<String>,
     /// Editions that are whole.
     whole: BTreeSet<Edition>,
     /// The others: being written, being deleted, or what their writer left behind.
@@ -77,6 +84,11 @@ impl Contents {
         self.whole.iter().filter(|edition| edition.shard == shard).max().copied()
     }
 
+    /// What attempts before this one left of the shard: the writer's own, and those of who owned it before.
+    fn abandoned(&self, by: Edition) -> impl Iterator<Item = Edition> {
+        self.parts.iter().filter(move |edition| edition.shard == by.shard && edition.epoch <= by.epoch).copied()
+    }
+
     /// What a newer whole edition makes useless.
     fn useless(&self, newest: Edition) -> impl Iterator<Item = Edition> {
         let all = self.whole.iter().chain(&self.parts);
@@ -86,6 +98,7 @@ impl Contents {
 
 impl Archive {
     pub(super) fn new(requests: Requests, handle: Handle, settings: &NatsSettings, shards: ShardCount) -> Self {
+        let message_bytes = requests.client.max_payload().saturating_sub(HEADER_BYTES).clamp(1, MESSAGE_BYTES);
         Self {
             requests,
             handle,
@@ -95,6 +108,7 @@ impl Archive {
             shards,
             deadline: settings.start_deadline(),
             page_bytes: PAGE_BYTES,
+            message_bytes,
             chosen: Mutex::default(),
         }
     }
@@ -105,7 +119,8 @@ impl Archive {
         let Some(info) = self.requests.stream_with(&self.stream, &filter).await? else {
             return Ok(Contents::default());
         };
-        let mut contents = Contents { store: streams::store_of(&info), ..Contents::default() };
+        let (store, problem) = (streams::store_of(&info), self.problem(&info.config));
+        let mut contents = Contents { store, problem, ..Contents::default() };
         for subject in info.state.subjects.keys() {
             match Edition::parse(&self.root, subject) {
                 Some((edition, Part::End)) => contents.whole.insert(edition),
@@ -117,18 +132,33 @@ impl Archive {
         Ok(contents)
     }
 
-    /// The same, for as long as a start may take.
+    /// The same, for as long as a start may take: a server that has just started may not show the stream at first.
     async fn contents_patiently(&self) -> Result<Contents, RequestError> {
         let began = Instant::now();
         loop {
-            match self.contents().await {
-                Err(error) if began.elapsed() + PAUSE < self.deadline => {
-                    tracing::debug!(%error, "the archive was not read, and is asked again");
-                    sleep(PAUSE).await;
-                }
-                answer => return answer,
+            let answer = self.contents().await;
+            if answer.as_ref().is_ok_and(|contents| contents.store.is_some()) || began.elapsed() + PAUSE > self.deadline
+            {
+                return answer;
             }
+            tracing::debug!(?answer, "the archive was not read, and is asked again");
+            sleep(PAUSE).await;
         }
+    }
+
+    /// What is not kept as safely as the journal is cannot take its place.
+    fn problem(&self, found: &StreamConfig) -> Option<String> {
+        let (stream, wanted) = (&self.stream, self.replicas);
+        if found.num_replicas < wanted {
+            let found = found.num_replicas;
+            return Some(format!(
+                "{stream} has {found} replicas, nats.replicas is {wanted}: `nats stream edit --replicas {wanted}` it"
+            ));
+        }
+        let is_lossy = found.has_limit() || found.storage != "file" || found.retention != "limits";
+        is_lossy.then(|| {
+            format!("{stream} does not keep what it takes: it must be in files, without limits of age or size")
+        })
     }
 
     /// Makes the stream where it is missing. The same again is no error.

@@ -1,7 +1,8 @@
 //! The archive as the copy of the store that an empty data folder is filled from.
 //!
 //! Invariants: every call about a shard speaks of the edition that was chosen first, unless that was replaced while it was
-//! read: then of the one that did, from its beginning. What is given is a whole edition or an error. Any replica may answer,
+//! read: then of the one that did, from its beginning. A shard that had none has none until all is asked anew: a watermark is
+//! never that of another edition than the snapshots. What is given is a whole edition or an error. Any replica may answer,
 //! also one that is behind: it is asked again.
 
 use holdfast_core::{EntityId, ShardId};
@@ -37,74 +38,89 @@ enum ReadError {
     Incomplete { edition: Edition, found: u64, expected: u64 },
 }
 
+/// What was found of an edition.
+enum Next {
+    /// Its next message.
+    Message(Stored),
+    /// This newer one has taken its place.
+    Replaced(Edition),
+}
+
 impl Archive {
     /// The edition that is read of a shard; `None` when there is none.
     fn chosen(&self, shard: ShardId) -> Result<Option<Edition>, RequestError> {
         if let Some(edition) = self.chosen.lock().get(&shard) {
-            return Ok(Some(*edition));
+            return Ok(*edition);
         }
         let contents = blocking::wait(&self.handle, self.contents_patiently())?;
         Ok(self.choose(shard, contents.newest(shard)))
     }
 
     fn choose(&self, shard: ShardId, edition: Option<Edition>) -> Option<Edition> {
-        let mut chosen = self.chosen.lock();
-        if let Some(edition) = edition {
-            chosen.insert(shard, edition);
-        }
+        self.chosen.lock().insert(shard, edition);
         edition
     }
 
     /// Gives every snapshot of the chosen edition.
     fn read(&self, shard: ShardId, sink: &mut dyn FnMut(EntityId, u64, EntityState)) -> Result<(), ReadError> {
-        while let Some(edition) = self.chosen(shard)? {
-            if self.read_edition(edition, sink)? {
-                return Ok(());
-            }
+        let Some(mut edition) = self.chosen(shard)? else { return Ok(()) };
+        while let Some(newer) = self.read_edition(edition, sink)? {
             tracing::info!(shard = shard.0, "a newer edition took the place of the one that was being read");
-            self.chosen.lock().remove(&shard);
+            self.choose(shard, Some(newer));
+            edition = newer;
         }
         Ok(())
     }
 
-    /// `false` when a newer one has taken its place.
+    /// The newer one that has taken its place, if one has: then what was given is not all.
     fn read_edition(
         &self,
         edition: Edition,
         sink: &mut dyn FnMut(EntityId, u64, EntityState),
-    ) -> Result<bool, ReadError> {
+    ) -> Result<Option<Edition>, ReadError> {
         let wait = |part, from| blocking::wait(&self.handle, self.message(edition, part, from));
-        let Some(end) = wait(Part::End, 1)? else { return Ok(false) };
-        let end: End =
-            serde_json::from_slice(&end.payload).map_err(|error| RequestError::Malformed(error.to_string()))?;
+        let end = match wait(Part::End, 1)? {
+            Next::Message(end) => end.payload,
+            Next::Replaced(newer) => return Ok(Some(newer)),
+        };
+        let end: End = serde_json::from_slice(&end).map_err(|error| RequestError::Malformed(error.to_string()))?;
         let store = blocking::wait(&self.handle, self.contents_patiently())?.store.unwrap_or_default();
         let (mut from, mut entities) = (1, 0);
         for number in 0..end.pages {
-            let Some(Stored { sequence, payload }) = wait(Part::Pages, from)? else { return Ok(false) };
+            let mut page = Vec::new();
+            loop {
+                let Stored { sequence, payload } = match wait(Part::Pages, from)? {
+                    Next::Message(stored) => stored,
+                    Next::Replaced(newer) => return Ok(Some(newer)),
+                };
+                from = sequence + 1;
+                page.extend_from_slice(&payload);
+                if payload.len() < end.message_bytes {
+                    break;
+                }
+            }
             let title = PageTitle { store, shard: edition.shard, watermark: edition.watermark, number };
-            let count = read_page(&payload, &title, sink);
+            let count = read_page(&page, &title, sink);
             entities += u64::from(count.map_err(|source| ReadError::Damaged { edition, number, source })?);
-            from = sequence + 1;
         }
         if entities == end.entities {
-            return Ok(true);
+            return Ok(None);
         }
         Err(ReadError::Incomplete { edition, found: entities, expected: end.entities })
     }
 
-    /// The first message of the part from number `from` on, which is there as long as the edition is; `None` when a newer one
-    /// has taken its place.
-    async fn message(&self, edition: Edition, part: Part, from: u64) -> Result<Option<Stored>, RequestError> {
+    /// The first message of the part from number `from` on, which is there as long as the edition is.
+    async fn message(&self, edition: Edition, part: Part, from: u64) -> Result<Next, RequestError> {
         let (subject, began) = (edition.subject(&self.root, part), Instant::now());
         loop {
             let missing = match self.requests.next(&self.stream, &subject, from).await {
-                Ok(Some(stored)) => return Ok(Some(stored)),
+                Ok(Some(stored)) => return Ok(Next::Message(stored)),
                 Ok(None) => RequestError::Malformed(format!("{subject} has nothing from message {from} on")),
                 Err(error) => error,
             };
             let newest = self.contents_patiently().await?.newest(edition.shard);
-            if newest.is_some_and(|newest| newest > edition) {
-                return Ok(None);
+            if let Some(newer) = newest.filter(|newest| *newest > edition) {
+                return Ok(Next::Replaced(newer));
             }
             if began.elapsed() + PAUSE > self.deadline {
                 return Err(missing);

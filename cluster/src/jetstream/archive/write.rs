@@ -1,10 +1,12 @@
 //! Writes one edition.
 //!
 //! Invariant: each page is appended behind the one before of the same edition, or not at all; so pages that are there are in
-//! order, once, and the end is only written behind all of them.
+//! order, once, and the end is only written behind all of them. A page is as many messages of the same length as it fills, and
+//! a shorter one, maybe empty, that ends it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use holdfast_persistence::{
     CodecError, SnapshotError, SnapshotSource, encode_snapshot,
     snapshot::{Page, PageTitle},
@@ -23,6 +25,8 @@ use crate::jetstream::{blocking, connect::PAUSE, error::RequestError, requests::
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct End {
     pub(super) pages: u32,
+    /// How long every message of a page is but its last, which is shorter.
+    pub(super) message_bytes: usize,
     pub(super) entities: u64,
     pub(super) bytes: u64,
 }
@@ -68,7 +72,7 @@ impl Archive {
         // What an attempt before may have left.
         blocking::wait(&self.handle, self.delete(edition))?;
         let title = PageTitle { store, shard: edition.shard, watermark: edition.watermark, number: 0 };
-        let so_far = End { pages: 0, entities: 0, bytes: 0 };
+        let so_far = End { pages: 0, message_bytes: self.message_bytes, entities: 0, bytes: 0 };
         let mut writing = Writing { archive: self, edition, title, page: Page::begin(title), last: 0, so_far, leaving };
         let mut fault = None;
         source.scan(edition.shard, &mut |_, _, state| {
@@ -86,10 +90,10 @@ impl Archive {
         &self,
         subject: &str,
         last: u64,
-        payload: Vec<u8>,
+        payload: Bytes,
         leaving: &AtomicBool,
     ) -> Result<u64, RequestError> {
-        let (payload, began) = (bytes::Bytes::from(payload), Instant::now());
+        let began = Instant::now();
         loop {
             let error = match self.requests.append_to_subject(subject, last, payload.clone()).await {
                 Appended::At(message) => return Ok(message),
@@ -127,7 +131,11 @@ impl Writing<'_> {
         let (archive, payload) = (self.archive, page.finish());
         self.so_far.bytes += payload.len() as u64;
         let subject = self.edition.subject(&archive.root, Part::Pages);
-        self.last = blocking::wait(&archive.handle, archive.append(&subject, self.last, payload, self.leaving))?;
+        let payload = Bytes::from(payload);
+        for from in (0..=payload.len()).step_by(archive.message_bytes) {
+            let message = payload.slice(from..payload.len().min(from + archive.message_bytes));
+            self.last = blocking::wait(&archive.handle, archive.append(&subject, self.last, message, self.leaving))?;
+        }
         Ok(())
     }
 
@@ -137,7 +145,7 @@ impl Writing<'_> {
         }
         let subject = self.edition.subject(&self.archive.root, Part::End);
         let end = serde_json::to_vec(&self.so_far).map_err(|error| RequestError::Malformed(error.to_string()))?;
-        blocking::wait(&self.archive.handle, self.archive.append(&subject, 0, end, self.leaving))?;
+        blocking::wait(&self.archive.handle, self.archive.append(&subject, 0, end.into(), self.leaving))?;
         Ok(self.so_far)
     }
 }
