@@ -4,7 +4,7 @@
 //! changes it, [`control`] where it is kept. [`knowledge`] is what a node knows, [`proof`] what it must know before it answers
 //! for a shard, and [`decide`] the step that follows. [`reconcile`] brings what is heard and begins the steps, which go as
 //! `steps` says; `voice` says the beats. It sees the node and the journal through [`ports`], as [`here`] has them. `calls` are
-//! the operators'.
+//! the operators'; [`followers`] tells whoever purges what the living have not read.
 //!
 //! Invariant: the plan is a wish. Who owns a shard is said by the last epoch record of its stream alone, so a plan that is
 //! old, lost or read twice costs time and never a record.
