@@ -174,27 +174,34 @@ impl Checkout {
             self.tell_cart(cart, CartCommand::CompleteCheckout { order }).await;
             return Ok(outcome);
         }
-        let read = ask(self.router.as_ref(), cart.slot(), Request::ReadCart(cart), None).await?;
-        let Reply::Cart(contents) = read else { return Err(CommandError::from(CartRejection::NotFound).into()) };
-        let Some(first) = contents.lines().first() else { return Err(CommandError::from(CartRejection::Empty).into()) };
-        let order = OrderId::from_key(request.key_digest, first.sku.slot());
-        let deadline = self.deadline();
-        // The version read here, unless the client named one: the order is of the lines just read or of none.
-        let expected_version = expected_version.or(Some(contents.version()));
-        let lock = CartCommand::BeginCheckout { order, deadline, expected_version };
-        let deadline = match ask(self.router.as_ref(), cart.slot(), Request::Cart { cart, command: lock }, None).await {
-            // An earlier attempt of this key may hold the lock: its deadline is then this attempt's too, so that no order
-            // can come to be after the cart has opened again.
-            Ok(Reply::Cart(locked)) => match locked.state() {
-                CartState::CheckingOut { deadline, .. } => deadline,
-                _ => deadline,
-            },
-            Ok(_) => deadline,
-            // This key's order exists but was not yet in the views, or an earlier attempt of it still holds the lock.
-            Err(CommandError::Rejected(Rejection::Cart(CartRejection::Converted { order: made }))) if made == order => {
-                return self.replay(order, request.fingerprint).await;
+        let until = self.deadline();
+        let (contents, order, deadline) = loop {
+            let read = ask(self.router.as_ref(), cart.slot(), Request::ReadCart(cart), None).await?;
+            let Reply::Cart(contents) = read else { return Err(CommandError::from(CartRejection::NotFound).into()) };
+            let first = contents.lines().first().ok_or(CommandError::from(CartRejection::Empty))?;
+            let order = OrderId::from_key(request.key_digest, first.sku.slot());
+            // The version read here, unless the client named one: the order is of the lines just read or of none.
+            let version = expected_version.or(Some(contents.version()));
+            let lock = CartCommand::BeginCheckout { order, deadline: until, expected_version: version };
+            match ask(self.router.as_ref(), cart.slot(), Request::Cart { cart, command: lock }, None).await {
+                // An earlier attempt of this key may hold the lock: its deadline is then this attempt's too, so that no
+                // order can come to be after the cart has opened again.
+                Ok(Reply::Cart(locked)) => match locked.state() {
+                    CartState::CheckingOut { deadline, .. } => break (contents, order, deadline),
+                    _ => break (contents, order, until),
+                },
+                Ok(_) => break (contents, order, until),
+                // This key's order exists but was not yet in the views, or an earlier attempt of it still holds the lock.
+                Err(CommandError::Rejected(Rejection::Cart(CartRejection::Converted { order: made })))
+                    if made == order =>
+                {
+                    return self.replay(order, request.fingerprint).await;
+                }
+                // It changed since it was read a moment ago, and the client did not say which version it meant.
+                Err(CommandError::Rejected(Rejection::Cart(CartRejection::StaleVersion { .. })))
+                    if expected_version.is_none() && self.clock.now() < until => {}
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         };
         let outcome = self.place_cart_lines(request, &contents, deadline, guard).await;
         match &outcome {

@@ -227,9 +227,7 @@ async fn a_cart_becomes_one_order_and_only_one() {
         match outcome.expect("no request panics") {
             Ok(outcome) => orders.push(outcome.order.id()),
             Err(CheckoutError::Command(CommandError::Rejected(Rejection::Cart(
-                CartRejection::CheckingOut { .. }
-                | CartRejection::Converted { .. }
-                | CartRejection::StaleVersion { .. },
+                CartRejection::CheckingOut { .. } | CartRejection::Converted { .. },
             )))) => {}
             Err(other) => panic!("an unclean refusal: {other}"),
         }
@@ -239,6 +237,36 @@ async fn a_cart_becomes_one_order_and_only_one() {
     assert_eq!(state, CartState::Converted { order: orders[0] });
     for name in &names {
         shop.wait_for_level(name, 0, 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cart_that_changes_while_it_is_ordered_is_ordered_as_it_then_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Arc::new(Shop::open(dir.path()).await);
+    shop.stock("HP-1", 1_000_000).await;
+    for round in 0..100_u32 {
+        let cart = CartId::from_u128(0xca57 + u128::from(round));
+        shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
+        shop.commerce().add_item(cart, sku("HP-1"), quantity(1), None).await.expect("added");
+        let (filling, mut filler) = (Arc::clone(&shop), tokio::task::JoinSet::new());
+        filler.spawn(async move {
+            let mut added = 1;
+            while filling.commerce().add_item(cart, sku("HP-1"), quantity(1), None).await.is_ok() {
+                added += 1;
+            }
+            added
+        });
+        let mut order = request(round, &[]);
+        order.source = CheckoutSource::Cart { cart, expected_version: None };
+        let placed = shop.commerce().checkout(order).await.expect("the client named no version");
+        let units =
+            placed.order.placement().map(|placement| placement.lines.iter().map(|line| line.quantity.get()).sum());
+        assert_eq!(
+            units,
+            filler.join_next().await.map(|added| added.expect("no panic")),
+            "what was added before is in it, and nothing after"
+        );
     }
 }
 
