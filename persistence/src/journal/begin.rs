@@ -23,7 +23,7 @@ pub(super) fn begin_at(
     segment_bytes: u64,
 ) -> Result<(), JournalError> {
     let generation = 1;
-    let spare = prepare::make_spare(disk, identity, generation, segment_bytes)?;
+    let spare = prepare::make_spare(disk, identity, generation, segment_bytes, &|_| {})?;
     let header = Header { store: identity.store, generation, first_lsn: first_lsn(&next_seqs), next_seqs };
     let begun = spare.file.write_at(&header.encode(), 0).and_then(|()| spare.file.sync_data());
     begun.map_err(|source| JournalError::Io {

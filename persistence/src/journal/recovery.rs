@@ -120,8 +120,8 @@ fn reopen(last: &Begun, found: &Survey, options: &JournalOptions) -> Result<Acti
     segment
         .file
         .write_at(if planted!(PageCacheTrusted) { &[] } else { &written_last }, found.last_frame)
-        .and_then(|()| write_zeros(&*segment.file, found.end, found.end + torn_bytes))
-        .and_then(|()| write_zeros(&*segment.file, segment.file_bytes, capacity))
+        .and_then(|()| write_zeros(&*segment.file, found.end, found.end + torn_bytes, &|_| {}))
+        .and_then(|()| write_zeros(&*segment.file, segment.file_bytes, capacity, &|_| {}))
         .map_err(|source| segment.io("write", source))?;
     segment.file.sync_data().map_err(|source| segment.io("sync", source))?;
     let end = if planted!(TornTailKept) { found.end + torn_bytes } else { found.end };

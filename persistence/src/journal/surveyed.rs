@@ -137,7 +137,7 @@ impl SurveyedJournal {
         let mut found = recover(&*disk, found, &options)?;
         if found.active.is_none() && found.spare.is_none() {
             let generation = found.next_generation;
-            found.spare = Some(prepare::make_spare(&*disk, identity, generation, options.segment_bytes)?);
+            found.spare = Some(prepare::make_spare(&*disk, identity, generation, options.segment_bytes, &|_| {})?);
             found.next_generation += 1;
         }
         Ok(found)
