@@ -29,9 +29,9 @@ use super::{
 /// Zeros per write, in bytes.
 static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 /// Zeros per sync, in bytes: many small syncs leave the device to the writer in between.
-const SYNC_BYTES: u64 = 1 << 20;
+const SYNC_BYTES: u64 = 1 << 18;
 /// How long the device is left to the writer between two such pieces.
-const REST: Duration = Duration::from_millis(10);
+const REST: Duration = Duration::from_millis(4);
 
 /// Whose segments these are.
 #[derive(Debug, Clone, Copy)]
