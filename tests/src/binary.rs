@@ -1,5 +1,8 @@
 //! Builds the program under test once per test process, in the profile and target folder of the test itself, so that a
 //! plain `cargo test --workspace` never tests a stale server.
+//!
+//! Invariant: it is built with a test beside it, and so from the same crates as the tests. Built alone it would lack the few
+//! features that only tests turn on, and every crate of ours would be compiled twice; a test of the house knows those features.
 
 use std::{
     env,
@@ -38,7 +41,7 @@ fn build() -> anyhow::Result<PathBuf> {
     let target = profile.parent().context("the profile is not in a target folder")?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the package is not in a workspace")?;
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--workspace", "--bin", "holdfast", "--target-dir"]).arg(target);
+    cargo.args(["build", "--quiet", "--workspace", "--bin", "holdfast", "--test", "tidy", "--target-dir"]).arg(target);
     match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") => {}
         Some(name) => {

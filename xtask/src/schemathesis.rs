@@ -83,8 +83,9 @@ struct Server {
 
 impl Server {
     fn start(root: &Path, folder: &Path) -> anyhow::Result<Self> {
+        // With a test beside it, from the crates that the tests were built from: tests/src/binary.rs.
         let step = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--locked", "--bin", "holdfast"])
+            .args(["build", "--quiet", "--workspace", "--locked", "--bin", "holdfast", "--test", "tidy"])
             .current_dir(root)
             .status()
             .context("cannot run cargo")?;

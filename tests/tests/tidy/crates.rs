@@ -1,6 +1,9 @@
 //! The crate graph runs one way, core is pure, and no banned crate comes in.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
@@ -15,6 +18,14 @@ const SERVERS: &str = "holdfast-servers";
 
 /// What pure core may use: values only, nothing that does anything.
 const CORE_MAY_USE: [&str; 3] = ["compact_str", "serde", "thiserror"];
+
+/// Features that only tests and benches turn on in crates that the server is made of too. None changes what a server does.
+const ONLY_IN_TESTS: [(&str, &str); 4] = [
+    ("serde_json", "unbounded_depth"), // one method more, for cargo_metadata
+    ("tokio", "parking_lot"),          // its own locks from another crate, for actix
+    ("zerocopy", "derive"),            // macros, for criterion
+    ("zerocopy", "zerocopy-derive"),
+];
 
 fn metadata() -> Metadata {
     let manifest = root().join("Cargo.toml");
@@ -80,6 +91,34 @@ fn core_is_pure() {
     }
     let root_file = read(&root().join("core/src/lib.rs"));
     assert!(root_file.contains("#![no_std]"), "core must stay no_std: that makes IO and clocks a compile error");
+}
+
+/// The features of every crate that is built, along these edges of the graph.
+fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--workspace", "--locked", "--prefix=none", "--format={p}|{f}", "--edges", edges]);
+    let tree = cargo.current_dir(root()).output().expect("cargo tree");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let mut features = BTreeMap::<_, BTreeSet<_>>::new();
+    let tree = String::from_utf8(tree.stdout).expect("names are UTF-8");
+    for (package, on) in tree.lines().filter_map(|line| line.split_once('|')) {
+        let on = on.trim_end_matches(" (*)").split(',').filter(|feature| !feature.is_empty());
+        features.entry(package.to_owned()).or_default().extend(on.map(str::to_owned));
+    }
+    features
+}
+
+#[test]
+fn the_server_under_test_is_the_one_we_ship() {
+    let (shipped, tested) = (features("normal"), features("normal,dev"));
+    assert!(shipped.len() > 100, "only {} crates", shipped.len());
+    for (package, shipped) in shipped {
+        let name = package.split(' ').next().unwrap_or_default();
+        for feature in tested.get(&package).expect("tests are built from all of it").difference(&shipped) {
+            let is_known = ONLY_IN_TESTS.contains(&(name, feature));
+            assert!(is_known, "tests turn on {feature} of {package}: is the server still the one we ship?");
+        }
+    }
 }
 
 /// The same bans as in deny.toml, checked where cargo-deny is not installed.
