@@ -6,7 +6,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    num::NonZero,
     path::{Path, PathBuf},
+    thread,
 };
 
 use anyhow::Context as _;
@@ -58,7 +60,7 @@ pub(crate) struct Step {
     /// Arguments to cargo.
     pub(crate) arguments: Vec<String>,
     /// Variables set for it.
-    pub(crate) environment: Vec<(&'static str, &'static str)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Group {
@@ -123,14 +125,14 @@ impl Group {
             }
             Self::Crash => Step::tests(test_names(root, &["tests"])?.into_iter().filter(|name| name != "tidy")),
             Self::Postgres => Step::tests(postgres_tests(root)?),
-            Self::Cluster => Step::tests(test_names(root, &["tests/cluster"])?),
+            Self::Cluster => Step::tests(test_names(root, &["tests/cluster"])?).side_by_side(),
             Self::Fuzz => Step::tests(test_names(root, &["tests/fuzz"])?),
             Self::Schemathesis | Self::Instructions => return Ok(None),
             // Without --bench on its own command line a suite runs in criterion's test mode: each measurement once.
             Self::Benches => Step::selecting("--bench", bench_names(root, &["benches"])?),
             Self::Doc => Step::cargo("test --workspace --locked --doc"),
             Self::Docs => {
-                let environment = vec![("RUSTDOCFLAGS", "-D warnings")];
+                let environment = vec![("RUSTDOCFLAGS", "-D warnings".to_owned())];
                 Step { environment, ..Step::cargo("doc --workspace --no-deps --locked") }
             }
             Self::Deny => Step::cargo("deny --locked check bans licenses sources"),
@@ -152,6 +154,13 @@ impl Step {
         let mut step = Self::cargo("test --workspace --locked --no-fail-fast");
         step.arguments.extend(names.into_iter().flat_map(|name| [target.to_owned(), name]));
         step
+    }
+
+    /// Twice as many tests at once as there are cores: these wait for servers and for what is overdue more than they compute.
+    fn side_by_side(mut self) -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        self.environment.push(("RUST_TEST_THREADS", (2 * cores).to_string()));
+        self
     }
 
     fn and<const N: usize>(mut self, more: [&str; N]) -> Self {

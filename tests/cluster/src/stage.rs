@@ -102,6 +102,11 @@ impl Stage {
         self.shopping = Some(self.crowd.go());
     }
 
+    /// Sends so many of it in.
+    pub fn send_in_so_many(&mut self, shoppers: usize) {
+        self.shopping = Some(self.crowd.go_with(shoppers));
+    }
+
     /// Waits until so many more orders were acknowledged.
     ///
     /// # Errors
