@@ -15,6 +15,7 @@ pub mod disk;
 mod error;
 mod follow;
 mod frame;
+mod gathering;
 #[cfg(test)]
 mod hostile_bytes;
 mod inspect;

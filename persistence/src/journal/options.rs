@@ -23,6 +23,9 @@ pub struct JournalOptions {
     pub segment_bytes: u64,
     /// Batches are grouped into one frame up to this many bytes; a larger batch travels alone.
     pub frame_limit_bytes: u64,
+    /// After a frame with the batches of several shards, the next waits up to so long for as many to come back, in
+    /// microseconds; 0 writes at once.
+    pub gather_us: u64,
     /// The largest record, in bytes as encoded.
     pub record_limit_bytes: u64,
     /// When less than this is left in the segment and the disk has no room for the next, writes are refused. Also the
@@ -44,6 +47,7 @@ impl Default for JournalOptions {
         Self {
             segment_bytes: 64 << 20,
             frame_limit_bytes: 1 << 20,
+            gather_us: 100,
             record_limit_bytes: 256 << 10,
             reserve_bytes: 4 << 20,
             space_retry_ms: 1_000,
@@ -69,6 +73,7 @@ impl JournalOptions {
         OptionError::check("segment_bytes", segment, Self::MIN_SEGMENT_BYTES, Self::MAX_SEGMENT_BYTES)?;
         OptionError::check("reserve_bytes", self.reserve_bytes, 4 << 10, segment / 4)?;
         OptionError::check("frame_limit_bytes", self.frame_limit_bytes, 4 << 10, self.reserve_bytes)?;
+        OptionError::check("gather_us", self.gather_us, 0, 10_000)?;
         OptionError::check("record_limit_bytes", self.record_limit_bytes, 1 << 10, self.reserve_bytes)?;
         OptionError::check("space_retry_ms", self.space_retry_ms, 1, 3_600_000)?;
         OptionError::check("replay_threads", self.replay_threads as u64, 0, 1_024)

@@ -37,8 +37,10 @@ pub(super) struct Queue {
     kept: Vec<PendingFrame>,
     /// Per shard, the sequence number its next batch begins with.
     pub(super) next_seqs: Vec<u64>,
-    /// The writer sleeps and wants to be woken.
-    pub(super) idle: bool,
+    /// Batches in the frames.
+    batches: usize,
+    /// The writer sleeps until so many batches are here. `None` while it is awake.
+    wanted: Option<usize>,
     /// No more appends will come.
     pub(super) closing: bool,
 }
@@ -48,8 +50,19 @@ impl Queue {
         Self { next_seqs, ..Self::default() }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+    /// Batches that wait to be written.
+    pub(super) const fn batches(&self) -> usize {
+        self.batches
+    }
+
+    /// The writer goes to sleep and wants to be woken once so many batches are here.
+    pub(super) const fn sleep_until(&mut self, batches: usize) {
+        self.wanted = Some(batches);
+    }
+
+    /// Whether the writer sleeps and has what it sleeps for: then it is to be woken, and says so only once.
+    pub(super) fn rouse(&mut self) -> bool {
+        self.wanted.take_if(|wanted| self.batches >= *wanted).is_some()
     }
 
     /// Adds encoded records (none if refused) to the last frame, or to a new one if it would pass `limit` bytes.
@@ -65,6 +78,7 @@ impl Queue {
             frame.bytes.extend_from_slice(encoded);
             frame.records += entry.records;
             frame.entries.push(entry);
+            self.batches += 1;
         }
     }
 
@@ -78,6 +92,8 @@ impl Queue {
                 self.kept.push(frame);
             }
         }
+        self.batches = 0;
+        self.wanted = None;
         std::mem::swap(&mut self.frames, list);
     }
 }

@@ -21,6 +21,7 @@ use super::{
     disk::{Access, Disk, FsDisk},
     follow::{Follower, SegmentFollower, Segments},
     frame::HEADER_BYTES,
+    gathering::Gathering,
     prepare::{Identity, Preparer, SpareSlot},
     purge,
     queue::{Entry, Queue},
@@ -132,6 +133,7 @@ impl SegmentJournal {
             next_lsn: found.next_lsn,
             next_seqs: found.next_seqs,
             inline: None,
+            gathering: Gathering::new(Duration::from_micros(options.gather_us)),
             meters: Meters::new(),
         };
         let preparer = Preparer::new(Arc::clone(&disk), Arc::clone(&shared), identity, options.segment_bytes);
@@ -196,7 +198,7 @@ impl SegmentJournal {
         let encoded = if records == 0 { &[] } else { encoded };
         let limit = usize::try_from(self.options.frame_limit_bytes).unwrap_or(usize::MAX);
         queue.push(encoded, Entry { shard, records, refusal, done }, limit);
-        let wake = std::mem::take(&mut queue.idle);
+        let wake = queue.rouse();
         drop(queue);
         if wake {
             self.shared.wake.notify_one();

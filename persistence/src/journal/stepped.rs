@@ -50,7 +50,7 @@ impl JournalSteps {
             UnderWay::Written(_) => Some(WriterStep::Sync),
             UnderWay::Synced(_) => Some(WriterStep::Tell),
             UnderWay::Nothing => {
-                let waits = self.next < self.frames.len() || !self.writer.shared.queue.lock().is_empty();
+                let waits = self.next < self.frames.len() || self.writer.shared.queue.lock().batches() > 0;
                 waits.then_some(WriterStep::Write)
             }
         }

@@ -17,6 +17,7 @@ use super::{
     AppendError, JournalError,
     disk::Disk,
     frame::{self, Place, Seed},
+    gathering::Gathering,
     prepare::{Identity, Preparer, Spare},
     queue::PendingFrame,
     recovery::Active,
@@ -34,6 +35,8 @@ pub(super) struct Writer {
     pub(super) next_seqs: Vec<u64>,
     /// Who makes a spare in the writer's own thread, when there is no other.
     pub(super) inline: Option<Arc<Preparer>>,
+    /// How many batches a frame is to be worth waiting for.
+    pub(super) gathering: Gathering,
     pub(super) meters: Meters,
 }
 
@@ -57,16 +60,23 @@ impl Writer {
     }
 
     /// Waits for frames. `false` when there will be no more.
-    fn take(&self, frames: &mut Vec<PendingFrame>) -> bool {
+    fn take(&mut self, frames: &mut Vec<PendingFrame>) -> bool {
         let mut queue = self.shared.queue.lock();
-        while queue.is_empty() {
+        if let Some((batches, time)) = self.gathering.wait()
+            && queue.batches() < batches
+            && !queue.closing
+        {
+            queue.sleep_until(batches);
+            self.shared.wake.wait_for(&mut queue, time);
+        }
+        while queue.batches() == 0 {
             if queue.closing {
                 return false;
             }
-            queue.idle = true;
+            queue.sleep_until(1);
             self.shared.wake.wait(&mut queue);
         }
-        queue.idle = false;
+        self.gathering.note(queue.batches());
         queue.swap(frames);
         true
     }

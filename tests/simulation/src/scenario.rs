@@ -104,6 +104,7 @@ fn settings(dice: &Dice) -> RuntimeSettings {
 fn journal(dice: &Dice) -> JournalOptions {
     JournalOptions {
         segment_bytes: 64 << 10,
+        gather_us: 0,
         reserve_bytes: 16 << 10,
         frame_limit_bytes: one_of(dice, &[4 << 10, 16 << 10], 16 << 10),
         record_limit_bytes: 8 << 10,
