@@ -29,7 +29,8 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let settings = arguments.settings.load()?;
     telemetry::init_logging(&settings.log)?;
     arguments.parent.watch();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(settings.server.workers()).enable_all().build();
     let runtime = runtime.context("the operating system gave no threads")?;
     let served = runtime.block_on(async {
         let mut signals = EndSignals::listen()?;

@@ -16,6 +16,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// The currency of a cart that names none: an ISO 4217 code.
     pub currency: String,
+    /// Threads that serve connections and shards; 0 for one less than there are processors, and at least one.
+    pub worker_threads: usize,
 }
 
 /// The operators' listener: metrics, shards, settings.
@@ -91,7 +93,7 @@ pub enum LogFormat {
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), currency: "EUR".to_owned() }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), currency: "EUR".to_owned(), worker_threads: 0 }
     }
 }
 
@@ -128,7 +130,14 @@ impl Default for LogSettings {
 
 impl ServerSettings {
     pub(super) fn check(&self) -> Result<(), SettingsError> {
+        within("server.worker_threads", self.worker_threads, 0..=1_024)?;
         self.default_currency().map(|_| ())
+    }
+
+    /// How many threads serve connections and shards.
+    pub fn workers(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        if self.worker_threads > 0 { self.worker_threads } else { processors.saturating_sub(1).max(1) }
     }
 
     /// The currency of a cart that names none.
