@@ -73,7 +73,7 @@ impl<'a> Sale<'a> {
     pub(crate) async fn put_up(contender: &'a Contender, goods: Goods) -> anyhow::Result<Self> {
         let (shop, run) = (contender.shop(), fresh_run()?);
         let count = if goods == Goods::One { 1 } else { WIDE };
-        let skus: Vec<String> = (0..count).map(|number| format!("peer-{run}-{number}")).collect();
+        let skus: Vec<String> = (0..count).map(|number| format!("p-{run}-{number}")).collect();
         if contender.kind.sells() {
             for sku in &skus {
                 shop.put_up(&Shop::plain_product(sku, PLENTY)).await?;
