@@ -110,7 +110,8 @@ async fn a_full_mailbox_sheds_at_once_and_leaves_other_shards_alone() -> anyhow:
     let ledger = Arc::new(Ledger::default());
     let plan = Plan {
         address: house.shop().target().address(),
-        connections: 64,
+        // Few, so that what a refusal takes is not the time until this crowd's other requests have had the processor.
+        connections: 8,
         until: Until::Elapsed(Duration::from_secs(2)),
         rate: None,
         patience: Patience::None,
@@ -140,7 +141,7 @@ async fn a_full_mailbox_sheds_at_once_and_leaves_other_shards_alone() -> anyhow:
          slowest {slowest:?}",
         tally.sold, tally.shed, shed.min_ms, shed.p50_ms
     );
-    // The crowd, the server and the test share the cores, so most answers wait for a core; none waits for the shard.
+    // The crowd, the server and the test share the cores, so some answers wait for a core; none waits for the shard.
     assert!(shed.min_ms <= 5.0, "even the quickest refusal took {:.2} ms", shed.min_ms);
     assert_eq!(tally.failed, 0, "{:?}", tally.first_failure);
     assert!(tally.shed > 0 && tally.sold > 0, "sold {}, shed {}", tally.sold, tally.shed);
