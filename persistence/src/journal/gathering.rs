@@ -1,8 +1,8 @@
 //! How long the writer waits for batches before it writes the next frame.
 //!
 //! Why: the answers of a frame with the batches of many shards bring the next batch of each of them, one after the other. A
-//! writer that begins with the first has one batch in its frame, and the others wait for the sync after that: twice the
-//! syncs, and twice the turns of the shards, for the same orders.
+//! writer that begins with the first has one batch in its frame, and the others wait for the sync after that: more
+//! syncs for the same orders.
 //!
 //! Invariant: where frames have one batch, as with one client or in a sale of one SKU, nothing is waited for.
 

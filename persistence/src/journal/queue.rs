@@ -97,3 +97,24 @@ impl Queue {
         std::mem::swap(&mut self.frames, list);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleeping_writer_is_woken_once_and_only_by_as_many_batches_as_it_sleeps_for() {
+        let mut queue = Queue::new(vec![1]);
+        let push = |queue: &mut Queue| {
+            queue.push(b"x", Entry { shard: ShardId(0), records: 1, refusal: None, done: Box::new(|_| {}) }, 1 << 20);
+            queue.rouse()
+        };
+        assert!(!push(&mut queue), "it is awake");
+        queue.sleep_until(3);
+        let woken: Vec<bool> = (0..3).map(|_| push(&mut queue)).collect();
+        assert_eq!(woken, [false, true, false]);
+        queue.swap(&mut Vec::new());
+        queue.sleep_until(1);
+        assert!(push(&mut queue), "what was taken does not count");
+    }
+}
