@@ -13,6 +13,5 @@ mod shop;
 
 pub use shop::{Shop, details, one_line_order, open_store, order_of};
 
-/// The allocator of the `holdfast` binary, so that a figure here is one of there.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+// The allocator of the `holdfast` binary, so that a figure here is one of there.
+use mimalloc as _;

@@ -27,9 +27,8 @@ use tokio::task::JoinSet;
 
 use house::{Member, deal, nats, request, sku_in};
 
-/// The allocator of the server.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+// The allocator of the server.
+use mimalloc as _;
 
 /// Rounds, each of both kinds.
 const ROUNDS: usize = 3;

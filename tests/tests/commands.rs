@@ -14,6 +14,14 @@ fn holdfast(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+#[test]
+fn the_program_allocates_with_mimalloc() -> anyhow::Result<()> {
+    let output = Command::new(binary::holdfast()?).arg("--version").env("MIMALLOC_VERBOSE", "1").output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(said.contains("mimalloc: process init"), "its malloc is another's: {output:?}");
+    Ok(())
+}
+
 fn json(arguments: &[&str]) -> anyhow::Result<Value> {
     let text = holdfast(arguments)?;
     serde_json::from_str(&text).with_context(|| format!("holdfast {}: {text}", arguments.join(" ")))

@@ -28,9 +28,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-/// The allocator of the `holdfast` binary: no peer loses by another one.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+// The allocator of the `holdfast` binary: no peer loses by another one.
+use mimalloc as _;
 
 /// The same flash sale on other stacks.
 #[derive(Debug, Parser)]
