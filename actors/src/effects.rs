@@ -42,7 +42,7 @@ impl Outbound for Arc<Effects> {
             match item {
                 Outgoing::Message { to, message } => self.router.send(to, message),
                 Outgoing::Gateway(request) => calls.push(request),
-                Outgoing::Snapshots { shard, snapshots } => self.write(Job::Snapshots { shard, snapshots }),
+                Outgoing::Snapshots { shard, states } => self.write(Job::Snapshots { shard, states }),
                 Outgoing::Watermark { shard, sequence } => self.write(Job::Watermark { shard, sequence }),
                 Outgoing::Load { shard, entity, rebuild } => self.load(shard, entity, rebuild),
             }

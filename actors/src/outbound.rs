@@ -2,7 +2,7 @@
 //! says what shall happen; a driver on the runtime (or a simulation) makes it happen, after the gate has let it out.
 
 use holdfast_core::{EntityId, ShardId};
-use holdfast_persistence::EncodedSnapshot;
+use holdfast_persistence::EntityState;
 
 use crate::{message::Message, payment::GatewayRequest};
 
@@ -22,8 +22,8 @@ pub enum Outgoing {
     Snapshots {
         /// Of which shard.
         shard: ShardId,
-        /// The entities.
-        snapshots: Vec<EncodedSnapshot>,
+        /// The entities as they were. They are encoded where they are written: a hot SKU's takes longer than a turn may.
+        states: Vec<EntityState>,
     },
     /// Move the shard's watermark, after the snapshots before it.
     Watermark {

@@ -1,15 +1,15 @@
-//! The one thread that writes snapshots and purges what they contain, so that no turn waits for a disk. It only ever gets what the gate let out: the
-//! journal has every event in these snapshots already.
+//! The one thread that encodes and writes snapshots and purges what they contain, so that no turn waits for a disk. It only
+//! ever gets what the gate let out: the journal has every event in these snapshots already.
 
 use std::{
     collections::HashSet,
-    io,
+    fmt, io,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{EncodedSnapshot, SnapshotError, SnapshotStore};
+use holdfast_persistence::{EntityState, SnapshotStore, encode_snapshot};
 
 use crate::{
     mailbox::Mailbox,
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Write these entities.
-    Snapshots { shard: ShardId, snapshots: Vec<EncodedSnapshot> },
+    Snapshots { shard: ShardId, states: Vec<EntityState> },
     /// Everything up to here is written.
     Watermark { shard: ShardId, sequence: u64 },
     /// Finish what came before and end.
@@ -50,15 +50,22 @@ impl Writer {
     /// Does one job. `false` when it was the last.
     pub(crate) fn carry_out(&mut self, job: Job) -> bool {
         match job {
-            Job::Snapshots { shard, snapshots } => self.write(shard, &snapshots),
+            Job::Snapshots { shard, states } => self.write(shard, states),
             Job::Watermark { shard, sequence } => self.mark(shard, sequence),
             Job::Stop => return false,
         }
         true
     }
 
-    fn write(&mut self, shard: ShardId, snapshots: &[EncodedSnapshot]) {
-        match self.store.write(shard, snapshots) {
+    fn write(&mut self, shard: ShardId, states: Vec<EntityState>) {
+        let mut snapshots = Vec::with_capacity(states.len());
+        for state in states {
+            match encode_snapshot(&state.as_ref()) {
+                Ok(snapshot) => snapshots.push(snapshot),
+                Err(error) => self.note_failure(shard, &error),
+            }
+        }
+        match self.store.write(shard, &snapshots) {
             Ok(()) => self.tell(shard, Internal::snapshotted(snapshots)),
             Err(error) => self.note_failure(shard, &error),
         }
@@ -79,7 +86,7 @@ impl Writer {
         }
     }
 
-    fn note_failure(&mut self, shard: ShardId, error: &SnapshotError) {
+    fn note_failure(&mut self, shard: ShardId, error: &dyn fmt::Display) {
         metrics::counter!("holdfast_snapshot_failures_total").increment(1);
         tracing::error!(shard = shard.0, %error, "snapshots could not be written: the shard's journal tail grows");
         self.failed.insert(shard);

@@ -74,6 +74,16 @@ impl EntityState {
 }
 
 impl EntityStateRef<'_> {
+    /// The same state, to keep. A large stock item's shares nearly all of its memory with the original until either changes.
+    pub fn cloned(&self) -> EntityState {
+        match *self {
+            Self::Stock(stock) => EntityState::Stock(stock.clone()),
+            Self::Product(product) => EntityState::Product(product.clone()),
+            Self::Cart(cart) => EntityState::Cart(cart.clone()),
+            Self::Order(order) => EntityState::Order(order.clone()),
+        }
+    }
+
     /// Whose state it is.
     pub fn id(&self) -> EntityId {
         match self {

@@ -15,7 +15,7 @@ use crate::{outbound::Outgoing, settings::RuntimeSettings};
 pub(super) struct Checkpointing {
     /// Entities changed since they were last snapshotted by a checkpoint, each once, in order of their first change.
     dirty: ChunkedQueue<EntityId>,
-    /// The checkpoint under way: its entities yet to be encoded, and the sequence it began at.
+    /// The checkpoint under way: its entities yet to be handed out, and the sequence it began at.
     running: Option<(ChunkedQueue<EntityId>, u64)>,
     /// Whether the last checkpoint's watermark is still being written.
     writing: bool,
@@ -91,7 +91,7 @@ impl Checkpointing {
         self.meet_demands();
     }
 
-    /// Whether the checkpoint under way has entities left to encode.
+    /// Whether the checkpoint under way has entities left to hand out.
     pub(super) fn has_more(&self) -> bool {
         self.running.is_some()
     }
@@ -110,16 +110,16 @@ impl Checkpointing {
 }
 
 impl Shard {
-    /// Begins a checkpoint when one is due and encodes one slice of the one under way.
+    /// Begins a checkpoint when one is due and hands one slice of the one under way to the gate.
     pub(super) fn checkpoint_slice(&mut self) {
         self.begin_checkpoint_if_due();
         let Some((mut pending, sequence)) = self.checkpointing.running.take() else { return };
         let slice = pending.len().min(self.parts.settings.checkpoint_slice.max(1));
-        let mut snapshots = Vec::with_capacity(slice);
+        let mut states = Vec::with_capacity(slice);
         for entity in (0..slice).map_while(|_| pending.pop_front()) {
             self.clear_dirty(&entity);
-            match self.encode(&entity) {
-                Some(snapshot) => snapshots.push(snapshot),
+            match self.state_of(&entity) {
+                Some(state) => states.push(state),
                 None if self.is_troubled(&entity) => self.checkpointing.hold_back(entity),
                 // Not in memory: it left after a snapshot of its latest version was durable.
                 None => {}
@@ -129,8 +129,8 @@ impl Shard {
         if planted!(WatermarkBeforeSnapshots) {
             self.output.outgoing.push(Outgoing::Watermark { shard, sequence });
         }
-        if !snapshots.is_empty() {
-            self.output.outgoing.push(Outgoing::Snapshots { shard, snapshots });
+        if !states.is_empty() {
+            self.output.outgoing.push(Outgoing::Snapshots { shard, states });
         }
         if !pending.is_empty() {
             self.checkpointing.running = Some((pending, sequence));

@@ -13,7 +13,7 @@ use holdfast_core::{
     product::Product,
     stock::StockItem,
 };
-use holdfast_persistence::{EntityState, EntityStateRef, encode_snapshot};
+use holdfast_persistence::{EncodedSnapshot, EntityState, EntityStateRef};
 
 use super::{
     Shard,
@@ -177,16 +177,16 @@ impl Shard {
                 let again = if may_leave { touched } else { self.now };
                 self.idle.push_back((again, entity));
             } else {
-                leaving.extend(self.encode(&entity));
+                leaving.extend(self.state_of(&entity));
                 if planted!(PassivatedTooEarly) {
-                    self.evict(leaving.iter().map(|snapshot| (snapshot.entity.clone(), snapshot.version)).collect());
+                    self.evict(leaving.iter().map(|state: &EntityState| (state.id(), state.version())).collect());
                 }
                 // Looked at again if it is touched before its snapshot is durable.
                 self.idle.push_back((self.now, entity));
             }
         }
         if !leaving.is_empty() {
-            self.output.outgoing.push(Outgoing::Snapshots { shard: self.parts.id, snapshots: leaving });
+            self.output.outgoing.push(Outgoing::Snapshots { shard: self.parts.id, states: leaving });
         }
     }
 
@@ -216,16 +216,9 @@ impl Shard {
         }
     }
 
-    /// The snapshot of an entity in memory.
-    pub(super) fn encode(&mut self, entity: &EntityId) -> Option<holdfast_persistence::EncodedSnapshot> {
-        let state = on_table!(entity, self.tables, |table, key| table.get(key).map(Hosted::state_ref))?;
-        match encode_snapshot(&state) {
-            Ok(snapshot) => Some(snapshot),
-            Err(error) => {
-                tracing::error!(%entity, %error, "an entity could not be snapshotted; it stays in memory");
-                None
-            }
-        }
+    /// An entity in memory as it is now.
+    pub(super) fn state_of(&mut self, entity: &EntityId) -> Option<EntityState> {
+        on_table!(entity, self.tables, |table, key| table.get(key).map(|entity| entity.state_ref().cloned()))
     }
 
     fn mark_loading(&mut self, entity: &EntityId) -> bool {
@@ -299,7 +292,7 @@ impl<E: Hosted> Table<E> {
 
 impl Internal {
     /// What to tell the shard about snapshots that are durable.
-    pub(crate) fn snapshotted(snapshots: &[holdfast_persistence::EncodedSnapshot]) -> Self {
-        Self::Snapshotted(snapshots.iter().map(|snapshot| (snapshot.entity.clone(), snapshot.version)).collect())
+    pub(crate) fn snapshotted(snapshots: Vec<EncodedSnapshot>) -> Self {
+        Self::Snapshotted(snapshots.into_iter().map(|snapshot| (snapshot.entity, snapshot.version)).collect())
     }
 }

@@ -60,7 +60,7 @@ impl StockItem {
         let mut before = None;
         let mut other_lines = 0_u64;
         for (line, promise) in self.promises.to_order(id.order) {
-            if *line == id {
+            if line == id {
                 before = Some(promise);
             } else {
                 other_lines = other_lines.saturating_add(units(&promise.hold));

@@ -5,22 +5,25 @@
 //! A *hold* is temporary and expires; an *allocation* is bound to a confirmed order and does not. Both are known by their
 //! [`HoldId`], so a repeated command finds the work done and changes nothing.
 //!
-//! Cost: a hold or an allocation is a few look-ups in ordered maps, O(log n) in the holds outstanding, and copies nothing
-//! but the hold itself.
+//! Cost: a hold or an allocation is a few look-ups in hash tables, the same however many there are, and one in the ordered
+//! deadlines, O(log n) in the holds outstanding; it copies nothing but the hold itself.
+//! A clone shares nearly all of the original, whatever its size, until one of them changes.
 
 mod apply;
 mod command;
+mod cow_map;
 mod decide;
 mod policy;
 mod promises;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 pub use command::{StockCommand, StockEvent, StockRejection};
 pub use policy::SalePolicy;
 
+use cow_map::CowMap;
 use promises::Promises;
 
 use crate::{
@@ -64,7 +67,7 @@ pub struct StockItem {
     promises: Promises,
     /// Units each named customer has held, allocated and fulfilled together; kept for the life of the SKU, because a limit
     /// counts what was fulfilled long ago.
-    taken: BTreeMap<CustomerId, u64>,
+    taken: CowMap<CustomerId, u64>,
 }
 
 impl StockLevel {
@@ -86,7 +89,7 @@ impl StockItem {
             level: StockLevel { on_hand: 0, held: 0, allocated: 0, fulfilled: 0 },
             policy: SalePolicy { opens_at: None, closes_at: None, per_order_limit: None, per_customer_limit: None },
             promises: Promises::none(),
-            taken: BTreeMap::new(),
+            taken: CowMap::new(),
         }
     }
 
