@@ -1,10 +1,7 @@
 //! Makes what left the gate happen: messages to mailboxes, calls to the gateway, snapshots to the store, entities read.
 //! Never blocks its caller, which is the journal's writer or a shard's turn.
 
-use std::{
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+use std::sync::{Arc, mpsc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use holdfast_core::{EntityId, OrderId, ShardId, order::GatewayCall};
@@ -14,15 +11,13 @@ use crate::{
     background::Background,
     mailbox::Mailbox,
     message::{Envelope, Internal, Message},
+    nudges::Nudges,
     outbound::{Outbound, Outgoing},
-    payment::{Attempt, GatewayError, GatewayRequest, PaymentDriver},
+    payment::{Attempt, GatewayError, PaymentDriver},
     rebuild,
     router::Router,
     snapshot_writer::Job,
 };
-
-/// How long a gateway's answer waits for a client's turn to go with.
-const ANSWERS_WAIT: Duration = Duration::from_millis(1);
 
 /// The runtime's side of [`Outbound`].
 pub(crate) struct Effects {
@@ -30,6 +25,7 @@ pub(crate) struct Effects {
     pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
     pub(crate) background: Arc<dyn Background>,
     pub(crate) driver: Arc<PaymentDriver>,
+    pub(crate) nudges: Arc<Nudges>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
     pub(crate) writer: mpsc::Sender<Job>,
@@ -37,19 +33,29 @@ pub(crate) struct Effects {
 
 impl Outbound for Arc<Effects> {
     fn send(&self, outgoing: &mut Vec<Outgoing>) {
-        let mut calls = Vec::new();
+        let mut answered = Vec::new();
+        let under_way = FuturesUnordered::new();
         for item in outgoing.drain(..) {
             match item {
                 Outgoing::Message { to, message } => self.router.send(to, message),
-                Outgoing::Gateway(request) => calls.push(request),
+                Outgoing::Gateway(request) => {
+                    let (order, call) = (request.key.order, request.key.call);
+                    match self.driver.begin(request) {
+                        Attempt::Answered(result) => answered.push(to_message(order, call, result)),
+                        Attempt::UnderWay(attempt) => {
+                            under_way.push(async move { to_message(order, call, attempt.await) });
+                        }
+                    }
+                }
                 Outgoing::Snapshots { shard, states } => self.write(Job::Snapshots { shard, states }),
                 Outgoing::Watermark { shard, sequence } => self.write(Job::Watermark { shard, sequence }),
                 Outgoing::Load { shard, entity, rebuild } => self.load(shard, entity, rebuild),
             }
         }
-        if !calls.is_empty() {
+        self.answer(answered);
+        if !under_way.is_empty() {
             // Dropped with the runtime: an unanswered step is asked again after the restart, under the same key.
-            self.background.run(Box::pin(Arc::clone(self).call_gateway(calls)));
+            self.background.run(Box::pin(Arc::clone(self).await_gateway(under_way)));
         }
     }
 }
@@ -77,26 +83,16 @@ impl Effects {
         }));
     }
 
-    /// Makes the calls of one turn: those answered at once go back together, the others as they come.
-    async fn call_gateway(self: Arc<Self>, calls: Vec<GatewayRequest>) {
-        let mut answered = Vec::with_capacity(calls.len());
-        let mut under_way = FuturesUnordered::new();
-        for request in calls {
-            let (order, call) = (request.key.order, request.key.call);
-            match self.driver.begin(request) {
-                Attempt::Answered(result) => answered.push(to_message(order, call, result)),
-                Attempt::UnderWay(attempt) => under_way.push(async move { to_message(order, call, attempt.await) }),
-            }
-        }
-        self.answer(answered).await;
+    /// Hands on the gateway's answers as they come.
+    async fn await_gateway(self: Arc<Self>, mut under_way: FuturesUnordered<impl Future<Output = (OrderId, Message)>>) {
         while let Some(message) = under_way.next().await {
-            self.answer(vec![message]).await;
+            self.answer(vec![message]);
         }
     }
 
     /// Hands answers to their orders. No client waits for them, so they go with the clients' next turn if one comes soon:
     /// in a sale that halves the turns and the syncs.
-    async fn answer(&self, messages: Vec<(OrderId, Message)>) {
+    fn answer(&self, messages: Vec<(OrderId, Message)>) {
         let router = self.router.as_ref();
         let shard_of = |order: OrderId| router.shards().shard_of(order.slot());
         // The orders of one turn are of one shard, and a shard that asked is of this node.
@@ -115,9 +111,9 @@ impl Effects {
                 router.send(shard, message);
             }
         }
-        mailbox.defer_all(envelopes);
-        self.background.sleep(ANSWERS_WAIT).await;
-        mailbox.nudge();
+        if let Some(deferred) = mailbox.defer_all(envelopes) {
+            self.nudges.soon(deferred);
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub mod lease;
 pub mod mailbox;
 pub mod message;
 pub mod node;
+mod nudges;
 pub mod outbound;
 pub mod payment;
 mod reads;

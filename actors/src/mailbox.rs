@@ -73,6 +73,19 @@ struct Waiting {
     envelopes: Vec<Envelope>,
     /// Whether any of them shall have the next turn. The others only ride along with it.
     urgent: bool,
+    /// Whether a [`Deferred`] was given out for what lies here.
+    deferred: bool,
+    /// Turns that have taken what lay here.
+    turns: u64,
+}
+
+/// Envelopes that nobody waits for, and that a turn is to be found for if none comes by itself.
+#[derive(Debug)]
+#[must_use = "the envelopes may lie there until a client comes"]
+pub(crate) struct Deferred {
+    mailbox: Arc<Mailbox>,
+    /// The turns that had been taken when they were put in.
+    turns: u64,
 }
 
 /// A request's place in its shard; given back when dropped.
@@ -155,28 +168,20 @@ impl Mailbox {
         self.wake_for(waiting);
     }
 
-    /// Puts envelopes in that nobody waits for: they ride along with the next turn that somebody wakes the shard for. The
-    /// caller sees to it, by [`Mailbox::nudge`], that one comes soon.
+    /// Puts envelopes in that nobody waits for: they ride along with the next turn that somebody wakes the shard for. Where
+    /// none may come, the caller gets what is to be nudged after a while.
     ///
     /// Several get a turn when the batch on its way is durable: they are of a crowd, which does not come back in one moment, and
     /// while their batch is synced it gathers. A lone client would only wait for that sync.
-    pub(crate) fn defer_all(&self, envelopes: impl IntoIterator<Item = Envelope>) {
+    pub(crate) fn defer_all(self: &Arc<Self>, envelopes: impl IntoIterator<Item = Envelope>) -> Option<Deferred> {
         let mut queue = self.queue.lock();
         let before = queue.envelopes.len();
         queue.envelopes.extend(envelopes);
         queue.urgent |= queue.envelopes.len() > before + 1;
-    }
-
-    /// Wakes the shard if anything waits that no turn is coming for.
-    pub(crate) fn nudge(&self) {
-        let waiting = {
-            let mut queue = self.queue.lock();
-            queue.urgent |= !queue.envelopes.is_empty();
-            queue.envelopes.len()
-        };
-        if waiting > 0 {
-            self.wake_for(waiting);
-        }
+        // Whoever ends the commit looks at the queue after that, and finds them.
+        let turn_comes = queue.urgent && self.committing.load(Ordering::SeqCst);
+        let is_first = !turn_comes && !mem::replace(&mut queue.deferred, true);
+        is_first.then(|| Deferred { mailbox: Arc::clone(self), turns: queue.turns })
     }
 
     fn wake_for(&self, waiting: usize) {
@@ -221,6 +226,8 @@ impl Mailbox {
         self.scheduled.store(false, Ordering::Release);
         let mut queue = self.queue.lock();
         queue.urgent = false;
+        queue.deferred = false;
+        queue.turns += 1;
         mem::swap(&mut queue.envelopes, inbox);
     }
 
@@ -313,6 +320,21 @@ impl Mailbox {
     }
 }
 
+impl Deferred {
+    /// Wakes the shard if no turn has taken them.
+    pub(crate) fn nudge(self) {
+        let waiting = {
+            let mut queue = self.mailbox.queue.lock();
+            if queue.turns != self.turns || queue.envelopes.is_empty() {
+                return;
+            }
+            queue.urgent = true;
+            queue.envelopes.len()
+        };
+        self.mailbox.wake_for(waiting);
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.in_use.fetch_sub(1, Ordering::Relaxed);
@@ -376,11 +398,11 @@ mod tests {
         mailbox.open_stepped();
         mailbox.take(&mut Vec::new());
         mailbox.begin_commit();
-        mailbox.defer_all([answer()]);
+        let deferred = mailbox.defer_all([answer()]).unwrap();
         mailbox.end_commit();
         assert!(!mailbox.is_woken(), "a client may come");
         mailbox.begin_commit();
-        mailbox.nudge();
+        deferred.nudge();
         assert!(!mailbox.is_woken(), "nothing is durable sooner by it");
         mailbox.end_commit();
         assert!(mailbox.is_woken(), "it has waited long enough");
@@ -399,9 +421,35 @@ mod tests {
         mailbox.open_stepped();
         mailbox.take(&mut Vec::new());
         mailbox.begin_commit();
-        mailbox.defer_all([answer(), answer()]);
+        assert!(mailbox.defer_all([answer(), answer()]).is_none(), "a turn comes without a nudge");
         assert!(!mailbox.is_woken());
         mailbox.end_commit();
+        assert!(mailbox.is_woken());
+    }
+
+    #[test]
+    fn a_nudge_that_comes_after_the_turn_wakes_nobody_for_what_came_since() {
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
+        mailbox.open_stepped();
+        mailbox.take(&mut Vec::new());
+        let early = mailbox.defer_all([answer()]).unwrap();
+        assert!(mailbox.defer_all([answer()]).is_none(), "one nudge is enough for both");
+        mailbox.take(&mut Vec::new());
+        let late = mailbox.defer_all([answer()]).unwrap();
+        early.nudge();
+        assert!(!mailbox.is_woken());
+        late.nudge();
+        assert!(mailbox.is_woken());
+    }
+
+    #[test]
+    fn several_are_nudged_too_when_no_commit_is_under_way() {
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
+        mailbox.open_stepped();
+        mailbox.take(&mut Vec::new());
+        let deferred = mailbox.defer_all([answer(), answer()]).unwrap();
+        assert!(!mailbox.is_woken());
+        deferred.nudge();
         assert!(mailbox.is_woken());
     }
 }
