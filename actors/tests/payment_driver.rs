@@ -102,6 +102,43 @@ async fn each_call_is_answered_by_the_command_the_order_waits_for() {
     );
 }
 
+/// An adaptor with a bug: it panics when it is called, or once it has waited.
+struct Broken {
+    waits: bool,
+}
+
+#[async_trait]
+impl PaymentGateway for Broken {
+    async fn authorize(&self, _: &GatewayRequest) -> Result<AuthorizationOutcome, GatewayError> {
+        if self.waits {
+            tokio::task::yield_now().await;
+        }
+        panic!("a bug of the adaptor")
+    }
+    async fn capture(&self, _: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
+        Ok(SettlementOutcome::Done)
+    }
+    async fn void(&self, _: &GatewayRequest) -> Result<VoidOutcome, GatewayError> {
+        Ok(VoidOutcome::Voided)
+    }
+    async fn refund(&self, _: &GatewayRequest) -> Result<SettlementOutcome, GatewayError> {
+        Ok(SettlementOutcome::Done)
+    }
+}
+
+#[tokio::test]
+async fn what_an_adaptor_did_that_panics_is_not_known_and_its_place_is_free_again() {
+    for waits in [false, true] {
+        let driver = Arc::new(PaymentDriver::new(Arc::new(Broken { waits }), &settings(1_000, 8)));
+        let told = match driver.begin(authorize(1, "tok_approve")) {
+            Attempt::Answered(told) => told,
+            Attempt::UnderWay(attempt) => attempt.await,
+        };
+        assert_eq!(told, Err(GatewayError::TimedOut));
+        assert_eq!(driver.free_places(), 8);
+    }
+}
+
 #[tokio::test]
 async fn a_gateway_that_does_not_answer_is_given_up_after_the_timeout() {
     let (_, driver) = sandbox_driver(20);

@@ -8,13 +8,14 @@
 
 use std::{
     future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, FutureExt as _, select};
 use holdfast_core::order::{GatewayCall, GatewayKey, OrderCommand, SettlementOutcome};
 use tokio::sync::Semaphore;
 
@@ -85,10 +86,18 @@ impl PaymentDriver {
 
     /// Begins an attempt where it is asked for, without a task: either it is answered at once, or the caller gets the
     /// rest of it to run. Needs a tokio runtime with timers around it.
+    ///
+    /// An adaptor that panics has told nothing: [`GatewayError::TimedOut`].
     pub fn begin(self: &Arc<Self>, request: GatewayRequest) -> Attempt {
         let driver = Arc::clone(self);
-        let mut attempt: Pin<Box<dyn Future<Output = AttemptResult> + Send>> =
-            Box::pin(async move { driver.attempt(&request).await });
+        let key = request.key;
+        let attempt = AssertUnwindSafe(async move { driver.attempt(&request).await }).catch_unwind();
+        let mut attempt: Pin<Box<dyn Future<Output = AttemptResult> + Send>> = Box::pin(attempt.map(move |told| {
+            told.unwrap_or_else(|_| {
+                tracing::error!(order = %key.order, call = ?key.call, "the adaptor to the payment gateway panicked");
+                Err(GatewayError::TimedOut)
+            })
+        }));
         match attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => Attempt::Answered(answer),
             Poll::Pending => Attempt::UnderWay(attempt),
