@@ -8,7 +8,7 @@ use holdfast_core::{
     CustomerId, OrderId, Quantity, SkuId, Timestamp,
     order::{OrderLine, Placement},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::{as_instant, as_text, money::MoneyBody};
@@ -82,7 +82,9 @@ pub(crate) struct PlacedOrder<'a> {
     #[schema(value_type = Option<String>)]
     customer: Option<&'a CustomerId>,
     /// Its lines with the prices frozen now.
-    lines: Vec<PlacedLine<'a>>,
+    #[serde(serialize_with = "as_placed_lines")]
+    #[schema(value_type = Vec<PlacedLine>)]
+    lines: &'a [OrderLine],
     /// The sum of the lines.
     total: MoneyBody,
     /// Reads the order, as `Authorization: Bearer`. Keep it: it is not shown again, except to a retry.
@@ -110,7 +112,7 @@ impl<'a> PlacedOrder<'a> {
             placed_at: placement.placed_at,
             expires_at: placement.expires_at,
             customer: placement.customer.as_ref(),
-            lines: placement.lines.iter().map(PlacedLine::from).collect(),
+            lines: &placement.lines,
             total: placement.total.into(),
             buyer_token,
         }
@@ -142,7 +144,7 @@ impl<'a> PlacedOrder<'a> {
             // Nothing can fail that writes to a text.
             let _ = write!(json, "{}", line.quantity.get());
             json.push_str(",\"unit_price\":");
-            line.unit_price.append_json(&mut json);
+            MoneyBody::from(line.unit_price).append_json(&mut json);
             json.push('}');
         }
         json.push_str("],\"total\":");
@@ -152,6 +154,10 @@ impl<'a> PlacedOrder<'a> {
         json.push_str("\"}");
         json
     }
+}
+
+fn as_placed_lines<S: Serializer>(lines: &[OrderLine], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(lines.iter().map(PlacedLine::from))
 }
 
 impl<'a> From<&'a OrderLine> for PlacedLine<'a> {
