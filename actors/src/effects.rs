@@ -34,7 +34,7 @@ pub(crate) struct Effects {
 impl Outbound for Arc<Effects> {
     fn send(&self, outgoing: &mut Vec<Outgoing>) {
         let mut answered = Vec::new();
-        let under_way = FuturesUnordered::new();
+        let mut under_way = Vec::new();
         for item in outgoing.drain(..) {
             match item {
                 Outgoing::Message { to, message } => self.router.send(to, message),
@@ -84,7 +84,8 @@ impl Effects {
     }
 
     /// Hands on the gateway's answers as they come.
-    async fn await_gateway(self: Arc<Self>, mut under_way: FuturesUnordered<impl Future<Output = (OrderId, Message)>>) {
+    async fn await_gateway(self: Arc<Self>, under_way: Vec<impl Future<Output = (OrderId, Message)>>) {
+        let mut under_way: FuturesUnordered<_> = under_way.into_iter().collect();
         while let Some(message) = under_way.next().await {
             self.answer(vec![message]);
         }
