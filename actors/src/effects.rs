@@ -1,7 +1,10 @@
 //! Makes what left the gate happen: messages to mailboxes, calls to the gateway, snapshots to the store, entities read.
-//! Never blocks its caller, which is the journal's writer or a shard's turn.
+//! Never blocks its caller, which is a task that lets a turn's output out, or the turn itself.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    pin::Pin,
+    sync::{Arc, mpsc},
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use holdfast_core::{EntityId, OrderId, ShardId, order::GatewayCall};
@@ -13,7 +16,7 @@ use crate::{
     message::{Envelope, Internal, Message},
     nudges::Nudges,
     outbound::{Outbound, Outgoing},
-    payment::{Attempt, GatewayError, PaymentDriver},
+    payment::{Attempt, GatewayError, GatewayRequest, PaymentDriver},
     rebuild,
     router::Router,
     snapshot_writer::Job,
@@ -33,32 +36,37 @@ pub(crate) struct Effects {
 
 impl Outbound for Arc<Effects> {
     fn send(&self, outgoing: &mut Vec<Outgoing>) {
-        let mut answered = Vec::new();
-        let mut under_way = Vec::new();
+        let mut calls = Vec::new();
         for item in outgoing.drain(..) {
             match item {
                 Outgoing::Message { to, message } => self.router.send(to, message),
-                Outgoing::Gateway(request) => {
-                    let (order, call) = (request.key.order, request.key.call);
-                    match self.driver.begin(request) {
-                        Attempt::Answered(result) => answered.push(to_message(order, call, result)),
-                        Attempt::UnderWay(attempt) => {
-                            under_way.push(async move { to_message(order, call, attempt.await) });
-                        }
-                    }
-                }
+                Outgoing::Gateway(request) => calls.push(request),
                 Outgoing::Snapshots { shard, states } => self.write(Job::Snapshots { shard, states }),
                 Outgoing::Watermark { shard, sequence } => self.write(Job::Watermark { shard, sequence }),
                 Outgoing::Load { shard, entity, rebuild } => self.load(shard, entity, rebuild),
             }
         }
-        self.answer(answered);
-        if !under_way.is_empty() {
-            // Dropped with the runtime: an unanswered step is asked again after the restart, under the same key.
-            self.background.run(Box::pin(Arc::clone(self).await_gateway(under_way)));
+        if calls.is_empty() {
+            return;
+        }
+        let effects = Arc::clone(self);
+        // Dropped with the runtime: an unanswered step is asked again after the restart, under the same key.
+        if self.driver.answers_at_once() {
+            let under_way = self.begin(calls);
+            if !under_way.is_empty() {
+                self.background.run(Box::pin(effects.await_gateway(under_way)));
+            }
+        } else {
+            self.background.run(Box::pin(async move {
+                let under_way = effects.begin(calls);
+                effects.await_gateway(under_way).await;
+            }));
         }
     }
 }
+
+/// What will become of a call.
+type Call = Pin<Box<dyn Future<Output = (OrderId, Message)> + Send>>;
 
 impl Effects {
     fn write(&self, job: Job) {
@@ -83,9 +91,26 @@ impl Effects {
         }));
     }
 
+    /// Makes the calls of one turn. Those answered at once go back together; the others are given back.
+    fn begin(&self, calls: Vec<GatewayRequest>) -> Vec<Call> {
+        let mut answered = Vec::with_capacity(calls.len());
+        let mut under_way: Vec<Call> = Vec::new();
+        for request in calls {
+            let (order, call) = (request.key.order, request.key.call);
+            match self.driver.begin(request) {
+                Attempt::Answered(result) => answered.push(to_message(order, call, result)),
+                Attempt::UnderWay(attempt) => {
+                    under_way.push(Box::pin(async move { to_message(order, call, attempt.await) }));
+                }
+            }
+        }
+        self.answer(answered);
+        under_way
+    }
+
     /// Hands on the gateway's answers as they come.
-    async fn await_gateway(self: Arc<Self>, under_way: Vec<impl Future<Output = (OrderId, Message)>>) {
-        let mut under_way: FuturesUnordered<_> = under_way.into_iter().collect();
+    async fn await_gateway(self: Arc<Self>, under_way: Vec<Call>) {
+        let mut under_way: FuturesUnordered<Call> = under_way.into_iter().collect();
         while let Some(message) = under_way.next().await {
             self.answer(vec![message]);
         }

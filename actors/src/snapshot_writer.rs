@@ -4,6 +4,7 @@
 use std::{
     collections::HashSet,
     fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
@@ -60,9 +61,11 @@ impl Writer {
     fn write(&mut self, shard: ShardId, states: Vec<EntityState>) {
         let mut snapshots = Vec::with_capacity(states.len());
         for state in states {
-            match encode_snapshot(&state.as_ref()) {
-                Ok(snapshot) => snapshots.push(snapshot),
-                Err(error) => self.note_failure(shard, &error),
+            // A panic would end this thread, and with it the checkpoints of every shard.
+            match catch_unwind(AssertUnwindSafe(|| encode_snapshot(&state.as_ref()))) {
+                Ok(Ok(snapshot)) => snapshots.push(snapshot),
+                Ok(Err(error)) => self.note_failure(shard, &error),
+                Err(_) => self.note_failure(shard, &"encoding a state panicked"),
             }
         }
         match self.store.write(shard, &snapshots) {

@@ -74,7 +74,7 @@ impl EntityState {
 }
 
 impl EntityStateRef<'_> {
-    /// The same state, to keep. A large stock item's shares nearly all of its memory with the original until either changes.
+    /// The same state, to keep. A stock item's promises are shared with the original until either changes.
     pub fn cloned(&self) -> EntityState {
         match *self {
             Self::Stock(stock) => EntityState::Stock(stock.clone()),

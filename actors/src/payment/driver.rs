@@ -109,6 +109,11 @@ impl PaymentDriver {
         self.backoff.delay_ms(key, failed)
     }
 
+    /// Whether the gateway answers where it is asked: [`PaymentGateway::answers_at_once`].
+    pub fn answers_at_once(&self) -> bool {
+        self.gateway.answers_at_once()
+    }
+
     /// How many further calls could start now without waiting.
     pub fn free_places(&self) -> usize {
         self.calls.available_permits()

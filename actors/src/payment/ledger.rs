@@ -131,6 +131,11 @@ impl Ledger {
         self.book = Some(book);
     }
 
+    /// Whether every call is entered into a book.
+    pub(super) const fn keeps_book(&self) -> bool {
+        self.book.is_some()
+    }
+
     /// What happened to the money of `order`; `None` if the gateway never heard of it.
     pub fn order(&self, order: OrderId) -> Option<OrderLedger> {
         self.accounts.get(&order).map(|account| account.summary())

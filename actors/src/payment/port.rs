@@ -56,6 +56,12 @@ pub enum VoidOutcome {
 /// A payment gateway. Every call is idempotent: the same key is carried out once and answered the same every time.
 #[async_trait]
 pub trait PaymentGateway: Send + Sync + 'static {
+    /// Whether its calls are answered at once, without IO and without waiting. Then they are made where a turn's output is let
+    /// out; otherwise by a task, behind the clients' answers.
+    fn answers_at_once(&self) -> bool {
+        false
+    }
+
     /// Reserves the amount.
     async fn authorize(&self, request: &GatewayRequest) -> Result<AuthorizationOutcome, GatewayError>;
 

@@ -40,6 +40,10 @@ struct Approving;
 
 #[async_trait]
 impl PaymentGateway for Approving {
+    fn answers_at_once(&self) -> bool {
+        true
+    }
+
     async fn authorize(&self, _: &GatewayRequest) -> Result<AuthorizationOutcome, GatewayError> {
         Ok(AuthorizationOutcome::Approved { reference: "auth_0123456789abcdef".to_owned() })
     }

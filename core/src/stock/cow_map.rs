@@ -13,7 +13,6 @@ use core::{
     fmt,
     hash::{BuildHasher as _, Hash},
     marker::PhantomData,
-    mem,
 };
 
 use foldhash::fast::FixedState;
@@ -30,6 +29,9 @@ use crate::id::{CustomerId, OrderId};
 const UNDIVIDED: usize = 2_048;
 /// The parts of more, a power of two: of a million orders each has 0.3 MB to copy, or to move when it doubles.
 const PARTS: usize = 256;
+
+/// A part with room for so few gives none of it back.
+const SMALL: usize = 64;
 
 type Part<K, V> = HashMap<K, V, FixedState>;
 
@@ -89,7 +91,12 @@ impl<K: Key, V: Clone> CowMap<K, V> {
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let part = self.part(key);
-        Arc::make_mut(self.parts.get_mut(part)?).remove(key)
+        let part = Arc::make_mut(self.parts.get_mut(part)?);
+        let removed = part.remove(key);
+        if part.capacity() > SMALL && part.len() < part.capacity() / 8 {
+            part.shrink_to(part.len().saturating_mul(2));
+        }
+        removed
     }
 
     /// Everything, in the order of the keys. Sorts all of it first.
@@ -102,25 +109,28 @@ impl<K: Key, V: Clone> CowMap<K, V> {
 
     /// Where `key` is, were it there.
     fn part(&self, key: &K) -> usize {
-        const HIGHEST: u32 = u64::BITS - PARTS.trailing_zeros();
-        if self.parts.len() == PARTS { (key.spread() >> HIGHEST) as usize } else { 0 }
+        if self.parts.len() == PARTS { part_of_many(key) } else { 0 }
     }
 
     fn make_room(&mut self) {
         match self.parts.as_slice() {
             [] => self.parts = vec![Arc::default()],
             [only] if only.len() >= UNDIVIDED => {
-                let undivided = mem::take(&mut self.parts);
                 let mut parts = vec![Part::default(); PARTS];
-                self.parts.resize_with(PARTS, Arc::default);
-                for (key, value) in undivided.iter().flat_map(|part| part.iter()) {
-                    parts[self.part(key)].insert(key.clone(), value.clone());
+                for (key, value) in only.iter() {
+                    parts[part_of_many(key)].insert(key.clone(), value.clone());
                 }
                 self.parts = parts.into_iter().map(Arc::new).collect();
             }
             _ => {}
         }
     }
+}
+
+/// The part of `key` among [`PARTS`]: its highest bits.
+fn part_of_many(key: &impl Key) -> usize {
+    const LOWER_BITS: u32 = u64::BITS - PARTS.trailing_zeros();
+    (key.spread() >> LOWER_BITS) as usize
 }
 
 impl<K: Key + fmt::Debug, V: Clone + fmt::Debug> fmt::Debug for CowMap<K, V> {
@@ -222,6 +232,16 @@ mod tests {
             assert_ne!(map, clone);
             assert_eq!((map.get(&id(count)), map.get(&id(0)), map.get(&id(1))), (Some(&7), Some(&8), None));
         }
+    }
+
+    #[test]
+    fn what_is_taken_out_gives_its_room_back() {
+        let mut map = of(0..100_000);
+        let room = |map: &CowMap<OrderId, u128>| map.parts.iter().map(|part| part.capacity()).sum::<usize>();
+        let most = room(&map);
+        assert!((100..100_000).all(|number| map.remove(&id(number)) == Some(number)));
+        assert!(room(&map) < most / 5, "{} of {most}", room(&map));
+        assert_eq!(map, of(0..100));
     }
 
     #[test]

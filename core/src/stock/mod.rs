@@ -7,7 +7,7 @@
 //!
 //! Cost: a hold or an allocation is a few look-ups in hash tables, the same however many there are, and one in the ordered
 //! deadlines, O(log n) in the holds outstanding; it copies nothing but the hold itself.
-//! A clone shares nearly all of the original, whatever its size, until one of them changes.
+//! A clone copies the outstanding holds' deadlines and shares everything else with the original until one of them changes.
 
 mod apply;
 mod command;

@@ -10,7 +10,7 @@ use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
 };
-use core::fmt;
+use core::{fmt, iter, mem};
 
 use hashbrown::hash_map::Entry;
 use serde::{
@@ -45,6 +45,7 @@ pub(super) struct Promises {
 /// The promises to one order: in all but a few cases one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Lines {
+    /// The lowest line.
     line: u16,
     promise: Promise,
     /// Those to its other lines of this SKU.
@@ -73,28 +74,30 @@ impl Lines {
     }
 
     /// Adds a line that is not among them.
-    fn insert(&mut self, line: u16, promise: Promise) {
+    fn insert(&mut self, mut line: u16, mut promise: Promise) {
+        if line < self.line {
+            mem::swap(&mut line, &mut self.line);
+            mem::swap(&mut promise, &mut self.promise);
+        }
         self.others.get_or_insert_default().insert(line, promise);
     }
 
-    /// Takes a line out; `None` when there would be none left.
-    fn without(mut self, line: u16) -> Option<Self> {
-        let mut others = self.others.take().map(|others| *others).unwrap_or_default();
-        if line == self.line {
-            (self.line, self.promise) = others.pop_first()?;
-        } else {
+    /// Takes a line out, unless it is the only one: false then.
+    fn remove(&mut self, line: u16) -> bool {
+        let Some(others) = &mut self.others else { return false };
+        if line != self.line {
             others.remove(&line);
+        } else if let Some(next) = others.pop_first() {
+            (self.line, self.promise) = next;
         }
-        self.others = (!others.is_empty()).then(|| Box::new(others));
-        Some(self)
+        self.others.take_if(|others| others.is_empty());
+        true
     }
 
     /// All of them, by line.
     fn iter(&self) -> impl Iterator<Item = (u16, &Promise)> {
-        let others = || self.others.iter().flat_map(|others| others.iter()).map(|(line, promise)| (*line, promise));
-        let before = others().take_while(|(line, _)| *line < self.line);
-        let after = others().skip_while(|(line, _)| *line < self.line);
-        before.chain([(self.line, &self.promise)]).chain(after)
+        let others = self.others.iter().flat_map(|others| others.iter()).map(|(line, promise)| (*line, promise));
+        iter::once((self.line, &self.promise)).chain(others)
     }
 }
 
@@ -154,10 +157,10 @@ impl Promises {
 
     /// Takes out the hold or, if `allocated`, the allocation of this id. `None`, and nothing changes, when there is none.
     pub(super) fn remove(&mut self, id: HoldId, allocated: bool) -> Option<Hold> {
-        let hold = self.get(&id).filter(|promise| promise.allocated == allocated)?.hold.clone();
-        let rest = self.by_order.remove(&id.order)?.without(id.line);
-        if let Some(rest) = rest {
-            self.by_order.entry(id.order).insert(rest);
+        let lines = self.by_order.get_mut(&id.order)?;
+        let hold = lines.get(id.line).filter(|promise| promise.allocated == allocated)?.hold.clone();
+        if !lines.remove(id.line) {
+            self.by_order.remove(&id.order);
         }
         if !allocated {
             self.by_deadline.remove(&(hold.expires_at, id));
@@ -232,6 +235,9 @@ mod tests {
             assert!(!promises.insert(id(1, line), hold(99)), "once only");
         }
         assert_eq!(lines(&promises, 1), [0, 2, 4, 9]);
+        let mut in_order = Promises::none();
+        assert!([0, 2, 4, 9].into_iter().all(|line| in_order.insert(id(1, line), hold(i64::from(line)))));
+        assert_eq!(promises, in_order, "however they came to it");
         assert_eq!(promises.allocate(&id(1, 9)), Some(&hold(9)));
         assert_eq!(promises.allocate(&id(1, 9)), None);
         assert_eq!(promises.holds(), 3);

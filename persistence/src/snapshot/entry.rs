@@ -23,7 +23,7 @@ pub struct EncodedSnapshot {
     pub bytes: Vec<u8>,
 }
 
-/// Encodes a state. Pure and quick: a shard does it within its turn, the store writes it elsewhere.
+/// Encodes a state. Pure: the thread that writes snapshots does it, so that no turn waits for a large one.
 ///
 /// # Errors
 /// [`CodecError`] when the state cannot be encoded.
