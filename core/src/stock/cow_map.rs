@@ -25,9 +25,9 @@ use serde::{
 
 use crate::id::{CustomerId, OrderId};
 
-/// Up to so many keys are in one part: nearly every SKU's. Dividing them takes some 100 us.
+/// Up to so many keys are in one part: nearly every SKU's. Dividing them takes some 500 us.
 const UNDIVIDED: usize = 2_048;
-/// The parts of more, a power of two: of a million orders each has 0.3 MB to copy, or to move when it doubles.
+/// The parts of more, a power of two: of a million orders each has 0.3 to 0.6 MB to copy, or to move when it doubles.
 const PARTS: usize = 256;
 
 /// A part with room for so few gives none of it back.
