@@ -12,9 +12,8 @@ use holdfast_persistence::{Journal, SnapshotStore};
 
 use crate::{
     background::Background,
-    mailbox::Mailbox,
+    mailbox::{Mailbox, Nudges},
     message::{Envelope, Internal, Message},
-    nudges::Nudges,
     outbound::{Outbound, Outgoing},
     payment::{Attempt, GatewayError, GatewayRequest, PaymentDriver},
     rebuild,

@@ -105,19 +105,18 @@ impl Gate {
         self.pump();
     }
 
-    /// The journal made every record up to `sequence` durable: lets out what that allows, then what has gathered in the
-    /// mailbox gets its turn.
-    ///
-    /// The clients that got their answers go first. They often come back at once, and their next requests then share that
-    /// turn, its batch and its sync.
-    pub(crate) async fn durable(&self, sequence: u64) {
+    /// The journal made every record up to `sequence` durable: lets out what that allows.
+    pub(crate) fn durable(&self, sequence: u64) {
         {
             let mut state = self.state.lock();
             state.durable = state.durable.max(sequence);
         }
         self.settled.notify_all();
         self.pump();
-        tokio::task::yield_now().await;
+    }
+
+    /// What has gathered in the mailbox gets its turn, unless a batch is still on its way.
+    pub(crate) fn settle_commit(&self) {
         let is_last = {
             let state = self.state.lock();
             state.durable >= state.appended
@@ -125,6 +124,13 @@ impl Gate {
         if is_last {
             self.mailbox.end_commit();
         }
+    }
+
+    /// Something panicked while it was let out: what it was is not known to have happened, so the shard is to be recovered.
+    pub(crate) fn break_down(&self) {
+        tracing::error!(shard = self.mailbox.shard().0, "what a turn let out panicked: the shard will be recovered");
+        self.fail();
+        self.mailbox.wake();
     }
 
     /// Another node has made every record up to `sequence` durable, and the shard has taken them in.

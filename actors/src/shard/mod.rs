@@ -42,13 +42,13 @@ use self::{
     table::{Hosted, Live, Tables},
 };
 use crate::{
-    background::Background,
     error::CommandError,
     fatal::Fatal,
     gate::{Gate, Output},
     id_map::IdMap,
     message::{Envelope, Outcome},
     payment::Backoff,
+    releases::Releases,
     settings::RuntimeSettings,
     view::ViewUpdate,
 };
@@ -88,7 +88,7 @@ pub(crate) struct ShardParts {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) fatal: Fatal,
     /// Where a batch's answers are let out once it is durable.
-    pub(crate) background: Arc<dyn Background>,
+    pub(crate) releases: Arc<Releases>,
     /// Entities in memory over all shards of the node.
     pub(crate) population: Arc<AtomicUsize>,
     pub(crate) probe: Option<Probe>,
@@ -379,14 +379,12 @@ impl Shard {
             return;
         }
         let (gate, fatal) = (Arc::clone(gate), self.parts.fatal.clone());
-        let background = Arc::clone(&self.parts.background);
+        let releases = Arc::clone(&self.parts.releases);
         let (last, shard) = (self.sequence, self.parts.id);
         self.parts.journal.append(
             &self.batch,
             Box::new(move |written| match written {
-                // On the runtime, not on the journal's thread: waking a hundred clients from outside the runtime costs a
-                // system call each, and the journal could sync its next frame meanwhile.
-                Ok(()) => background.run(Box::pin(async move { gate.durable(last).await })),
+                Ok(()) => releases.durable(gate, last),
                 Err(error @ AppendError::Failed(_)) => {
                     gate.refuse(true);
                     fatal.raise(&error.to_string());

@@ -7,7 +7,8 @@ use std::{mem, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use crate::{background::Background, mailbox::Deferred};
+use super::Deferred;
+use crate::background::Background;
 
 /// How long a client's turn is waited for, at least. At most it is twice that, and what the timer rounds up.
 const PATIENCE: Duration = Duration::from_millis(1);
