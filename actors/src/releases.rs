@@ -16,7 +16,14 @@ use crate::{background::Background, gate::Gate};
 /// What the journal has told and nobody has let out yet.
 pub(crate) struct Releases {
     background: Arc<dyn Background>,
-    told: Mutex<Vec<Told>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    told: Vec<Told>,
+    /// An emptied list with its room, for what is told next.
+    spare: Vec<Told>,
 }
 
 /// A gate, and the last record behind it that is durable.
@@ -28,7 +35,7 @@ struct Told {
 impl Releases {
     /// Nothing told yet.
     pub(crate) fn new(background: Arc<dyn Background>) -> Arc<Self> {
-        Arc::new(Self { background, told: Mutex::default() })
+        Arc::new(Self { background, state: Mutex::default() })
     }
 
     /// The journal has made every record of a shard up to `sequence` durable.
@@ -37,9 +44,9 @@ impl Releases {
     /// runtime costs a system call each, and the journal could sync its next frame meanwhile.
     pub(crate) fn durable(self: &Arc<Self>, gate: Arc<Gate>, sequence: u64) {
         let is_first = {
-            let mut told = self.told.lock();
-            told.push(Told { gate, sequence });
-            told.len() == 1
+            let mut state = self.state.lock();
+            state.told.push(Told { gate, sequence });
+            state.told.len() == 1
         };
         if is_first {
             self.background.run(Box::pin(Arc::clone(self).let_out()));
@@ -49,7 +56,11 @@ impl Releases {
     /// The clients that got their answers go first. They often come back at once, and their next requests then share the
     /// turns, batches and the sync of what has gathered in the mailboxes.
     async fn let_out(self: Arc<Self>) {
-        let told = mem::take(&mut *self.told.lock());
+        let mut told = {
+            let mut state = self.state.lock();
+            let spare = mem::take(&mut state.spare);
+            mem::replace(&mut state.told, spare)
+        };
         for Told { gate, sequence } in &told {
             // A panic is a bug in what one shard lets out: the others' clients must still hear.
             if catch_unwind(AssertUnwindSafe(|| gate.durable(*sequence))).is_err() {
@@ -57,9 +68,10 @@ impl Releases {
             }
         }
         tokio::task::yield_now().await;
-        for Told { gate, .. } in told {
+        for Told { gate, .. } in told.drain(..) {
             gate.settle_commit();
         }
+        self.state.lock().spare = told;
     }
 }
 
