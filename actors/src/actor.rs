@@ -49,9 +49,9 @@ impl Actor for ShardActor {
     }
 }
 
-/// The journal did not take what the shard decided: its memory is ahead of the disk and must go.
+/// What the shard decided was refused by the journal, or could not be let out: its memory is ahead and must go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the journal did not take what this shard decided")]
+#[error("what this shard decided was refused by the journal, or could not be let out")]
 pub(crate) struct Ahead;
 
 impl ShardRun {
@@ -61,7 +61,8 @@ impl ShardRun {
             return Err(Ahead);
         }
         self.pass();
-        Ok(())
+        // Whoever failed the gate during the pass found the shard woken already, and woke nobody.
+        if self.gate.has_failed() { Err(Ahead) } else { Ok(()) }
     }
 
     /// Takes everything that waits, in turns of bounded size.

@@ -126,13 +126,6 @@ impl Gate {
         }
     }
 
-    /// Something panicked while it was let out: what it was is not known to have happened, so the shard is to be recovered.
-    pub(crate) fn break_down(&self) {
-        tracing::error!(shard = self.mailbox.shard().0, "what a turn let out panicked: the shard will be recovered");
-        self.fail();
-        self.mailbox.wake();
-    }
-
     /// Another node has made every record up to `sequence` durable, and the shard has taken them in.
     pub(crate) fn advance(&self, sequence: u64) {
         let mut state = self.state.lock();
@@ -161,7 +154,9 @@ impl Gate {
                 next
             };
             let Some((_, output)) = output else { return };
+            let whole = BreakDown(self);
             released = Some(self.release(output));
+            drop(whole);
         }
     }
 
@@ -189,7 +184,7 @@ impl Gate {
         drop(dropped);
     }
 
-    /// Whether the journal did not take a batch: the shard's memory is ahead of it and must go.
+    /// Whether nothing leaves any more: the shard's memory is ahead of what others know, and must go.
     pub(crate) fn has_failed(&self) -> bool {
         self.state.lock().failed
     }
@@ -252,5 +247,18 @@ impl Gate {
             self.outbound.send(&mut output.outgoing);
         }
         output
+    }
+}
+
+/// While something is let out: a panic leaves open what of it has happened, so the shard is to be recovered.
+struct BreakDown<'a>(&'a Gate);
+
+impl Drop for BreakDown<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(shard = self.0.mailbox.shard().0, "letting out panicked: the shard will be recovered");
+            self.0.fail();
+            self.0.mailbox.wake();
+        }
     }
 }

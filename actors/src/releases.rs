@@ -1,4 +1,4 @@
-//! Lets out what one sync has made durable, in one task, however many shards it was for.
+//! Lets out what one sync has made durable, in one task as a rule, however many shards it was for.
 //!
 //! Why: in a sale of many SKUs a sync is for most of the shards. A task for each costs more than what it lets out, and the shards'
 //! next turns come one by one, each before the clients of the others are back.
@@ -13,6 +13,9 @@ use parking_lot::Mutex;
 
 use crate::{background::Background, gate::Gate};
 
+/// How many emptied lists are kept: while one is let out and its clients have the processor, the next is told.
+const SPARE_LISTS: usize = 2;
+
 /// What the journal has told and nobody has let out yet.
 pub(crate) struct Releases {
     background: Arc<dyn Background>,
@@ -22,8 +25,8 @@ pub(crate) struct Releases {
 #[derive(Default)]
 struct State {
     told: Vec<Told>,
-    /// An emptied list with its room, for what is told next.
-    spare: Vec<Told>,
+    /// Emptied lists with their room, for what is told next.
+    spare: Vec<Vec<Told>>,
 }
 
 /// A gate, and the last record behind it that is durable.
@@ -58,39 +61,64 @@ impl Releases {
     async fn let_out(self: Arc<Self>) {
         let mut told = {
             let mut state = self.state.lock();
-            let spare = mem::take(&mut state.spare);
+            let spare = state.spare.pop().unwrap_or_default();
             mem::replace(&mut state.told, spare)
         };
         for Told { gate, sequence } in &told {
-            // A panic is a bug in what one shard lets out: the others' clients must still hear.
-            if catch_unwind(AssertUnwindSafe(|| gate.durable(*sequence))).is_err() {
-                gate.break_down();
-            }
+            // A panic is a bug in what one shard lets out, and ends that shard: the others' clients must still hear.
+            let _ = catch_unwind(AssertUnwindSafe(|| gate.durable(*sequence)));
         }
         tokio::task::yield_now().await;
         for Told { gate, .. } in told.drain(..) {
             gate.settle_commit();
         }
-        self.state.lock().spare = told;
+        let mut state = self.state.lock();
+        if state.spare.len() < SPARE_LISTS {
+            state.spare.push(told);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
     use holdfast_core::{ShardId, SkuId};
-    use tokio::sync::oneshot;
+    use tokio::{sync::oneshot, time::timeout};
 
     use super::*;
     use crate::{
-        background::CurrentRuntime,
+        background::{CurrentRuntime, Task},
         gate::Output,
         lease::Lease,
         mailbox::Mailbox,
-        message::{Envelope, Outcome, Reply, Request},
+        message::{Envelope, Internal, Outcome, Reply, Request},
         outbound::{Outbound, Outgoing},
         settings::RuntimeSettings,
         view::Views,
     };
+
+    /// The runtime, with a count of the tasks that were started on it.
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Background for Counted {
+        fn run(&self, task: Task) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            CurrentRuntime.run(task);
+        }
+
+        fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+            CurrentRuntime.run_blocking(work);
+        }
+
+        fn sleep(&self, time: Duration) -> Task {
+            CurrentRuntime.sleep(time)
+        }
+    }
 
     /// Lets nothing out, and panics when it is asked to.
     struct Broken;
@@ -101,37 +129,64 @@ mod tests {
         }
     }
 
-    /// A shard's gate with one answer behind it, which waits for the shard's first record.
-    fn gate_with_an_answer(
-        shard: u16,
-        outgoing: Vec<Outgoing>,
-    ) -> (Arc<Gate>, Arc<Mailbox>, oneshot::Receiver<Outcome>) {
-        let mailbox = Mailbox::new(ShardId(shard), &RuntimeSettings::default(), Lease::perpetual());
-        mailbox.open_stepped();
-        let request = Request::ReadProduct(SkuId::parse("SNEAKER").expect("a SKU"));
-        let answer = mailbox.request(request, None).expect("it is open");
-        let mut inbox = Vec::new();
-        mailbox.take(&mut inbox);
-        let Some(Envelope::Request { port, .. }) = inbox.pop() else { panic!("it was put in") };
-        let gate = Gate::new(Arc::new(Views::new()), Arc::new(Broken), Arc::clone(&mailbox), 0);
-        gate.submit(1, Output { answers: vec![(port, Ok(Reply::Done))], outgoing, views: Vec::new() });
-        (gate, mailbox, answer)
+    struct Waiting {
+        gate: Arc<Gate>,
+        mailbox: Arc<Mailbox>,
+        answer: oneshot::Receiver<Outcome>,
+    }
+
+    impl Waiting {
+        /// A shard's gate with one answer behind it, which waits for the shard's first record, and one message that waits for
+        /// the turn after that.
+        fn of(shard: u16, outgoing: Vec<Outgoing>) -> Self {
+            let mailbox = Mailbox::new(ShardId(shard), &RuntimeSettings::default(), Lease::perpetual());
+            mailbox.open_stepped();
+            let request = Request::ReadProduct(SkuId::parse("SNEAKER").expect("a SKU"));
+            let answer = mailbox.request(request, None).expect("it is open");
+            let mut inbox = Vec::new();
+            mailbox.take(&mut inbox);
+            let Some(Envelope::Request { port, .. }) = inbox.pop() else { panic!("it was put in") };
+            let gate = Gate::new(Arc::new(Views::new()), Arc::new(Broken), Arc::clone(&mailbox), 0);
+            gate.submit(1, Output { answers: vec![(port, Ok(Reply::Done))], outgoing, views: Vec::new() });
+            mailbox.deliver(Envelope::Internal(Internal::Snapshotted(Vec::new())));
+            assert!(!mailbox.is_woken(), "its batch is on the way");
+            Self { gate, mailbox, answer }
+        }
+
+        async fn is_answered(&mut self) {
+            let answer = timeout(Duration::from_secs(30), &mut self.answer).await.expect("it is let out");
+            assert!(matches!(answer, Ok(Ok(Reply::Done))));
+        }
+
+        async fn gets_a_turn(&self) {
+            let woken = async {
+                while !self.mailbox.is_woken() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(Duration::from_secs(30), woken).await.expect("it is woken");
+        }
     }
 
     #[tokio::test]
-    async fn every_shard_of_a_sync_is_let_out_and_then_gets_its_turn() {
-        let releases = Releases::new(Arc::new(CurrentRuntime));
-        let shards: Vec<_> = (0..3).map(|shard| gate_with_an_answer(shard, Vec::new())).collect();
-        for (gate, mailbox, _) in &shards {
-            mailbox.deliver(Envelope::Internal(crate::message::Internal::Snapshotted(Vec::new())));
-            assert!(!mailbox.is_woken(), "its batch is on the way");
-            releases.durable(Arc::clone(gate), 1);
-        }
-        for (_, mailbox, answer) in shards {
-            assert!(matches!(answer.await, Ok(Ok(Reply::Done))));
-            while !mailbox.is_woken() {
-                tokio::task::yield_now().await;
+    async fn every_shard_of_a_sync_is_let_out_by_one_task_before_the_first_gets_its_turn() {
+        let background = Arc::new(Counted::default());
+        let releases = Releases::new(Arc::clone(&background) as Arc<dyn Background>);
+        let mut shards: Vec<_> = (0..3).map(|shard| Waiting::of(shard, Vec::new())).collect();
+        for round in 1..=2 {
+            for shard in &shards {
+                releases.durable(Arc::clone(&shard.gate), 1);
             }
+            if round == 1 {
+                for shard in &mut shards {
+                    shard.is_answered().await;
+                }
+                assert!(shards.iter().all(|shard| !shard.mailbox.is_woken()), "clients come back first");
+            }
+            for shard in &shards {
+                shard.gets_a_turn().await;
+            }
+            assert_eq!(background.0.load(Ordering::Relaxed), round, "a sync, a task");
         }
     }
 
@@ -139,13 +194,13 @@ mod tests {
     async fn a_panic_in_what_one_shard_lets_out_ends_that_shard_alone() {
         let releases = Releases::new(Arc::new(CurrentRuntime));
         let watermark = Outgoing::Watermark { shard: ShardId(0), sequence: 1 };
-        let (broken, mailbox, _) = gate_with_an_answer(0, vec![watermark]);
-        let (sound, _, answer) = gate_with_an_answer(1, Vec::new());
-        releases.durable(Arc::clone(&broken), 1);
-        releases.durable(Arc::clone(&sound), 1);
-        assert!(matches!(answer.await, Ok(Ok(Reply::Done))));
-        assert!(broken.has_failed() && mailbox.is_woken(), "its actor finds out and is recovered");
-        assert!(!sound.has_failed());
-        assert!(broken.is_told(1), "the recovery need not wait");
+        let broken = Waiting::of(0, vec![watermark]);
+        let mut sound = Waiting::of(1, Vec::new());
+        releases.durable(Arc::clone(&broken.gate), 1);
+        releases.durable(Arc::clone(&sound.gate), 1);
+        sound.is_answered().await;
+        assert!(broken.gate.has_failed() && broken.mailbox.is_woken(), "its actor finds out and is recovered");
+        assert!(!sound.gate.has_failed());
+        assert!(broken.gate.is_told(1) && !broken.gate.wait_settled(), "nobody waits for what will not come");
     }
 }

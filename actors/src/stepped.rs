@@ -31,7 +31,7 @@ use crate::{
 pub enum Turn {
     /// The shard took it.
     Taken,
-    /// The shard died: the journal had refused a batch of it. [`SteppedNode::revive`] brings it back.
+    /// The shard died: its gate had failed. [`SteppedNode::revive`] brings it back.
     Died,
 }
 

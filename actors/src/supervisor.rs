@@ -1,7 +1,11 @@
 //! The node's supervisor: keeps one actor per shard alive. A shard that dies is recovered by replay and starts again; one
 //! that keeps dying takes the process with it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use holdfast_core::{ShardId, Timestamp};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -87,11 +91,14 @@ impl Supervisor {
 
     fn recover(&self, myself: &ActorRef<Supervise>, shard: ShardId) {
         let (node, supervisor) = (Arc::clone(&self.node), myself.clone());
-        self.node.background.run_blocking(Box::new(move || match node.recover_one(shard) {
-            Ok(run) => {
-                let _ = supervisor.cast(Supervise::Start(Box::new(run)));
+        self.node.background.run_blocking(Box::new(move || {
+            match catch_unwind(AssertUnwindSafe(|| node.recover_one(shard))) {
+                Ok(Ok(run)) => {
+                    let _ = supervisor.cast(Supervise::Start(Box::new(run)));
+                }
+                Ok(Err(error)) => node.fatal.raise(&format!("shard {} could not be recovered: {error}", shard.0)),
+                Err(_) => node.fatal.raise(&format!("shard {} could not be recovered: its recovery panicked", shard.0)),
             }
-            Err(error) => node.fatal.raise(&format!("shard {} could not be recovered: {error}", shard.0)),
         }));
     }
 }

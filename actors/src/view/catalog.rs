@@ -77,9 +77,7 @@ impl Catalog {
         if version <= entry.product_version {
             return;
         }
-        entry.product_version = version;
-        let before = std::mem::replace(&mut entry.details, details);
-        let (old, new) = (before.as_ref().map(|is| &is.category), entry.details.as_ref().map(|is| &is.category));
+        let (old, new) = (entry.details.as_ref().map(|is| &is.category), details.as_ref().map(|is| &is.category));
         if old != new {
             let mut listing = self.listing.write();
             if let Some(category) = old {
@@ -89,9 +87,11 @@ impl Catalog {
                 listing.insert(sku, category);
             }
         }
-        if entry.details.is_none() {
+        if details.is_none() {
             entry.watch = None;
         }
+        entry.details = details;
+        entry.product_version = version;
     }
 
     pub(super) fn product(&self, sku: &SkuId) -> Option<ProductView> {
