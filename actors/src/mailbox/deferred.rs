@@ -58,6 +58,14 @@ mod tests {
     use super::*;
     use crate::{lease::Lease, settings::RuntimeSettings};
 
+    /// An open mailbox whose shard has just taken a turn.
+    fn at_rest() -> Arc<Mailbox> {
+        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
+        mailbox.open_stepped();
+        mailbox.take(&mut Vec::new());
+        mailbox
+    }
+
     /// Something that nobody waits for.
     fn answer() -> Envelope {
         let order = holdfast_core::OrderId::from_u128(1);
@@ -67,9 +75,7 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_lets_a_lone_client_come_first_and_is_not_forgotten() {
-        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
-        mailbox.open_stepped();
-        mailbox.take(&mut Vec::new());
+        let mailbox = at_rest();
         mailbox.begin_commit();
         let deferred = mailbox.defer_all([answer()]).unwrap();
         mailbox.end_commit();
@@ -90,9 +96,7 @@ mod tests {
 
     #[test]
     fn what_nobody_of_a_crowd_waits_for_goes_while_the_crowd_comes_back() {
-        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
-        mailbox.open_stepped();
-        mailbox.take(&mut Vec::new());
+        let mailbox = at_rest();
         mailbox.begin_commit();
         assert!(mailbox.defer_all([answer(), answer()]).is_none(), "a turn comes without a nudge");
         assert!(!mailbox.is_woken());
@@ -102,9 +106,7 @@ mod tests {
 
     #[test]
     fn a_nudge_that_comes_after_the_turn_wakes_nobody_for_what_came_since() {
-        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
-        mailbox.open_stepped();
-        mailbox.take(&mut Vec::new());
+        let mailbox = at_rest();
         let early = mailbox.defer_all([answer()]).unwrap();
         assert!(mailbox.defer_all([answer()]).is_none(), "one nudge is enough for both");
         mailbox.take(&mut Vec::new());
@@ -117,9 +119,7 @@ mod tests {
 
     #[test]
     fn several_are_nudged_too_when_no_commit_is_under_way() {
-        let mailbox = Mailbox::new(ShardId(0), &RuntimeSettings::default(), Lease::perpetual());
-        mailbox.open_stepped();
-        mailbox.take(&mut Vec::new());
+        let mailbox = at_rest();
         let deferred = mailbox.defer_all([answer(), answer()]).unwrap();
         assert!(!mailbox.is_woken());
         deferred.nudge();
