@@ -25,7 +25,7 @@ use crate::{
     owners::Owners,
     plan::{
         control::ControlLog,
-        document::Revision,
+        document::{Plan, Revision},
         followers::Followers,
         here::{JournalLog, NodeShards},
         ports::{Control as _, Shards},
@@ -121,7 +121,8 @@ impl Cluster {
         let yields = requests.subscribe(&presence.yields_to(boot)).await.map_err(listening("of hand-overs"))?;
         let plans = requests.subscribe(control.subject()).await.map_err(listening("of the plan"))?;
         let secret_digest = secret_digest(&secret);
-        refuse_foreign(&control, &secret_digest, nats.start_deadline()).await?;
+        let revision = read_plan(&control, nats.start_deadline()).await?;
+        refuse_foreign(&revision.plan, &secret_digest)?;
         let beats = refuse_double(&presence, &settings, beats).await?;
         let identity = Identity {
             node: settings.node.clone(),
@@ -143,6 +144,7 @@ impl Cluster {
             control: Arc::new(control),
             air: Arc::new(presence),
         });
+        reconciler.hear_plan(revision);
         journal.retain_for(Arc::new(Followers::of(&reconciler)), u64::MAX);
         let tasks = begin(&reconciler, beats, yields, plans);
         Ok(Self { nats, reconciler, shards, owners, _tasks: tasks })
@@ -223,8 +225,8 @@ async fn listen<T: DeserializeOwned>(mut said: async_nats::Subscriber, hear: imp
     }
 }
 
-/// Refuses a secret that is not the one the plan was written with.
-async fn refuse_foreign(control: &ControlLog, digest: &str, limit: Duration) -> Result<(), ClusterError> {
+/// Reads the plan, of whichever replica answers within `limit`. An empty one when there is none yet.
+async fn read_plan(control: &ControlLog, limit: Duration) -> Result<Revision, ClusterError> {
     let read = async {
         loop {
             match control.read().await {
@@ -234,11 +236,13 @@ async fn refuse_foreign(control: &ControlLog, digest: &str, limit: Duration) -> 
         }
     };
     let what = "the plan";
-    let revision = timeout(limit, read)
-        .await
-        .map_err(|_| ClusterError::Request { what, source: RequestError::TimedOut })?
-        .unwrap_or_default();
-    let Revision { plan, .. } = revision;
+    let read =
+        timeout(limit, read).await.map_err(|_| ClusterError::Request { what, source: RequestError::TimedOut })?;
+    Ok(read.unwrap_or_default())
+}
+
+/// Refuses a secret that is not the one the plan was written with.
+fn refuse_foreign(plan: &Plan, digest: &str) -> Result<(), ClusterError> {
     if plan.secret_digest.is_empty() || plan.secret_digest == digest {
         return Ok(());
     }

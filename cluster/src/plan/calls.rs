@@ -64,8 +64,8 @@ impl Cluster {
     /// # Errors
     /// [`OperatorError`].
     pub async fn rebalance(&self, dry_run: bool, by: &str) -> Result<RebalancePlan, OperatorError> {
-        let (revision, now) = (self.reconciler.plan(), self.reconciler.now());
-        let scene = self.reconciler.knowledge().scene(&revision.plan, now);
+        let revision = self.reconciler.last_plan().await?;
+        let scene = self.reconciler.knowledge().scene(&revision.plan, self.reconciler.now());
         let planned = edit::rebalance(&revision.plan, &scene, by)?;
         let is_so = planned.placement == revision.plan.placement && planned.pinned == revision.plan.pinned;
         if dry_run || is_so {
@@ -119,9 +119,8 @@ impl Reconciler {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 sleep(ATTEMPT_PAUSE * attempt).await;
-                self.read_plan().await;
             }
-            let revision = self.plan();
+            let revision = self.last_plan().await?;
             if revision.is_newer() {
                 return Err(OperatorError::NewerPlan { found: revision.plan.version, known: VERSION });
             }
@@ -137,6 +136,24 @@ impl Reconciler {
             }
         }
         Err(OperatorError::Conflict)
+    }
+}
+
+impl Reconciler {
+    /// The plan as it is, and not as this node has last heard: else an operator who asks for something at one node, and for
+    /// the next thing at another, would be refused for what was so before.
+    async fn last_plan(&self) -> Result<Arc<Revision>, OperatorError> {
+        let newest = self.control.newest().await.map_err(|error| OperatorError::NoQuorum(error.to_string()))?;
+        for attempt in 0..ATTEMPTS {
+            let known = self.plan();
+            if known.number >= newest {
+                return Ok(known);
+            }
+            // Any replica answers a read, also one that does not have it yet.
+            sleep(ATTEMPT_PAUSE * attempt).await;
+            self.read_plan().await;
+        }
+        Err(OperatorError::NoQuorum(format!("revision {newest} of the plan cannot be read yet")))
     }
 }
 

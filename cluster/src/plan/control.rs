@@ -63,6 +63,10 @@ impl Control for ControlLog {
         read.map(Some).map_err(|error| StepError(error.to_string()))
     }
 
+    async fn newest(&self) -> Result<u64, StepError> {
+        self.requests.end(&self.stream).await.map_err(|error| StepError(error.to_string()))
+    }
+
     async fn write(&self, after: u64, plan: &Plan) -> Result<Written, StepError> {
         let document = plan.write().map_err(|error| StepError(error.to_string()))?;
         if document.len() > PLAN_BYTES {

@@ -84,6 +84,8 @@ pub enum Written {
 pub trait Control: Send + Sync + 'static {
     /// The plan, if there is one. It may be older than the last one.
     async fn read(&self) -> Result<Option<Revision>, StepError>;
+    /// The revision of the last plan, by a look that began now; 0 when there is none.
+    async fn newest(&self) -> Result<u64, StepError>;
     /// Makes `plan` the plan if revision `after` still is.
     async fn write(&self, after: u64, plan: &Plan) -> Result<Written, StepError>;
 }

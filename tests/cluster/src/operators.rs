@@ -83,13 +83,16 @@ impl ClusterHouse {
     /// # Errors
     /// When there is no answer.
     pub async fn operator(&self, at: usize, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Answer> {
-        let admin = self.admin(at);
+        let (admin, mut refused) = (self.admin(at), false);
         for _ in 0..20 {
             let call = timeout(CALL, admin.admin_call(method.clone(), path, body.as_ref())).await;
             let answer = call.with_context(|| format!("{method} {path} at {} took too long", self.name(at)))??;
             if answer.status != StatusCode::SERVICE_UNAVAILABLE {
-                return Ok(answer);
+                // What was refused for now may have been carried out all the same, and then there is nothing to do any more.
+                let was_done = refused && answer.status == StatusCode::CONFLICT;
+                return Ok(if was_done { Answer { status: StatusCode::OK, ..answer } } else { answer });
             }
+            refused = true;
             sleep(LOOK_EVERY * 4).await;
         }
         bail!("{method} {path} at {} is refused again and again", self.name(at))

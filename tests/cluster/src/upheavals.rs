@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use holdfast_core::ShardId;
 use hyper::{Method, StatusCode};
 use serde_json::json;
@@ -48,9 +48,7 @@ impl Stage {
             self.drained(index).await?;
             self.stopped(index)?;
             self.house.start(index)?;
-            let path = format!("/admin/v1/nodes/{}/drain", self.house.name(index));
-            let answer = self.house.operator(index, Method::DELETE, &path, None).await?;
-            answer.expect("an end of a drain", &[StatusCode::OK, StatusCode::ACCEPTED])?;
+            self.drain(index, Method::DELETE, index).await?;
             self.recovered().await?;
         }
         Ok(self.crowd.doors.elapsed().saturating_sub(from))
@@ -108,12 +106,30 @@ impl Stage {
         Ok(shards)
     }
 
+    /// Drains a node, and takes it back the moment that is answered, each at another node.
+    ///
+    /// # Errors
+    /// When one of them is refused.
+    pub async fn drained_and_back_elsewhere(&self, index: usize) -> anyhow::Result<()> {
+        let [first, second] = self.others(index)[..] else { bail!("a house of three is needed") };
+        for (at, method) in [(first, Method::POST), (second, Method::DELETE)] {
+            self.drain(at, method, index).await?;
+        }
+        Ok(())
+    }
+
+    /// Has node `index` drained (POST) or that ended (DELETE), asked at node `at`.
+    async fn drain(&self, at: usize, method: Method, index: usize) -> anyhow::Result<()> {
+        let path = format!("/admin/v1/nodes/{}/drain", self.house.name(index));
+        let answer = self.house.operator(at, method.clone(), &path, None).await?;
+        answer.expect(&format!("{method} {path}"), &[StatusCode::OK, StatusCode::ACCEPTED])?;
+        Ok(())
+    }
+
     /// Drains a node and waits until it has no shards.
     async fn drained(&mut self, index: usize) -> anyhow::Result<()> {
         let asked = *self.others(index).first().context("another node")?;
-        let path = format!("/admin/v1/nodes/{}/drain", self.house.name(index));
-        let answer = self.house.operator(asked, Method::POST, &path, None).await?;
-        answer.expect("a drain", &[StatusCode::OK, StatusCode::ACCEPTED])?;
+        self.drain(asked, Method::POST, index).await?;
         let until = self.crowd.doors.elapsed() + PATIENCE;
         loop {
             let nodes = self.house.overview(asked).await?.nodes;

@@ -9,6 +9,8 @@ use holdfast_core::ShardId;
 
 /// Moves of one shard, in number.
 const MOVES: usize = 12;
+/// Drains that are taken back at once, in number.
+const CHANGES: usize = 9;
 
 /// Limits so long that nobody is refused because the machine is slow: only because of how shards change hands.
 fn patient() -> HousePlan {
@@ -57,5 +59,15 @@ async fn nodes_are_restarted_join_and_leave_under_load_and_nothing_is_lost() -> 
     let shards = stage.joined_and_left().await?;
     println!("a fourth node had {shards} shards and left; {}", stage.reckon().await?);
     ensure!(stage.left == 0 && took > Duration::ZERO, "nodes left by themselves");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_made_at_one_node_is_known_to_every_other_one_that_is_asked_next() -> anyhow::Result<()> {
+    let stage = Stage::empty(HousePlan::default(), 23).await?;
+    for change in 0..CHANGES {
+        stage.drained_and_back_elsewhere(change % stage.house.count()).await?;
+    }
+    stage.house.settled(&[]).await?;
     Ok(())
 }
