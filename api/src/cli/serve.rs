@@ -1,6 +1,6 @@
 //! `serve`: the server, until SIGTERM or Ctrl-C.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,6 +9,7 @@ use holdfast_api::{
     serve::{EndSignals, Server},
     telemetry,
 };
+use tokio::runtime::{Builder, Runtime};
 
 use super::{parent, settings::SettingsArguments};
 
@@ -24,14 +25,19 @@ pub(crate) struct ServeArguments {
     parent: parent::ParentArguments,
 }
 
+/// One worker is the thread that starts the server, on a scheduler that shares its work with nobody (ADR 0034). So nothing that
+/// the server does while it starts and ends may block that thread for long, as nothing else may.
+fn runtime(workers: usize) -> io::Result<Runtime> {
+    let mut builder = if workers == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.worker_threads(workers).enable_all().build()
+}
+
 /// Runs the server.
 pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let settings = arguments.settings.load()?;
     telemetry::init_logging(&settings.log)?;
     arguments.parent.watch();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(settings.server.workers()).enable_all().build();
-    let runtime = runtime.context("the operating system gave no threads")?;
+    let runtime = runtime(settings.server.workers()).context("the operating system gave no threads")?;
     let served = runtime.block_on(async {
         let mut signals = EndSignals::listen()?;
         let server = tokio::select! {
