@@ -137,9 +137,7 @@ impl Reconciler {
         }
         Err(OperatorError::Conflict)
     }
-}
 
-impl Reconciler {
     /// The plan as it is, and not as this node has last heard: else an operator who asks for something at one node, and for
     /// the next thing at another, would be refused for what was so before.
     async fn last_plan(&self) -> Result<Arc<Revision>, OperatorError> {
