@@ -2,8 +2,6 @@
 //!
 //! Invariant: the answer shows the order as it was placed, so that every retry with the same key gets the same bytes.
 
-use std::fmt::Write as _;
-
 use holdfast_core::{
     CustomerId, OrderId, Quantity, SkuId, Timestamp,
     order::{OrderLine, Placement},
@@ -141,8 +139,7 @@ impl<'a> PlacedOrder<'a> {
             json.push_str("{\"sku\":\"");
             json.push_str(line.sku.as_str());
             json.push_str("\",\"quantity\":");
-            // Nothing can fail that writes to a text.
-            let _ = write!(json, "{}", line.quantity.get());
+            json.push_str(itoa::Buffer::new().format(line.quantity.get()));
             json.push_str(",\"unit_price\":");
             MoneyBody::from(line.unit_price).append_json(&mut json);
             json.push('}');

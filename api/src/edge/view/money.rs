@@ -1,7 +1,5 @@
 //! Money on the wire: whole minor units and an ISO 4217 code, never a float.
 
-use std::fmt::Write as _;
-
 use holdfast_core::{Currency, Money};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use utoipa::ToSchema;
@@ -24,8 +22,7 @@ impl MoneyBody {
     /// Appends what serde would write: a number and three letters, nothing to escape.
     pub(crate) fn append_json(&self, json: &mut String) {
         json.push_str("{\"amount_minor\":");
-        // Nothing can fail that writes to a text.
-        let _ = write!(json, "{}", self.amount_minor);
+        json.push_str(itoa::Buffer::new().format(self.amount_minor));
         json.push_str(",\"currency\":\"");
         json.push_str(self.currency.code());
         json.push_str("\"}");
