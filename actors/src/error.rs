@@ -58,9 +58,24 @@ pub enum Unavailable {
     /// This node cannot reach most of the others, so it does not know whether the shard is still its own: nothing was done.
     #[error("the node is cut off")]
     Isolated,
-    /// It was sent to the shard's owner, whose answer did not come: whether it was done is not known.
-    #[error("the shard's owner did not answer")]
+    /// The shard took it in, and no answer came: whether it was done is not known.
+    #[error("the shard did not answer")]
     Unknown,
+}
+
+impl Unavailable {
+    /// Whether the command may have been carried out all the same.
+    pub const fn effect(self) -> Effect {
+        match self {
+            Self::StorageFailed | Self::Unknown => Effect::Unknown,
+            Self::Recovering
+            | Self::Draining
+            | Self::StorageFull
+            | Self::StorageUnreachable
+            | Self::Moving
+            | Self::Isolated => Effect::None,
+        }
+    }
 }
 
 /// Why a command did not succeed.
@@ -94,7 +109,28 @@ pub enum CommandError {
     DeadlineExceeded,
 }
 
+/// What a command that did not succeed has left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it was not carried out, and will not be.
+    None,
+    /// It may have been carried out, or still be: the answer was lost.
+    Unknown,
+}
+
 impl CommandError {
+    /// Whether the command may have been carried out all the same.
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Unavailable { reason, .. } => reason.effect(),
+            Self::Rejected(_)
+            | Self::Overloaded { .. }
+            | Self::Quarantined(_)
+            | Self::Panicked(_)
+            | Self::DeadlineExceeded => Effect::None,
+        }
+    }
+
     /// The rejection of a SKU's stock.
     pub fn stock(sku: SkuId, rejection: StockRejection) -> Self {
         Self::Rejected(Rejection::Stock { sku, rejection })

@@ -44,7 +44,7 @@ pub use checkout::{CheckoutError, CheckoutOutcome, CheckoutRequest, CheckoutSour
 pub use checkpoint_now::Checkpointed;
 pub use clock::Clock;
 pub use commerce::Commerce;
-pub use error::{CommandError, Rejection, Unavailable};
+pub use error::{CommandError, Effect, Rejection, Unavailable};
 pub use following::ChargeError;
 pub use lease::Lease;
 pub use mailbox::{Mailbox, Refused};

@@ -52,8 +52,9 @@ impl Standing {
         }
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.now() == DRAINING
+    /// Whether the journal failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.now() == FAILED
     }
 
     /// The shard has recovered.

@@ -286,7 +286,7 @@ impl Mailbox {
     /// What a request is told that was taken in, when the shard died with it: whether it was carried out is not known, so
     /// nobody may take it for refused and send it to another owner.
     pub fn lost(&self) -> CommandError {
-        self.unavailable(if self.standing.is_draining() { Unavailable::Unknown } else { Unavailable::StorageFailed })
+        self.unavailable(if self.standing.has_failed() { Unavailable::StorageFailed } else { Unavailable::Unknown })
     }
 
     fn refusal(&self) -> Option<CommandError> {

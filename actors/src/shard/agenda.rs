@@ -57,7 +57,7 @@ impl Shard {
                 _ => break,
             }
             let Some((_, address)) = self.agenda.pop_first() else { break };
-            let handled = self.guarded(|shard| {
+            let handled = self.guarded(address.clone(), |shard| {
                 shard.fall_due(&address);
                 Ok(Reply::Done)
             });

@@ -46,7 +46,7 @@ use crate::{
     fatal::Fatal,
     gate::{Gate, Output},
     id_map::IdMap,
-    message::{Envelope, Outcome},
+    message::{Envelope, Outcome, Reply},
     payment::Backoff,
     releases::Releases,
     settings::RuntimeSettings,
@@ -254,9 +254,9 @@ impl Shard {
         match envelope {
             Envelope::Internal(internal) => self.note(internal),
             Envelope::Message(message) => {
-                let handled = self.guarded(|shard| {
+                let handled = self.guarded(message.entity(), |shard| {
                     shard.hear(message);
-                    Ok(crate::message::Reply::Done)
+                    Ok(Reply::Done)
                 });
                 if let Err(error) = handled {
                     tracing::warn!(shard = self.parts.id.0, %error, "a message between shards was not taken in");
@@ -267,11 +267,8 @@ impl Shard {
                     return; // The caller hung up before its turn came: nothing was decided, nothing is owed.
                 }
                 self.requests += 1;
-                let outcome = if request.writes() {
-                    self.writable().and_then(|()| self.guarded(|shard| shard.serve(request)))
-                } else {
-                    self.guarded(|shard| shard.serve(request))
-                };
+                let admitted = if request.writes() { self.writable() } else { Ok(()) };
+                let outcome = admitted.and_then(|()| self.guarded(request.entity(), |shard| shard.serve(request)));
                 if matches!(outcome, Err(CommandError::Rejected(_))) {
                     self.tally.rejected += 1;
                 }
@@ -280,15 +277,20 @@ impl Shard {
         }
     }
 
-    /// Runs one message's work. A panic undoes it whole: its records are dropped and every entity it touched is rebuilt.
-    fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
+    /// Runs one message's work. A panic undoes it whole: its records are dropped and every entity it touched is rebuilt. It
+    /// is blamed on the entity that was deciding or applying, or else on the one the message was `addressed` to.
+    fn guarded(&mut self, addressed: EntityId, work: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
         let (records, outgoing) = (self.batch.records.len(), self.output.outgoing.len());
+        let staged_bytes = self.staged_bytes;
         self.touching.clear();
+        self.current = None;
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
             self.batch.records.truncate(records);
+            self.staged_bytes = staged_bytes;
             let unsent = self.output.outgoing.split_off(outgoing);
             self.forget_asked(&unsent);
-            Err(self.after_panic())
+            let blamed = self.current.take().unwrap_or(addressed);
+            Err(self.after_panic(blamed))
         })
     }
 
@@ -355,7 +357,8 @@ impl Shard {
             Ok(()) => Ok(()),
             Err(Unwritable::NoSpace) => refuse(Unavailable::StorageFull),
             Err(Unwritable::Unreachable) => refuse(Unavailable::StorageUnreachable),
-            Err(Unwritable::Poisoned | Unwritable::Overtaken) => refuse(Unavailable::StorageFailed),
+            Err(Unwritable::Overtaken) => refuse(Unavailable::Moving),
+            Err(Unwritable::Poisoned) => refuse(Unavailable::StorageFailed),
         }
     }
 

@@ -4,7 +4,7 @@
 //! Nothing here is durable: after a restart every order is asked for its steps anew, and every step has a deterministic id.
 
 use holdfast_core::{
-    OrderId, SkuId, Timestamp,
+    EntityId, OrderId, SkuId, Timestamp,
     order::{GatewayCall, GatewayKey, Order, OrderCommand, SettlementOutcome, Step, StockAction},
     stock::{StockCommand, StockItem},
 };
@@ -154,7 +154,7 @@ impl Shard {
             if let Some(pursuit) = self.pursuits.get_mut(&order) {
                 pursuit.retry_at = None;
                 pursuit.asked.retain(|step| matches!(step, StepId::Gateway(_)));
-                let handled = self.guarded(|shard| {
+                let handled = self.guarded(EntityId::Order(order), |shard| {
                     shard.pursue(order);
                     Ok(Reply::Done)
                 });

@@ -58,9 +58,8 @@ impl Shard {
         }
     }
 
-    /// Counts a strike against the entity that panicked and has everything the message touched rebuilt from the journal.
-    pub(super) fn after_panic(&mut self) -> CommandError {
-        let blamed = self.current.take().unwrap_or_else(|| EntityId::Order(holdfast_core::OrderId::from_u128(0)));
+    /// Counts a strike against the entity that is blamed for a panic and has everything the message touched rebuilt from the journal.
+    pub(super) fn after_panic(&mut self, blamed: EntityId) -> CommandError {
         let strikes = self.strikes.entry(blamed.clone()).or_insert(0);
         *strikes = strikes.saturating_add(1);
         metrics::counter!("holdfast_turn_panics_total").increment(1);
@@ -108,7 +107,7 @@ impl Shard {
             (EntityId::Order(order), _) => self.install_as::<Order>(order, None),
         };
         if let EntityId::Order(order) = entity {
-            let pursued = self.guarded(|shard| {
+            let pursued = self.guarded(entity.clone(), |shard| {
                 shard.pursue_again(*order);
                 Ok(Reply::Done)
             });

@@ -18,13 +18,6 @@ use crate::{
     view::{ProductView, StockView},
 };
 
-impl Request {
-    /// Whether it may change anything: refused while the journal has no room.
-    pub fn writes(&self) -> bool {
-        !matches!(self, Self::ReadCart(_) | Self::ReadOrder(_) | Self::ReadProduct(_))
-    }
-}
-
 impl Shard {
     pub(super) fn serve(&mut self, request: Request) -> Outcome {
         match request {

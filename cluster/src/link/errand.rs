@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use holdfast_actors::{
-    CommandError, Mailbox, Unavailable,
+    CommandError, Effect, Mailbox, Unavailable,
     message::{Outcome, Request},
     router::ask_here,
 };
@@ -37,8 +37,8 @@ pub(super) struct Errand<'a> {
     is_repeatable: bool,
     command: u128,
     until: Timestamp,
-    /// Who may have carried it out: a boot, in an epoch.
-    doubt: Option<(BootId, u64)>,
+    /// Everyone who may have carried it out: each a boot, in an epoch.
+    doubts: Vec<(BootId, u64)>,
     /// What is only there once it was needed.
     body: Option<Bytes>,
     ticket: Option<Ticket>,
@@ -64,7 +64,7 @@ impl<'a> Errand<'a> {
             request: Some(request),
             command: router.new_command(),
             until: router.expiry(),
-            doubt: None,
+            doubts: Vec::new(),
             body: None,
             ticket: None,
             waits: None,
@@ -76,7 +76,7 @@ impl<'a> Errand<'a> {
             if self.router.left(self.until).is_zero() {
                 return self.give_up();
             }
-            let next = match (self.doubt, self.router.whereabouts(self.shard)) {
+            let next = match (self.doubts.last().copied(), self.router.whereabouts(self.shard)) {
                 // Nobody but who may have done it can say whether it did.
                 (Some((boot, _)), _) if !self.is_repeatable && !self.router.is_alive(boot) => {
                     Next::Done(self.give_up())
@@ -102,12 +102,12 @@ impl<'a> Errand<'a> {
     async fn here(&mut self, mailbox: &Arc<Mailbox>) -> Next {
         let Some(request) = self.request.take() else { return Next::Done(self.give_up()) };
         match ask_here(self.router, mailbox, request, None).await {
-            Ok(outcome) => Next::Done(outcome),
+            Ok(outcome) => Next::Done(self.said(outcome)),
             Err(refused) if is_passing(&refused.error) => {
                 self.request = Some(refused.request);
                 Next::Wait
             }
-            Err(refused) => Next::Done(Err(refused.error)),
+            Err(refused) => Next::Done(self.said(Err(refused.error))),
         }
     }
 
@@ -134,12 +134,12 @@ impl<'a> Errand<'a> {
             Ok(Returned::Answer(answer)) => self.judge(boot, epoch, answer),
             Ok(Returned::NobodyListens) => Next::Wait,
             Ok(Returned::Unreadable) => {
-                self.doubt = Some((boot, epoch));
+                self.doubt(boot, epoch);
                 Next::Wait
             }
             Err(_) => {
                 metrics::counter!("holdfast_cluster_attempts_unanswered_total").increment(1);
-                self.doubt = Some((boot, epoch));
+                self.doubt(boot, epoch);
                 Next::Again
             }
         }
@@ -168,16 +168,16 @@ impl<'a> Errand<'a> {
         match answer {
             Answer::Outcome(Err(error)) if is_passing(&error) => Next::Wait,
             // It was taken in, and then the owner lost the shard or its journal: what became of it is in the stream.
-            Answer::Outcome(Err(CommandError::Unavailable {
-                reason: Unavailable::StorageFailed | Unavailable::Unknown,
-                ..
-            })) => {
-                self.doubt = Some((boot, epoch));
+            Answer::Outcome(Err(error)) if error.effect() == Effect::Unknown => {
+                self.doubt(boot, epoch);
                 if self.is_repeatable { Next::Wait } else { Next::Done(self.give_up()) }
             }
-            Answer::Outcome(outcome) => Next::Done(outcome),
+            Answer::Outcome(outcome) => {
+                self.trust(boot);
+                Next::Done(self.said(outcome))
+            }
             Answer::Moved { epoch: latest, boot: owner } => {
-                self.doubt = None;
+                self.trust(boot);
                 if self.router.hear(self.shard, latest, owner) { Next::Again } else { Next::Wait }
             }
             Answer::Version => {
@@ -206,10 +206,34 @@ impl<'a> Errand<'a> {
         true
     }
 
+    /// An attempt there may have been carried out.
+    fn doubt(&mut self, boot: BootId, epoch: u64) {
+        self.trust(boot);
+        self.doubts.push((boot, epoch));
+    }
+
+    /// What became of the attempts there is known. Those elsewhere are still in doubt.
+    fn trust(&mut self, boot: BootId) {
+        self.doubts.retain(|(doubted, _)| *doubted != boot);
+    }
+
+    /// What is told at the end. An owner that refused without a decision does not know what one before it did.
+    fn said(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Err(error) if !self.doubts.is_empty() && !is_decision(&error) => self.give_up(),
+            outcome => outcome,
+        }
+    }
+
     fn give_up(&self) -> Outcome {
-        let reason = if self.doubt.is_some() { Unavailable::Unknown } else { Unavailable::Moving };
+        let reason = if self.doubts.is_empty() { Unavailable::Moving } else { Unavailable::Unknown };
         Err(self.router.unavailable(reason))
     }
+}
+
+/// Whether an error is what the shard decided, from all that was done before.
+fn is_decision(error: &CommandError) -> bool {
+    matches!(error, CommandError::Rejected(_) | CommandError::DeadlineExceeded)
 }
 
 /// Whether a refusal says that nothing was done, and passes by itself when the shard has got where it goes.

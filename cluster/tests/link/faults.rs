@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use holdfast_actors::Unavailable;
+use holdfast_actors::{CheckoutError, CommandError, Unavailable};
 use holdfast_cluster::ClusterSettings;
 use holdfast_core::order::OrderStatus;
 use holdfast_servers::NatsProxy;
@@ -105,4 +105,31 @@ async fn an_order_whose_answer_was_lost_is_asked_of_the_next_owner() {
     let (placed, ()) = tokio::join!(order, takeover);
     let placed = placed.expect("placed by the next owner");
     third.wait_for(placed.order.id(), OrderStatus::Confirmed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_owner_may_have_done_stays_in_doubt_when_another_node_says_it_did_nothing() {
+    let nats = nats();
+    let wire = NatsProxy::start(nats.client_port(0)).expect("a wire");
+    let short = ClusterSettings { request_deadline_ms: 2_000, ..settings() };
+    let first = Member::open_with(&wire.url(), 1, short).await;
+    let (second, third) = (Member::open(&nats.url(), 2).await, Member::open(&nats.url(), 3).await);
+    let sku = sku_in(2, 1, 0);
+    let shard = first.shard_of(sku.slot());
+    give(&[&first, &second, &third], shard, 1, &second);
+    second.stock(&sku, 10).await;
+    wire.mischief.lost_answer_percent.store(100, Ordering::Relaxed);
+    let order = first.commerce().checkout(request(1, &[(&sku, 1)]));
+    let misled = async {
+        until("an answer is lost", || wire.mischief.lost.load(Ordering::Relaxed) > 0).await;
+        // Only this one takes the third for the owner.
+        give(&[&first], shard, 2, &third);
+        wire.mischief.lost_answer_percent.store(0, Ordering::Relaxed);
+    };
+    let (placed, ()) = tokio::join!(order, misled);
+    let Err(CheckoutError::Command(CommandError::Unavailable { reason, .. })) = placed else {
+        panic!("the second owner placed it and its answer was lost: {placed:?}")
+    };
+    assert_eq!(reason, Unavailable::Unknown);
+    until("it was placed", || second.level(&sku).is_some_and(|level| level.allocated == 1)).await;
 }
