@@ -48,10 +48,7 @@ fn open_here(settings: &StoreSettings, replica: Option<&dyn Replica>) -> Result<
 
 fn open_over_nats(settings: &Settings, replica: Option<&dyn Replica>) -> Result<Storage, ServeError> {
     let options = settings.store.options();
-    let shards = ShardCount::new(options.shards).map_err(|error| ServeError::System {
-        what: "the number of shards",
-        source: io::Error::other(error.to_string()),
-    })?;
+    let shards = ShardCount::new(options.shards)?;
     let servers = JetStream::connect(&settings.nats, &options.journal)?;
     let random = |error: getrandom::Error| ServeError::System { what: "randomness", source: io::Error::other(error) };
     let cluster = &settings.cluster;

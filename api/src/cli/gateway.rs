@@ -7,6 +7,7 @@ use clap::Args;
 use holdfast_api::{
     gateway::GatewayServer,
     load::server_process::Ready,
+    serve::EndSignals,
     settings::{Settings, Sources},
     telemetry,
 };
@@ -49,12 +50,14 @@ pub(crate) fn run(arguments: GatewayArguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("the operating system gave no threads")?;
     let served = runtime.block_on(async {
+        let mut signals = EndSignals::listen()?;
         let server = GatewayServer::start(settings).await.context("cannot start the gateway")?;
         if let Some(path) = &ready_file {
             let ready = Ready { public: server.addr(), admin: None, pid: std::process::id() };
             ready.write(path).with_context(|| format!("cannot write {} (--ready-file)", path.display()))?;
         }
-        Ok(server.run_until_signal().await?)
+        server.run_until(&mut signals).await;
+        Ok(())
     });
     runtime.shutdown_background();
     served

@@ -15,12 +15,7 @@ use axum::{
 use holdfast_actors::payment::{GatewayError, GatewayRequest, PaymentGateway as _, SandboxGateway};
 use holdfast_core::{OrderId, order::GatewayCall};
 use parking_lot::Mutex;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use super::{
     sums::{OrderSums, Totals},
@@ -35,7 +30,7 @@ use crate::{
         reply::{self, Answer},
         service::Service,
     },
-    serve::ServeError,
+    serve::{EndSignals, ServeError},
     settings::{LimitSettings, Settings},
     telemetry::Telemetry,
 };
@@ -92,19 +87,10 @@ impl GatewayServer {
         self.addr
     }
 
-    /// Serves until SIGTERM or SIGINT, then ends within `deadlines.drain_ms`.
-    ///
-    /// # Errors
-    /// [`ServeError::System`] when signals cannot be waited for.
-    pub async fn run_until_signal(self) -> Result<(), ServeError> {
-        let wait_for = |kind| signal(kind).map_err(|source| ServeError::System { what: "a signal handler", source });
-        let (mut terminate, mut interrupt) = (wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?);
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+    /// Serves until one of `signals` comes, then ends within `deadlines.drain_ms`.
+    pub async fn run_until(self, signals: &mut EndSignals) {
+        signals.received().await;
         self.shutdown().await;
-        Ok(())
     }
 
     /// Takes nothing new, answers what it can within `deadlines.drain_ms`, and ends. A call that is cut off is asked again.
@@ -119,9 +105,7 @@ impl GatewayServer {
 
 impl Desk {
     fn open(settings: Settings, telemetry: Telemetry) -> Result<Self, ServeError> {
-        let book = "the sandbox gateway's book (payments.sandbox.book)";
-        let gateway = SandboxGateway::open(&settings.payments.sandbox)
-            .map_err(|source| ServeError::System { what: book, source })?;
+        let gateway = SandboxGateway::open(&settings.payments.sandbox).map_err(ServeError::Gateway)?;
         if settings.payments.sandbox.book.is_none() {
             tracing::warn!("payments.sandbox.book is not set: a restart forgets what was paid");
         }

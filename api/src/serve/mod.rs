@@ -4,41 +4,36 @@
 //! recovery; then the store; then the node. Stop: unready, no new connections, finish what is in flight, close live
 //! streams, checkpoint, release the folder, all within one hard deadline.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+mod error;
+mod recover;
+mod signals;
 
-use holdfast_actors::{Clock, Commerce, Lease, Node, NodeError, NodeParts};
-use holdfast_cluster::{Archivist, LocalRouter, NatsError};
-use holdfast_persistence::{Store, StoreError, postgres::projection::ProjectionError};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use holdfast_actors::Node;
+use holdfast_cluster::Archivist;
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
     time::{Instant, timeout_at},
 };
 
+use self::recover::{join, open_node};
+pub use self::{error::ServeError, signals::EndSignals};
 use crate::{
     beside::Beside,
-    descriptors::{self, TooFewDescriptors},
+    descriptors,
     edge::{
         self, App,
         accept::{Acceptor, Stage},
         service::Service,
     },
-    gateway,
-    membership::{Membership, MembershipError, Prepared},
-    settings::{LimitSettings, Settings, SettingsError},
+    membership::{Membership, Prepared},
+    settings::{LimitSettings, Settings},
     storage::{self, Storage},
-    telemetry::{Telemetry, TelemetryError},
+    telemetry::Telemetry,
 };
-
-/// How often a recovery says how far it is.
-const PROGRESS: Duration = Duration::from_secs(1);
 
 /// The part of the drain deadline that requests and streams may use; the rest is for the store.
 const CONNECTIONS_SHARE: u32 = 2;
@@ -56,92 +51,6 @@ pub struct Server {
     admin: watch::Sender<Stage>,
     public_tasks: JoinSet<()>,
     other_tasks: JoinSet<()>,
-}
-
-/// SIGTERM and SIGINT: what asks a server to end, also while it starts.
-pub struct EndSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl EndSignals {
-    /// Listens from now on. Must be called on a tokio runtime.
-    ///
-    /// # Errors
-    /// When the system does not let it.
-    pub fn listen() -> Result<Self, ServeError> {
-        let wait_for = |kind| signal(kind).map_err(|source| ServeError::System { what: "a signal handler", source });
-        Ok(Self { terminate: wait_for(SignalKind::terminate())?, interrupt: wait_for(SignalKind::interrupt())? })
-    }
-
-    /// Waits until one comes.
-    pub async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Why a server cannot start, or cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// A setting makes no sense.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The system allows too few file descriptors.
-    #[error(transparent)]
-    Descriptors(#[from] TooFewDescriptors),
-    /// Logs or metrics cannot be set up.
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {addr} ({setting}): {}", explain(.source))]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// The setting it is from.
-        setting: &'static str,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The data folder cannot be opened.
-    #[error("the data folder cannot be opened")]
-    Store(#[from] StoreError),
-    /// The database's settings cannot be used. That it is down is no reason: it is waited for in the background.
-    #[error("PostgreSQL cannot be used")]
-    Beside(#[from] ProjectionError),
-    /// The journal's servers are not fit, or do not answer.
-    #[error("the journal in NATS cannot be opened")]
-    Nats(#[from] NatsError),
-    /// The node cannot be one of several.
-    #[error("the node cannot join its cluster")]
-    Membership(#[from] MembershipError),
-    /// The node cannot start.
-    #[error("the shards cannot start")]
-    Node(#[from] NodeError),
-    /// The operating system gave no randomness, no thread or no signal.
-    #[error("the operating system refused {what}")]
-    System {
-        /// What was asked for.
-        what: &'static str,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The node could not go on. What was acknowledged is on disk; start again to recover.
-    #[error("the node stopped: {0}")]
-    Failed(String),
-}
-
-fn explain(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "another process listens there",
-        io::ErrorKind::AddrNotAvailable => "this machine does not have the address",
-        io::ErrorKind::PermissionDenied => "the port needs more rights",
-        _ => "the system refused",
-    }
 }
 
 impl Server {
@@ -289,71 +198,4 @@ async fn listen(addr: SocketAddr, setting: &'static str) -> Result<TcpListener, 
 
 fn random_seed() -> Result<u64, ServeError> {
     getrandom::u64().map_err(|error| ServeError::System { what: "randomness", source: io::Error::other(error) })
-}
-
-/// Brings the shards back, saying how far it is.
-async fn open_node(app: &App, store: Store, prepared: Option<&Prepared>) -> Result<Arc<Node>, ServeError> {
-    let settings = &app.settings;
-    let secret = store.secret;
-    // A gateway may answer on its own, as a real one does by webhook: the answer goes to the order like any other.
-    let commerce: Arc<OnceLock<Commerce>> = Arc::default();
-    let listener = Arc::clone(&commerce);
-    let on_duplicate = Box::new(move |order, answer| {
-        if let Some(commerce) = listener.get() {
-            commerce.record_payment(order, answer);
-        }
-    });
-    let gateway = gateway::open(&settings.payments.sandbox, on_duplicate)
-        .map_err(|source| ServeError::System { what: "the payment gateway (payments.sandbox)", source })?;
-    let parts = NodeParts {
-        settings: settings.runtime.clone(),
-        payments: settings.payments.clone(),
-        store,
-        gateway,
-        clock: prepared.map_or_else(Clock::system, |prepared| prepared.clock.clone()),
-        lease: prepared.map_or_else(Lease::perpetual, |prepared| prepared.lease.clone()),
-        probe: None,
-    };
-    let node = Node::open(parts, |shards, mailboxes| match prepared {
-        Some(prepared) => prepared.router(settings, mailboxes),
-        None => Arc::new(LocalRouter::new(shards, mailboxes)),
-    })?;
-    let _ = commerce.set(node.commerce().clone());
-    let node = Arc::new(node);
-    app.open(Arc::clone(&node), secret);
-    let began = Instant::now();
-    let summary = {
-        let mut recovering = std::pin::pin!(node.recover());
-        loop {
-            tokio::select! {
-                recovered = &mut recovering => break recovered?,
-                () = tokio::time::sleep(PROGRESS) => {
-                    let so_far = node.recovery_progress();
-                    let (records, bytes, of_bytes) = (so_far.records, so_far.bytes, so_far.total_bytes);
-                    tracing::info!(snapshots = so_far.snapshots, records, bytes, of_bytes, "recovering");
-                }
-            }
-        }
-    };
-    let took_ms = began.elapsed().as_millis();
-    tracing::info!(snapshots = summary.snapshots, records = summary.records, took_ms, "recovered");
-    Ok(node)
-}
-
-/// Joins the other nodes, and waits until every shard has an owner among them.
-async fn join(
-    app: &App,
-    prepared: Prepared,
-    node: &Arc<Node>,
-    keys: ([u8; 16], [u8; 32]),
-    tasks: &mut JoinSet<()>,
-) -> Result<Membership, ServeError> {
-    let membership = prepared.join(&app.settings, node, keys).await?;
-    app.join(membership.operations());
-    let (failing, failed) = (Arc::clone(node), membership.failed());
-    tasks.spawn(async move { failing.give_up(&failed.await) });
-    tokio::select! {
-        () = membership.wait_ready() => Ok(membership),
-        reason = node.failed() => Err(ServeError::Failed(reason)),
-    }
 }
