@@ -169,7 +169,7 @@ pub struct RebalancePlan {
     pub dry_run: bool,
 }
 
-/// Why an operator's call changed nothing.
+/// Why an operator's call changed nothing, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OperatorError {
     /// There is no node of this name.
@@ -192,9 +192,13 @@ pub enum OperatorError {
     /// Others changed the plan at the same time, again and again.
     #[error("the plan was changed by others meanwhile: look again and repeat it")]
     Conflict,
-    /// The servers cannot be reached, or have no majority.
-    #[error("the plan cannot be written now: {0}")]
+    /// The servers cannot be reached, or have no majority. Nothing was changed.
+    #[error("the plan cannot be read now: {0}")]
     NoQuorum(String),
+    /// The change was sent to the servers, which did not say whether they took it. Asked for again, it is made now or
+    /// [there already](Self::NothingToDo).
+    #[error("whether the plan was changed is not known: {0}")]
+    Unknown(String),
     /// It is so already.
     #[error("there is nothing to do: {0}")]
     NothingToDo(String),

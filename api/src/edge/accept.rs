@@ -82,7 +82,7 @@ impl Acceptor {
 
     /// Serves until the stage is [`Stage::Closed`], or draining has finished every connection.
     pub(crate) async fn run(self, mut stage: watch::Receiver<Stage>) {
-        let refusal = raw_answer(&Problem::new(Kind::Overloaded).detail("too many connections").retry_after_ms(1_000));
+        let refusal = raw_answer(&Problem::new(Kind::Overloaded).detail("too many connections"));
         let mut connections = JoinSet::new();
         let mut sweep = JoinSet::new();
         sweep.spawn(Arc::clone(&self.reaper).run());

@@ -192,7 +192,7 @@ impl AppState {
 }
 
 fn recovering() -> Problem {
-    Problem::new(Kind::Unavailable).detail("the server is recovering").retry_after_ms(1_000)
+    Problem::new(Kind::Unavailable).detail("the server is recovering")
 }
 
 #[cfg(test)]

@@ -21,8 +21,7 @@ impl JetStreamJournal {
         let Some(own) = log.tenure() else { return Ok(false) };
         let failed = |source| NatsError::Request { action: "tell whose a shard is", source };
         let requests = &self.shared().requests;
-        let info = requests.stream(&log.stream).await.map_err(failed)?;
-        let last = info.ok_or(NatsError::StreamLost { stream: log.stream.clone() })?.state.last_seq;
+        let last = requests.last_number(&log.stream, &log.subject).await.map_err(failed)?;
         if last <= log.end().message {
             return Ok(true);
         }

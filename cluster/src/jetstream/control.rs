@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     connect::PAUSE,
     error::{NatsError, RequestError},
-    requests::{Appended, Requests, STREAM_NOT_FOUND, StreamConfig, read_ack},
+    requests::{Appended, Requests, StreamConfig, read_ack},
     streams::{NAME_IN_USE, PASSING},
 };
 
@@ -73,15 +73,6 @@ impl Requests {
             Appended::NotNow(error) => Err(error),
             Appended::WrongLast(_) => Err(RequestError::Malformed("nothing was expected of the stream".to_owned())),
         }
-    }
-
-    /// The number of the stream's last message, of the leader: an append behind another one is refused. 0: there is none.
-    ///
-    /// # Errors
-    /// [`RequestError`], when it is not told.
-    pub async fn end(&self, stream: &str) -> Result<u64, RequestError> {
-        let gone = || RequestError::Refused { code: STREAM_NOT_FOUND, description: format!("stream {stream} is gone") };
-        Ok(self.stream(stream).await?.ok_or_else(gone)?.state.last_seq)
     }
 
     /// Everything that is sent to the subject from now on, by whomever. What is sent while there is no connection is missed.

@@ -22,6 +22,8 @@ const SEQUENCE: &str = "Nats-Sequence";
 pub(super) const WRONG_LAST_SEQUENCE: u64 = 10_071;
 /// `JetStream`: there is no such stream.
 pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
+/// `JetStream`: the stream has no such message.
+const MESSAGE_NOT_FOUND: u64 = 10_037;
 
 /// How a stream is set up. What is not named here is left at the server's default.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -193,6 +195,21 @@ impl Requests {
     /// [`RequestError`], when it is not told.
     pub async fn last(&self, stream: &str, subject: &str) -> Result<Option<Stored>, RequestError> {
         self.direct(stream, &json!({ "last_by_subj": subject })).await
+    }
+
+    /// The number of the subject's last message, of the stream's leader; 0: there is none. While servers elect a leader, each
+    /// would describe the stream as it has it, but none answers this. A leader that was cut off may, until it notices.
+    ///
+    /// # Errors
+    /// [`RequestError`], when it is not told.
+    pub async fn last_number(&self, stream: &str, subject: &str) -> Result<u64, RequestError> {
+        let asked = self.ask::<Value>(&format!("STREAM.MSG.GET.{stream}"), &json!({ "last_by_subj": subject })).await;
+        let answer = match asked {
+            Err(RequestError::Refused { code: MESSAGE_NOT_FOUND, .. }) => return Ok(0),
+            answered => answered?,
+        };
+        let number = answer.pointer("/message/seq").and_then(Value::as_u64);
+        number.ok_or_else(|| RequestError::Malformed("it does not say which message it is".to_owned()))
     }
 
     /// Appends a message behind number `expected_last` of the stream, once. 0: the stream is to be empty.

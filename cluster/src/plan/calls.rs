@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use holdfast_core::{ShardId, Timestamp};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     document::{AUTHOR_CHARS, Plan, Revision, VERSION},
@@ -27,6 +27,11 @@ use crate::{
 /// How often a change is made anew when others changed the plan meanwhile, and the pause before.
 const ATTEMPTS: u32 = 8;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(25);
+
+/// How long a replica may take until it has the last plan, and the pause between two looks. With two requests that time out it
+/// is less than `holdfast admin` waits for one node.
+const READ_PATIENCE: Duration = Duration::from_secs(4);
+const READ_PAUSE: Duration = Duration::from_millis(20);
 
 impl Cluster {
     /// The whole, as this node sees it.
@@ -132,7 +137,7 @@ impl Reconciler {
                     return Ok(Arc::new(Revision { number, plan }));
                 }
                 Ok(Written::Conflict) => {}
-                Err(error) => return Err(OperatorError::NoQuorum(error.to_string())),
+                Err(error) => return Err(OperatorError::Unknown(error.to_string())),
             }
         }
         Err(OperatorError::Conflict)
@@ -141,17 +146,20 @@ impl Reconciler {
     /// The plan as it is, and not as this node has last heard: else an operator who asks for something at one node, and for
     /// the next thing at another, would be refused for what was so before.
     async fn last_plan(&self) -> Result<Arc<Revision>, OperatorError> {
+        let began = Instant::now();
         let newest = self.control.newest().await.map_err(|error| OperatorError::NoQuorum(error.to_string()))?;
-        for attempt in 0..ATTEMPTS {
+        loop {
             let known = self.plan();
             if known.number >= newest {
                 return Ok(known);
             }
+            if began.elapsed() >= READ_PATIENCE {
+                return Err(OperatorError::NoQuorum(format!("no server that answers has revision {newest} yet")));
+            }
             // Any replica answers a read, also one that does not have it yet.
-            sleep(ATTEMPT_PAUSE * attempt).await;
             self.read_plan().await;
+            sleep(READ_PAUSE).await;
         }
-        Err(OperatorError::NoQuorum(format!("revision {newest} of the plan cannot be read yet")))
     }
 }
 

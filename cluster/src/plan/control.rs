@@ -64,7 +64,8 @@ impl Control for ControlLog {
     }
 
     async fn newest(&self) -> Result<u64, StepError> {
-        self.requests.end(&self.stream).await.map_err(|error| StepError(error.to_string()))
+        let last = self.requests.last_number(&self.stream, &self.subject).await;
+        last.map_err(|error| StepError(error.to_string()))
     }
 
     async fn write(&self, after: u64, plan: &Plan) -> Result<Written, StepError> {

@@ -2,6 +2,7 @@
 //!
 //! Exit codes beside the usual: 3 when no node could be reached. What is so already (a node drained twice) is done: 0.
 
+mod change;
 pub(crate) mod client;
 mod snapshot;
 mod table;
@@ -12,14 +13,17 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use holdfast_cluster::{
-    operator::{Change, ClusterStatus, RebalancePlan},
+    operator::{ClusterStatus, RebalancePlan},
     settings::is_name,
 };
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use self::client::{AdminClient, AdminError, Reach};
 pub(crate) use self::table::{bytes, node_word, shard_word};
+use self::{
+    change::{Change, change},
+    client::{AdminClient, AdminError, Reach},
+};
 use super::console;
 
 /// Where to ask, and what.
@@ -110,17 +114,7 @@ pub(crate) fn run(arguments: &AdminArguments) -> anyhow::Result<ExitCode> {
     let client = AdminClient::new(&arguments.reach)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the operating system gave no event queue")?;
-    let done = runtime.block_on(ask(&client, &arguments.call, arguments.json));
-    match done {
-        Err(error) => match error.downcast_ref::<AdminError>().and_then(AdminError::so_already) {
-            Some(why) => {
-                console::say_either(arguments.json, &json!({ "nothing_to_do": why }), format!("nothing to do: {why}"))?;
-                Ok(ExitCode::SUCCESS)
-            }
-            None => Err(error),
-        },
-        Ok(code) => Ok(code),
-    }
+    runtime.block_on(ask(&client, &arguments.call, arguments.json))
 }
 
 async fn ask(client: &AdminClient, call: &Call, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -137,8 +131,8 @@ async fn ask(client: &AdminClient, call: &Call, as_json: bool) -> anyhow::Result
         }
         Call::Move { shard, node, waiting } => {
             let path = format!("/admin/v1/shards/{shard}/move");
-            let change = client.call(Method::POST, &path, Some(&json!({ "to": node }))).await?;
-            return follow(client, change, *waiting, as_json, None).await;
+            let change = change(client, Method::POST, &path, Some(&json!({ "to": node }))).await?;
+            return follow(client, &change, *waiting, as_json, None).await;
         }
         Call::Rebalance { dry_run: true, .. } => {
             let plan = client.call(Method::POST, "/admin/v1/rebalance", Some(&json!({ "dry_run": true }))).await?;
@@ -146,11 +140,10 @@ async fn ask(client: &AdminClient, call: &Call, as_json: bool) -> anyhow::Result
             console::say_either(as_json, &plan, text)?;
         }
         Call::Rebalance { cancel: true, .. } => {
-            let change = client.call(Method::DELETE, "/admin/v1/rebalance", None).await?;
-            say_change(&change, as_json)?;
+            change(client, Method::DELETE, "/admin/v1/rebalance", None).await?.say(as_json)?;
         }
         Call::Rebalance { watch: true, waiting, .. } => {
-            return follow(client, Value::Null, *waiting, as_json, None).await;
+            return follow(client, &Change::Watched, *waiting, as_json, None).await;
         }
         Call::Rebalance { waiting, .. } => {
             let plan = client.call(Method::POST, "/admin/v1/rebalance", Some(&json!({}))).await?;
@@ -158,15 +151,15 @@ async fn ask(client: &AdminClient, call: &Call, as_json: bool) -> anyhow::Result
             if !as_json {
                 console::say(table::plan(&moves))?;
             }
-            return follow(client, plan, *waiting, as_json, None).await;
+            let change = Change::Planned { answer: plan, revision: moves.revision };
+            return follow(client, &change, *waiting, as_json, None).await;
         }
         Call::Drain { node, waiting } => {
-            let change = client.call(Method::POST, &drain_path(node), None).await?;
-            return follow(client, change, *waiting, as_json, Some(node)).await;
+            let change = change(client, Method::POST, &drain_path(node), None).await?;
+            return follow(client, &change, *waiting, as_json, Some(node)).await;
         }
         Call::Undrain { node } => {
-            let change = client.call(Method::DELETE, &drain_path(node), None).await?;
-            say_change(&change, as_json)?;
+            change(client, Method::DELETE, &drain_path(node), None).await?.say(as_json)?;
         }
         Call::Snapshot { shard } => return snapshot::take(client, *shard, as_json).await,
     }
@@ -183,32 +176,26 @@ fn node_name(text: &str) -> Result<String, String> {
     is_name(text).then(|| text.to_owned()).ok_or_else(refused)
 }
 
-/// Says what was changed, and waits until it is done unless told not to.
+/// Says what was changed, and waits until it is done unless told not to. What is planned already is waited for as well: an
+/// earlier call may have been carried out although its answer was lost, and whoever calls again wants it done.
 async fn follow(
     client: &AdminClient,
-    change: Value,
+    change: &Change,
     waiting: Waiting,
     as_json: bool,
     drained: Option<&str>,
 ) -> anyhow::Result<ExitCode> {
-    if !as_json && change.get("what").is_some() {
-        say_change(&change, false)?;
-    }
     let Some(limit) = waiting.limit() else {
-        if as_json {
-            console::say_json(&change)?;
-        }
+        change.say(as_json)?;
         return Ok(ExitCode::SUCCESS);
     };
-    let end = watch::until_done(client, limit, drained).await?;
-    let json = json!({ "change": change, "done": end.is_done(), "cluster": end.status() });
+    if !as_json {
+        change.say(false)?;
+    }
+    let end = watch::until_done(client, limit, change.revision(), drained).await?;
+    let json = json!({ "change": change.to_json(), "done": end.is_done(), "cluster": end.status() });
     console::say_either(as_json, &json, end.in_words())?;
     Ok(if end.is_done() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn say_change(change: &Value, as_json: bool) -> anyhow::Result<()> {
-    let Change { revision, what, .. } = serde_json::from_value(change.clone())?;
-    console::say_either(as_json, change, format!("revision {revision}: {what}"))
 }
 
 /// The cluster as a node sees it; `None` when the server is on its own.

@@ -46,8 +46,13 @@ impl End {
 }
 
 /// Watches until nothing moves any more, and the node `drained` (if one is named) has no shards. A node that is away for a
-/// moment is waited for.
-pub(super) async fn until_done(client: &AdminClient, limit: Duration, drained: Option<&str>) -> anyhow::Result<End> {
+/// moment is waited for, and one that has not heard of the plan's `revision` yet does not count.
+pub(super) async fn until_done(
+    client: &AdminClient,
+    limit: Duration,
+    revision: u64,
+    drained: Option<&str>,
+) -> anyhow::Result<End> {
     let (bar, watch) = (bar()?, Stopwatch::start());
     let end = loop {
         let status: ClusterStatus = match client.get("/admin/v1/cluster").await {
@@ -58,7 +63,8 @@ pub(super) async fn until_done(client: &AdminClient, limit: Duration, drained: O
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(moves) = &status.rebalance {
+        let has_heard = status.revision >= revision;
+        if let Some(moves) = status.rebalance.as_ref().filter(|_| has_heard) {
             bar.set_length(moves.moves as u64);
             bar.set_position(moves.done as u64);
             if let Some(next) = moves.remaining.first() {
@@ -67,7 +73,7 @@ pub(super) async fn until_done(client: &AdminClient, limit: Duration, drained: O
             if moves.cancelled {
                 break End::Canceled(status);
             }
-        } else if is_empty(&status, drained) {
+        } else if has_heard && is_empty(&status, drained) {
             break End::Done(status);
         }
         if watch.elapsed() >= limit {

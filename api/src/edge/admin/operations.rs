@@ -62,7 +62,7 @@ pub(super) fn cluster(app: &App) -> Result<&dyn Operations, Problem> {
     match app.cluster() {
         Some(cluster) => Ok(cluster.as_ref()),
         None if app.settings.cluster.is_on() => {
-            Err(Problem::new(Kind::Unavailable).detail("the node has not joined its cluster yet").retry_after_ms(1_000))
+            Err(Problem::new(Kind::Unavailable).detail("the node has not joined its cluster yet"))
         }
         None => Err(Problem::new(Kind::ClusterNotConfigured)),
     }
@@ -78,7 +78,8 @@ impl From<OperatorError> for Problem {
             OperatorError::NodeNotAlive(_) => Self::new(Kind::NodeNotAlive).detail(said),
             OperatorError::NobodyLeft => Self::new(Kind::NoNodeLeft),
             OperatorError::Conflict => Self::new(Kind::PlanChanged).detail(said),
-            OperatorError::NoQuorum(_) => Self::new(Kind::Unavailable).detail(said).retry_after_ms(1_000),
+            OperatorError::NoQuorum(_) => Self::new(Kind::Unavailable).detail(said),
+            OperatorError::Unknown(_) => Self::new(Kind::OutcomeUnknown).detail(said),
             OperatorError::NothingToDo(why) => Self::new(Kind::NothingToDo).detail(why),
             OperatorError::NewerPlan { .. } => Self::new(Kind::Conflict).detail(said),
             OperatorError::Author { .. } => Self::new(Kind::InvalidHeader).field("X-Operator", said),
@@ -104,5 +105,6 @@ mod tests {
         assert_eq!(problem(OperatorError::Conflict), ("plan-changed", 409));
         assert_eq!(problem(OperatorError::NothingToDo("drained".to_owned())), ("nothing-to-do", 409));
         assert_eq!(problem(OperatorError::NoQuorum("away".to_owned())), ("unavailable", 503));
+        assert_eq!(problem(OperatorError::Unknown("away".to_owned())), ("outcome-unknown", 503));
     }
 }

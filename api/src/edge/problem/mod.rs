@@ -12,7 +12,7 @@ use std::{borrow::Cow, sync::OnceLock};
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use metrics::Counter;
@@ -23,6 +23,9 @@ pub use kind::{Kind, TYPE_BASE};
 
 /// The media type of every problem.
 pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// When to try again what cannot be done now, unless somebody knows better, in milliseconds.
+const RETRY_AFTER_MS: u64 = 1_000;
 
 /// One refusal or fault, ready to be answered. Small to pass around; the content is boxed.
 #[derive(Debug)]
@@ -96,15 +99,17 @@ impl From<&str> for Member {
 }
 
 impl Problem {
-    /// A problem of this kind; without more, its detail is the kind's general explanation.
+    /// A problem of this kind; without more, its detail is the kind's general explanation, and one that passes is to be tried
+    /// again after a second.
     pub fn new(kind: Kind) -> Self {
+        let passes = kind.status() == StatusCode::SERVICE_UNAVAILABLE;
         Self(Box::new(Content {
             kind,
             detail: Cow::Borrowed(kind.about()),
             errors: Vec::new(),
             members: Vec::new(),
             headers: Vec::new(),
-            retry_after_ms: None,
+            retry_after_ms: passes.then_some(RETRY_AFTER_MS),
         }))
     }
 
@@ -213,6 +218,15 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_passes_says_when_to_try_again() {
+        for kind in Kind::ALL {
+            let response = Problem::new(*kind).into_response();
+            let passes = kind.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), passes, "{kind:?}");
+        }
+    }
 
     #[test]
     fn a_problem_carries_its_type_its_fields_and_its_members() {

@@ -1,6 +1,6 @@
 //! From what the runtime says to what the client reads: every refusal and fault of a command has exactly one problem.
 
-use holdfast_actors::{CheckoutError, CommandError, Rejection, Unavailable};
+use holdfast_actors::{CheckoutError, CommandError, Effect, Rejection, Unavailable};
 use holdfast_core::{
     SkuId, cart::CartRejection, order::OrderRejection, product::ProductRejection, stock::StockRejection,
 };
@@ -24,7 +24,7 @@ impl From<CommandError> for Problem {
                 tracing::error!(%entity, "a turn panicked; nothing of it was kept");
                 Self::new(Kind::Internal)
             }
-            CommandError::DeadlineExceeded => Self::new(Kind::DeadlineExceeded).retry_after_ms(1_000),
+            CommandError::DeadlineExceeded => Self::new(Kind::DeadlineExceeded),
         }
     }
 }
@@ -60,7 +60,11 @@ impl From<Rejection> for Problem {
 
 impl From<Unavailable> for Problem {
     fn from(reason: Unavailable) -> Self {
-        Self::new(Kind::Unavailable).detail(match reason {
+        let kind = match reason.effect() {
+            Effect::None => Kind::Unavailable,
+            Effect::Unknown => Kind::OutcomeUnknown,
+        };
+        Self::new(kind).detail(match reason {
             Unavailable::Recovering => "the server is recovering",
             Unavailable::Draining => "the server is shutting down",
             Unavailable::StorageFull => "the journal's disk is full; reads go on",
@@ -69,7 +73,7 @@ impl From<Unavailable> for Problem {
             Unavailable::Moving => "the shard is changing hands; nothing was done",
             Unavailable::Isolated => "this node is cut off from the others; nothing was done",
             Unavailable::Unknown => {
-                "the shard's owner did not answer; whether this was done is not known: read before a repeat"
+                "the shard did not answer; whether this was done is not known: read before a repeat"
             }
         })
     }

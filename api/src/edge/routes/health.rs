@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 
 use crate::edge::{
     App,
-    problem::Problem,
     reply::{self, Answer},
 };
 
@@ -30,6 +29,6 @@ pub(crate) async fn healthz() -> Answer {
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200, description = "It does.", body = Health)))]
 pub(crate) async fn readyz(State(app): State<App>) -> Answer {
-    app.readiness().map_err(|reason| Problem::from(reason).retry_after_ms(1_000))?;
+    app.readiness()?;
     reply::json(StatusCode::OK, &Health { status: "ready" })
 }
