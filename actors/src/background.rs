@@ -1,8 +1,9 @@
-//! What runs beside the shards' turns: tasks, blocking work, and waiting. Tokio in production; a simulation puts its own
-//! scheduler and its own time in the same place, and everything above stays the real thing.
+//! What runs beside the shards' turns: tasks, blocking work, and waiting. In production this is tokio; the simulation uses its
+//! own scheduler and its own time instead, and the code above this port is the same in both.
 //!
-//! Invariant: nothing that decides, journals or answers spawns or sleeps in another way. What only a production node has does
-//! (its ticker, its actors, its start and its shutdown), and so does the sandbox gateway, which stands for another machine.
+//! Invariant: code that decides, journals or answers spawns tasks and sleeps only through this port. Two kinds of code use
+//! tokio directly: the parts that only a production node has (its ticker, its actors, its start and its shutdown), and the
+//! sandbox gateway, which stands for another machine.
 
 use std::{future::Future, pin::Pin, time::Duration};
 

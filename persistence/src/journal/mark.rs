@@ -1,9 +1,10 @@
-//! What tells the record at a place from any other that could stand there.
+//! A mark: the position of one record and a fingerprint of its content. It shows whether a journal has the same record there.
 //!
-//! Invariant: two histories that parted have different marks from there on. A copy of a data directory that went on by itself
-//! has records of the same numbers, and is as long as the original or longer; what stands in them differs.
+//! Invariant: two histories that diverged have different marks from the point of divergence on. A copied data directory that
+//! was used on its own has records with the same sequence numbers as the original and may be as long or longer, but the
+//! content of these records differs.
 //!
-//! One record is enough: the journal is one history over all shards, and what is contained of it elsewhere is its beginning.
+//! One mark is enough: the journal is one history over all shards, and a copy elsewhere contains a beginning of it.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,9 +1,9 @@
-//! One connection's worth of projecting: from the watermarks in the database on, batch by batch, until something goes wrong.
+//! The projection's work on one connection: from the watermarks in the database on, batch by batch, until an error ends it.
 //!
-//! Invariant: everything known of the tables was read from this connection after it was made, or committed through it. When
-//! anything fails, all of it is forgotten and read again: whether a COMMIT without an answer was done shows in the watermark.
-//! So it is when a rebuild puts other tables in their place: they contain the same states, but divide them otherwise between
-//! snapshots and events.
+//! Invariant: everything that is remembered of the tables was read from this connection after it was made, or committed
+//! through it. After any error all of it is forgotten and read again: the watermark then shows whether a COMMIT whose answer
+//! was lost took effect. After a rebuild has put other tables in place, all of it is forgotten as well, because the new tables
+//! contain the same states but divide them differently between snapshots and events.
 
 use std::collections::BTreeMap;
 

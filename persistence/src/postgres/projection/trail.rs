@@ -1,12 +1,14 @@
-//! How far the tables can be, as far as this process can know: a watermark beyond that was moved by somebody whose journal is
-//! not this one, or the journal is an older copy.
+//! The highest watermarks that the tables can have, as far as this process knows. A higher watermark was committed by a process
+//! with another journal, or this process's journal is an older copy.
 //!
-//! Invariant: at the start a shard's watermark lies at or before where the journal ended when it was opened, however much
-//! was journaled since: an older copy that has sold on looks long enough, and is not. From then on it is at most what was
-//! last tried to be committed. Less is no surprise: a server that took over from another may have lost the last of it.
+//! Invariant: when the projection first connects, a shard's watermark is at most the last record that the journal had when it
+//! was opened. Records journaled since do not count: an older copy that has gone on selling may be long enough by now, and
+//! must be refused all the same. From then on the watermark is at most the last record that this process tried to commit. A
+//! lower watermark is allowed: a promoted PostgreSQL standby may have lost the last commits.
 //!
-//! Of a journal that several processes share any of them may have projected since, and from the same records: there the
-//! watermarks lie at or before where the journal ends now. One that has not read that far yet tries again.
+//! A journal in NATS is shared by several processes, and any of them may have projected the same records meanwhile. There the
+//! watermark is at most the current end of the journal as this process has read it; a process that has not read that far yet
+//! tries again.
 
 use std::collections::BTreeMap;
 
