@@ -52,6 +52,8 @@ pub(super) async fn read(State(app): State<App>, CartOwner(token): CartOwner) ->
 }
 
 /// Add units of a product
+///
+/// Every call adds its units. Send `If-Match` to be sure that a retry does not count twice.
 #[utoipa::path(post, path = "/api/v1/cart/items", tag = "cart", security(("cart" = [])), request_body = NewItem,
     params(("If-Match" = Option<String>, Header, description = "The cart's `ETag`.")),
     responses((status = 200, description = "The cart.", body = CartBody)))]
