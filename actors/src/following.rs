@@ -1,7 +1,7 @@
 //! What a node does with shards that are not, or no longer, its own: it follows their owner, takes over, and hands over.
 //! When, is for whoever knows the other nodes to say.
 //!
-//! Invariant: the journal has settled whose a shard is before it is taken charge of here, and everything decided here is
+//! Invariant: the journal has settled whose a shard is before this node takes it, and everything decided here is
 //! durable before it is given up.
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +19,7 @@ use crate::{
 
 /// Why a shard could not be taken or given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ChargeError {
+pub enum OwnershipError {
     /// There is no such shard.
     #[error("there is no shard {}", .0.0)]
     Unknown(ShardId),
@@ -37,9 +37,10 @@ pub enum ChargeError {
     /// The shard died meanwhile and recovers, or the node is going.
     #[error("the shard died meanwhile")]
     Died,
-    /// The journal did not take what it had decided: another node has the shard.
-    #[error("the journal did not take what the shard had decided")]
-    Fenced,
+    /// What it had decided is not all durable and told: the journal did not take it, since another node has the shard, or
+    /// telling it panicked.
+    #[error("not all that the shard had decided is durable and told")]
+    Unsettled,
 }
 
 impl Node {
@@ -57,22 +58,22 @@ impl Node {
     /// skipped. Waits until it has them, also while the shard recovers.
     ///
     /// # Errors
-    /// [`ChargeError::Unknown`]; [`ChargeError::Died`] when the shard is this node's own, or the node is going.
-    pub async fn follow(&self, shard: ShardId, records: Vec<(u64, Record)>) -> Result<(), ChargeError> {
+    /// [`OwnershipError::Unknown`]; [`OwnershipError::Died`] when the shard is this node's own, or the node is going.
+    pub async fn follow(&self, shard: ShardId, records: Vec<(u64, Record)>) -> Result<(), OwnershipError> {
         let (done, taken_in) = oneshot::channel();
         self.tell(shard, Internal::Followed { records, done })?;
-        taken_in.await.map_err(|_| ChargeError::Died)
+        taken_in.await.map_err(|_| OwnershipError::Died)
     }
 
     /// Makes a shard this node's that has taken in every record up to `head`; requests are taken from then on.
     ///
     /// # Errors
-    /// [`ChargeError::Behind`] when it has not.
-    pub async fn take_charge(&self, shard: ShardId, head: u64) -> Result<(), ChargeError> {
-        let (done, charged) = oneshot::channel();
-        let mailbox = self.tell(shard, Internal::TakeCharge { head, done })?;
-        charged.await.map_err(|_| ChargeError::Died)?.map_err(|at| ChargeError::Behind { at, head })?;
-        mailbox.take_charge();
+    /// [`OwnershipError::Behind`] when it has not.
+    pub async fn take_ownership(&self, shard: ShardId, head: u64) -> Result<(), OwnershipError> {
+        let (done, taken) = oneshot::channel();
+        let mailbox = self.tell(shard, Internal::TakeOwnership { head, done })?;
+        taken.await.map_err(|_| OwnershipError::Died)?.map_err(|at| OwnershipError::Behind { at, head })?;
+        mailbox.take_ownership();
         Ok(())
     }
 
@@ -80,20 +81,20 @@ impl Node {
     /// sequence number is told. The shard then follows. What is not finished within `limit` leaves it this node's.
     ///
     /// # Errors
-    /// [`ChargeError`].
-    pub async fn yield_shard(&self, shard: ShardId, limit: Duration) -> Result<u64, ChargeError> {
-        let mailbox = Arc::clone(self.mailbox(shard).ok_or(ChargeError::Unknown(shard))?);
+    /// [`OwnershipError`].
+    pub async fn yield_shard(&self, shard: ShardId, limit: Duration) -> Result<u64, OwnershipError> {
+        let mailbox = Arc::clone(self.mailbox(shard).ok_or(OwnershipError::Unknown(shard))?);
         mailbox.begin_yield();
         let (done, given_up) = oneshot::channel();
         mailbox.deliver(Envelope::Internal(Internal::Yield(done)));
         let Ok(last) = timeout(limit, given_up).await else {
-            mailbox.take_charge();
-            return Err(ChargeError::TimedOut);
+            mailbox.take_ownership();
+            return Err(OwnershipError::TimedOut);
         };
-        let last = last.map_err(|_| ChargeError::Died)?;
-        let gate = self.gate_of(shard).ok_or(ChargeError::Died)?;
+        let last = last.map_err(|_| OwnershipError::Died)?;
+        let gate = self.gate_of(shard).ok_or(OwnershipError::Died)?;
         let settled = tokio::task::spawn_blocking(move || gate.wait_settled()).await;
-        if settled.unwrap_or(false) { Ok(last) } else { Err(ChargeError::Fenced) }
+        if settled.unwrap_or(false) { Ok(last) } else { Err(OwnershipError::Unsettled) }
     }
 
     /// Another node has taken a shard over: whatever this one holds of it that is not durable is forgotten.
@@ -107,8 +108,8 @@ impl Node {
         }
     }
 
-    fn tell(&self, shard: ShardId, internal: Internal) -> Result<&Arc<Mailbox>, ChargeError> {
-        let mailbox = self.mailbox(shard).ok_or(ChargeError::Unknown(shard))?;
+    fn tell(&self, shard: ShardId, internal: Internal) -> Result<&Arc<Mailbox>, OwnershipError> {
+        let mailbox = self.mailbox(shard).ok_or(OwnershipError::Unknown(shard))?;
         mailbox.deliver(Envelope::Internal(internal));
         Ok(mailbox)
     }

@@ -45,7 +45,7 @@ pub use checkpoint_now::Checkpointed;
 pub use clock::Clock;
 pub use commerce::Commerce;
 pub use error::{CommandError, Effect, Rejection, Unavailable};
-pub use following::ChargeError;
+pub use following::OwnershipError;
 pub use lease::Lease;
 pub use mailbox::{Mailbox, Refused};
 pub use node::{Node, NodeError, NodeParts, ShardReport};

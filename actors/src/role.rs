@@ -68,7 +68,7 @@ impl Standing {
     }
 
     /// The shard is this node's.
-    pub(crate) fn take_charge(&self) {
+    pub(crate) fn take_ownership(&self) {
         self.change(FOLLOWING, OPEN);
     }
 

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use holdfast_actors::{ChargeError, Node};
+use holdfast_actors::{Node, OwnershipError};
 use holdfast_core::{ShardCount, ShardId};
 use holdfast_persistence::{JournalError, Record};
 
@@ -29,7 +29,7 @@ impl TailSink for Replica {
     async fn take(&self, shard: ShardId, records: Vec<(u64, Record)>) {
         match self.0.follow(shard, records).await {
             Ok(()) => {}
-            Err(ChargeError::Died) => tracing::debug!(shard = shard.0, "records came for a shard that is going"),
+            Err(OwnershipError::Died) => tracing::debug!(shard = shard.0, "records came for a shard that is going"),
             Err(error) => tracing::error!(shard = shard.0, %error, "records were not taken in"),
         }
     }

@@ -233,8 +233,8 @@ impl Mailbox {
     }
 
     /// The shard is this node's: requests are taken.
-    pub(crate) fn take_charge(&self) {
-        self.standing.take_charge();
+    pub(crate) fn take_ownership(&self) {
+        self.standing.take_ownership();
     }
 
     /// Whose the shard is, as far as requests are concerned.

@@ -126,7 +126,7 @@ pub enum Internal {
         done: oneshot::Sender<()>,
     },
     /// The shard is this node's from here on, if it has taken in everything up to `head`.
-    TakeCharge {
+    TakeOwnership {
         /// The last sequence number there is.
         head: u64,
         /// Who waits: how far the shard is, if that is not there.

@@ -89,7 +89,7 @@ impl Shard {
         let Some(live) = self.tables.stock.live.get_mut(sku) else { return };
         live.scheduled = None;
         if let Ok(events) = self.decide::<StockItem>(sku, StockCommand::Lapse) {
-            self.tally.lapsed += events.len() as u64;
+            self.staged.tally.lapsed += events.len() as u64;
             self.commit::<StockItem>(sku, events);
         }
         let now = self.now;
@@ -112,7 +112,7 @@ impl Shard {
                 // Its attempt is void by now: ask the order's home whether it came to be.
                 let to = self.parts.shards.shard_of(order.slot());
                 let message = Message::ResolveCheckout { cart, order, deadline };
-                self.output.outgoing.push(Outgoing::Message { to, message });
+                self.staged.output.outgoing.push(Outgoing::Message { to, message });
                 again = self.now.saturating_add_millis(self.parts.settings.step_retry_ms);
             }
             _ => {

@@ -127,10 +127,10 @@ impl Shard {
         }
         let shard = self.parts.id;
         if planted!(WatermarkBeforeSnapshots) {
-            self.output.outgoing.push(Outgoing::Watermark { shard, sequence });
+            self.staged.output.outgoing.push(Outgoing::Watermark { shard, sequence });
         }
         if !states.is_empty() {
-            self.output.outgoing.push(Outgoing::Snapshots { shard, states });
+            self.staged.output.outgoing.push(Outgoing::Snapshots { shard, states });
         }
         if !pending.is_empty() {
             self.checkpointing.running = Some((pending, sequence));
@@ -139,7 +139,7 @@ impl Shard {
         if std::mem::take(&mut self.checkpointing.held_back) {
             self.checkpointing.meet_demands();
         } else {
-            self.output.outgoing.push(Outgoing::Watermark { shard, sequence });
+            self.staged.output.outgoing.push(Outgoing::Watermark { shard, sequence });
             self.checkpointing.writing = true;
         }
         if self.draining.is_some() {

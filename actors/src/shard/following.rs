@@ -28,7 +28,7 @@ use crate::{
 
 /// Whether this node decides what happens to the shard.
 #[derive(Debug)]
-pub(super) struct Charge {
+pub(super) struct Ownership {
     is_ours: bool,
     /// Who waits for the shard to be given up.
     yielding: Option<oneshot::Sender<u64>>,
@@ -40,13 +40,13 @@ pub(super) struct Charge {
     is_broken: bool,
 }
 
-impl Default for Charge {
+impl Default for Ownership {
     fn default() -> Self {
         Self { is_ours: true, yielding: None, early: Vec::new(), followed: None, is_broken: false }
     }
 }
 
-impl Charge {
+impl Ownership {
     pub(super) fn is_ours(&self) -> bool {
         self.is_ours
     }
@@ -59,18 +59,18 @@ impl Charge {
 impl Shard {
     /// What this node is to the shard.
     pub(crate) fn role(&self) -> Role {
-        if self.charge.is_ours { Role::Owner } else { Role::Follower }
+        if self.ownership.is_ours { Role::Owner } else { Role::Follower }
     }
 
     /// From its recovery on the shard follows another owner.
     pub(super) fn begin_following(&mut self) {
-        self.charge.is_ours = false;
+        self.ownership.is_ours = false;
     }
 
     /// Gives an envelope back that this node may take in. Nobody else's request is decided; a message may be for the owner
     /// that this node is about to become, and is asked for again if it is not.
     pub(super) fn turn_away(&mut self, envelope: Envelope) -> Option<Envelope> {
-        if self.charge.is_ours {
+        if self.ownership.is_ours {
             return Some(envelope);
         }
         match envelope {
@@ -78,10 +78,10 @@ impl Shard {
             Envelope::Request { port, .. } => {
                 let retry_after_ms = self.parts.settings.retry_after_ms;
                 let moving = CommandError::Unavailable { reason: Unavailable::Moving, retry_after_ms };
-                self.output.answers.push((port, Err(moving)));
+                self.staged.output.answers.push((port, Err(moving)));
             }
-            Envelope::Message(_) if self.charge.early.len() < self.parts.settings.turn_messages => {
-                self.charge.early.push(envelope);
+            Envelope::Message(_) if self.ownership.early.len() < self.parts.settings.turn_messages => {
+                self.ownership.early.push(envelope);
             }
             Envelope::Message(message) => {
                 tracing::debug!(shard = self.parts.id.0, ?message, "a message for another owner was dropped");
@@ -92,11 +92,11 @@ impl Shard {
 
     /// Takes in records that are durable elsewhere. Those it has are skipped.
     pub(super) fn follow(&mut self, records: Vec<(u64, Record)>, done: oneshot::Sender<()>) {
-        if self.charge.is_ours {
+        if self.ownership.is_ours {
             return; // Whoever reads the shard's records for it has not heard yet.
         }
         for (sequence, record) in records {
-            if sequence <= self.sequence || self.charge.is_broken {
+            if sequence <= self.sequence || self.ownership.is_broken {
                 continue;
             }
             let entity = record.entity.clone();
@@ -108,9 +108,9 @@ impl Shard {
             };
             if let Err(error) = taken {
                 tracing::error!(shard = self.parts.id.0, sequence, %error, "a record of another owner was not taken in");
-                self.charge.is_broken = true;
+                self.ownership.is_broken = true;
             } else {
-                self.charge.followed = Some(sequence);
+                self.ownership.followed = Some(sequence);
             }
         }
         // Whoever has stopped waiting goes on from what the shard says it has.
@@ -141,7 +141,7 @@ impl Shard {
         live.touched = now;
         let address = E::address(key);
         if !mem::replace(&mut live.unseen, true) {
-            self.unseen.push(address.clone());
+            self.staged.unseen.push(address.clone());
         }
         Self::schedule(&mut self.agenda, &address, live, now);
     }
@@ -157,12 +157,12 @@ impl Shard {
 
     /// The shard is this node's from here on, if it has taken in everything up to `head`. What its orders are owed may have
     /// been asked for by the owner before, and is asked for again.
-    pub(super) fn take_charge(&mut self, head: u64, done: oneshot::Sender<Result<(), u64>>) {
-        if self.sequence != head || self.charge.is_broken {
+    pub(super) fn take_ownership(&mut self, head: u64, done: oneshot::Sender<Result<(), u64>>) {
+        if self.sequence != head || self.ownership.is_broken {
             let _ = done.send(Err(self.sequence));
             return;
         }
-        if !mem::replace(&mut self.charge.is_ours, true) {
+        if !mem::replace(&mut self.ownership.is_ours, true) {
             let orders = self.tables.orders.live.iter_mut();
             let mut owed: Vec<OrderId> =
                 orders.filter(|(_, live)| !live.entity.next_steps().is_empty()).map(|(order, _)| *order).collect();
@@ -170,7 +170,7 @@ impl Shard {
             for order in owed {
                 self.pursue_soon(order);
             }
-            for envelope in mem::take(&mut self.charge.early) {
+            for envelope in mem::take(&mut self.ownership.early) {
                 self.receive(envelope);
             }
         }
@@ -179,8 +179,8 @@ impl Shard {
 
     /// Gives the shard up once nothing that was accepted waits for an entity to be read.
     pub(super) fn begin_yield(&mut self, done: oneshot::Sender<u64>) {
-        if self.charge.is_ours {
-            self.charge.yielding = Some(done);
+        if self.ownership.is_ours {
+            self.ownership.yielding = Some(done);
         } else {
             let _ = done.send(self.sequence);
         }
@@ -188,18 +188,18 @@ impl Shard {
 
     /// The end of a turn, as far as whose the shard is: gives it up when that was asked for and can be, and has a shard
     /// that cannot go on recovered.
-    pub(super) fn note_charge(&mut self, gate: &Arc<Gate>) {
-        if self.charge.yielding.is_some() && !self.is_reading() {
-            let told = self.charge.yielding.take().is_some_and(|done| done.send(self.sequence).is_ok());
+    pub(super) fn note_ownership(&mut self, gate: &Arc<Gate>) {
+        if self.ownership.yielding.is_some() && !self.is_reading() {
+            let told = self.ownership.yielding.take().is_some_and(|done| done.send(self.sequence).is_ok());
             if told {
-                self.charge.is_ours = false;
+                self.ownership.is_ours = false;
                 self.pursuits.clear();
                 self.retries.clear();
                 // What is out of service here may be well elsewhere.
-                self.charge.is_broken = self.quarantined > 0;
+                self.ownership.is_broken = self.quarantined > 0;
             }
         }
-        if self.charge.is_broken {
+        if self.ownership.is_broken {
             gate.fail();
             self.parts.fatal.wake(self.parts.id);
         }

@@ -45,7 +45,7 @@ impl Shard {
         }
         self.commit::<Order>(&place.order, events);
         self.pursue(place.order);
-        self.tally.placed += 1;
+        self.staged.tally.placed += 1;
         self.show_placed(place.order)
     }
 

@@ -195,13 +195,16 @@ impl Shard {
         match step {
             Step::Stock { sku, hold, action } => {
                 let to = self.home_of(&sku);
-                self.output.outgoing.push(Outgoing::Message { to, message: Message::StockStep { hold, sku, action } });
+                self.staged
+                    .output
+                    .outgoing
+                    .push(Outgoing::Message { to, message: Message::StockStep { hold, sku, action } });
                 let again = self.now.saturating_add_millis(self.parts.settings.step_retry_ms);
                 self.retry_at(order, again);
             }
             step @ Step::Gateway { .. } => {
                 let request = GatewayRequest::from_step(step, pursuit.asked_before);
-                self.output.outgoing.extend(request.map(Outgoing::Gateway));
+                self.staged.output.outgoing.extend(request.map(Outgoing::Gateway));
             }
         }
     }

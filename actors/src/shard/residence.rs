@@ -39,7 +39,7 @@ impl Shard {
         match (trouble, envelope) {
             (Some(Trouble::Loading(waiting)), envelope) => waiting.push(envelope),
             (_, Envelope::Request { port, .. }) => {
-                self.output.answers.push((port, Err(CommandError::Quarantined(entity))));
+                self.staged.output.answers.push((port, Err(CommandError::Quarantined(entity))));
             }
             (_, envelope) => tracing::error!(%entity, ?envelope, "a message to a quarantined entity was dropped"),
         }
@@ -65,7 +65,7 @@ impl Shard {
         metrics::counter!("holdfast_turn_panics_total").increment(1);
         tracing::error!(shard = self.parts.id.0, entity = %blamed, strikes = *strikes, "a turn panicked");
         let out_of_service = *strikes >= self.parts.settings.quarantine_after;
-        let mut tainted = std::mem::take(&mut self.touching);
+        let mut tainted = std::mem::take(&mut self.staged.touching);
         tainted.retain(|entity| *entity != blamed);
         tainted.dedup();
         if planted!(PanickedNotRebuilt) {
@@ -136,7 +136,7 @@ impl Shard {
             Self::schedule(&mut self.agenda, &address, &mut live, now);
             table.live.insert(key.clone(), live);
             self.checkpointing.note_dirty(address.clone());
-            self.unseen.push(address.clone());
+            self.staged.unseen.push(address.clone());
             self.watch_idle(address);
         }
         waiting
@@ -185,7 +185,7 @@ impl Shard {
             }
         }
         if !leaving.is_empty() {
-            self.output.outgoing.push(Outgoing::Snapshots { shard: self.parts.id, states: leaving });
+            self.staged.output.outgoing.push(Outgoing::Snapshots { shard: self.parts.id, states: leaving });
         }
     }
 
@@ -231,13 +231,13 @@ impl Shard {
         let waiting = on_table!(entity, self.tables, |table, key| table.quarantine(key));
         for envelope in waiting {
             if let Envelope::Request { port, .. } = envelope {
-                self.output.answers.push((port, Err(CommandError::Quarantined(entity.clone()))));
+                self.staged.output.answers.push((port, Err(CommandError::Quarantined(entity.clone()))));
             }
         }
     }
 
     fn ask_to_load(&mut self, entity: EntityId, rebuild: bool) {
-        self.output.outgoing.push(Outgoing::Load { shard: self.parts.id, entity, rebuild });
+        self.staged.output.outgoing.push(Outgoing::Load { shard: self.parts.id, entity, rebuild });
     }
 }
 

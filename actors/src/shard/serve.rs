@@ -75,7 +75,7 @@ impl Shard {
         if placed || self.now >= deadline {
             let to = self.parts.shards.shard_of(cart.slot());
             let message = Message::CheckoutResolved { cart, order, deadline, placed };
-            self.output.outgoing.push(Outgoing::Message { to, message });
+            self.staged.output.outgoing.push(Outgoing::Message { to, message });
         }
     }
 
@@ -102,7 +102,7 @@ impl Shard {
             Internal::CheckpointNow(done) => self.checkpointing.demand(done),
             Internal::Drain(done) => self.begin_draining(done),
             Internal::Followed { records, done } => self.follow(records, done),
-            Internal::TakeCharge { head, done } => self.take_charge(head, done),
+            Internal::TakeOwnership { head, done } => self.take_ownership(head, done),
             Internal::Yield(done) => self.begin_yield(done),
         }
     }
@@ -129,7 +129,7 @@ impl Shard {
 
     fn tell_order(&mut self, order: OrderId, command: OrderCommand) {
         let to = self.parts.shards.shard_of(order.slot());
-        self.output.outgoing.push(Outgoing::Message { to, message: Message::OrderAnswer { order, command } });
+        self.staged.output.outgoing.push(Outgoing::Message { to, message: Message::OrderAnswer { order, command } });
     }
 
     /// A line held for an order of another shard outlives that order's own deadline by the length of one attempt, so that

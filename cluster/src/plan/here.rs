@@ -38,8 +38,8 @@ impl Shards for NodeShards {
         }
     }
 
-    async fn take_charge(&self, shard: ShardId, head: u64) -> Result<(), StepError> {
-        self.0.take_charge(shard, head).await.map_err(|error| StepError(error.to_string()))
+    async fn take_ownership(&self, shard: ShardId, head: u64) -> Result<(), StepError> {
+        self.0.take_ownership(shard, head).await.map_err(|error| StepError(error.to_string()))
     }
 
     async fn yield_shard(&self, shard: ShardId, limit: Duration) -> Result<u64, StepError> {

@@ -45,7 +45,7 @@ pub trait Shards: Send + Sync + 'static {
     /// Its figures.
     fn counted(&self, shard: ShardId) -> Counted;
     /// Makes a shard that has every record up to `head` this node's.
-    async fn take_charge(&self, shard: ShardId, head: u64) -> Result<(), StepError>;
+    async fn take_ownership(&self, shard: ShardId, head: u64) -> Result<(), StepError>;
     /// Finishes what the shard has accepted, within `limit`, and makes it a follower. Its last record.
     async fn yield_shard(&self, shard: ShardId, limit: Duration) -> Result<u64, StepError>;
     /// Forgets what the shard holds that is not durable, and makes it a follower.

@@ -61,7 +61,7 @@ impl Reconciler {
         self.catch_up(shard, head).await?;
         self.wait_until_free(shard).await?;
         self.refuse_overtaken(shard)?;
-        self.shards.take_charge(shard, head).await
+        self.shards.take_ownership(shard, head).await
     }
 
     /// Waits until the shard here has every record up to `head`. The journal gives it those of others, and tells at once when

@@ -4,9 +4,9 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod batches;
-mod charge;
 mod checkout;
 mod expiry;
+mod ownership;
 mod panic;
 mod recovery;
 mod retention;

@@ -153,7 +153,7 @@ impl Shards for Here {
         Counted::default()
     }
 
-    async fn take_charge(&self, shard: ShardId, _: u64) -> Result<(), StepError> {
+    async fn take_ownership(&self, shard: ShardId, _: u64) -> Result<(), StepError> {
         self.set_role(shard, Role::Owner);
         Ok(())
     }
