@@ -5,9 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use holdfast_core::{
-    Entity, EntityId, Event, ShardCount, ShardId, cart::Cart, order::Order, product::Product, stock::StockItem,
-};
+use holdfast_core::{EntityId, ShardCount, ShardId};
 use holdfast_persistence::{EntityState, Journal, JournalError, Record, SnapshotError, SnapshotStore};
 use parking_lot::Mutex;
 
@@ -95,35 +93,15 @@ pub(crate) fn only(shards: ShardCount, shard: ShardId, from: u64) -> BTreeMap<Sh
 }
 
 fn apply(state: Option<EntityState>, entity: &EntityId, record: &Record) -> Result<Option<EntityState>, String> {
-    let mut state = state.unwrap_or_else(|| vacant(entity));
-    let applied = catch_unwind(AssertUnwindSafe(|| match (&mut state, &record.event) {
-        (EntityState::Stock(stock), Event::Stock(event)) => advance(stock, record.version, event),
-        (EntityState::Product(product), Event::Product(event)) => advance(product, record.version, event),
-        (EntityState::Cart(cart), Event::Cart(event)) => advance(cart, record.version, event),
-        (EntityState::Order(order), Event::Order(event)) => advance(order, record.version, event),
-        _ => Err(format!("the record of {entity} holds another kind of event")),
-    }));
-    applied.map_err(|_| format!("applying version {} of {entity} panicked", record.version))??;
+    let mut state = state.unwrap_or_else(|| EntityState::before_anything(entity));
+    if record.version <= state.version() {
+        return Ok(Some(state)); // The snapshot contains it.
+    }
+    let applied = catch_unwind(AssertUnwindSafe(|| state.advance(record)));
+    applied
+        .map_err(|_| format!("applying version {} of {entity} panicked", record.version))?
+        .map_err(|error| error.to_string())?;
     Ok(Some(state))
-}
-
-fn advance<E: Entity>(entity: &mut E, version: u64, event: &E::Event) -> Result<(), String> {
-    let at = entity.version();
-    match version {
-        contained if contained <= at => {}
-        next if next == at + 1 => entity.apply(event),
-        other => return Err(format!("version {other} does not follow version {at}")),
-    }
-    Ok(())
-}
-
-fn vacant(entity: &EntityId) -> EntityState {
-    match entity {
-        EntityId::Stock(sku) => EntityState::Stock(StockItem::new(sku.clone())),
-        EntityId::Product(sku) => EntityState::Product(Product::new(sku.clone())),
-        EntityId::Cart(cart) => EntityState::Cart(Cart::new(*cart)),
-        EntityId::Order(order) => EntityState::Order(Order::new(*order)),
-    }
 }
 
 #[cfg(test)]
@@ -134,7 +112,10 @@ mod tests {
         mpsc,
     };
 
-    use holdfast_core::{Quantity, SkuId, Timestamp, stock::StockEvent};
+    use holdfast_core::{
+        Entity as _, Event, Quantity, SkuId, Timestamp,
+        stock::{StockEvent, StockItem},
+    };
     use holdfast_persistence::{
         Batch, EncodedSnapshot, SnapshotSource, Store, StoreOptions, encode_snapshot, journal::JournalOptions,
         state::EntityStateRef,
@@ -233,6 +214,6 @@ mod tests {
         let store = open(dir.path());
         append(&store, [1, 3, 4]);
         let error = rebuilt(&store, store.snapshots.as_ref()).expect_err("version 2 is missing");
-        assert!(error.contains("version 3 does not follow version 1"), "{error}");
+        assert!(error.contains("is at version 1, the record at 3"), "{error}");
     }
 }

@@ -4,6 +4,31 @@ use holdfast_core::{
     Entity, EntityId, EntityKind, Event, cart::Cart, order::Order, product::Product, stock::StockItem,
 };
 
+use crate::record::Record;
+
+/// Why a record does not follow a state. The state is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdvanceError {
+    /// The record is not the entity's next.
+    #[error("{entity} is at version {at}, the record at {found}")]
+    Version {
+        /// Whose state and record it is.
+        entity: EntityId,
+        /// The state's version.
+        at: u64,
+        /// The record's.
+        found: u64,
+    },
+    /// The record's event is of another kind than its entity.
+    #[error("the record of {entity} holds an event of kind {found:?}")]
+    Kind {
+        /// Whose record it is.
+        entity: EntityId,
+        /// What the event is about.
+        found: EntityKind,
+    },
+}
+
 /// The state of one entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntityState {
@@ -18,7 +43,7 @@ pub enum EntityState {
 }
 
 /// The state of one entity, borrowed from whoever hosts it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntityStateRef<'a> {
     /// Units of one SKU.
     Stock(&'a StockItem),
@@ -59,6 +84,22 @@ impl EntityState {
             EntityId::Cart(cart) => Self::Cart(Cart::new(*cart)),
             EntityId::Order(order) => Self::Order(Order::new(*order)),
         }
+    }
+
+    /// Takes in the entity's next record.
+    ///
+    /// # Errors
+    /// [`AdvanceError`].
+    pub fn advance(&mut self, record: &Record) -> Result<(), AdvanceError> {
+        let (at, kind) = (self.version(), self.as_ref().kind());
+        if record.event.kind() != kind {
+            return Err(AdvanceError::Kind { entity: record.entity.clone(), found: record.event.kind() });
+        }
+        if at.checked_add(1) != Some(record.version) {
+            return Err(AdvanceError::Version { entity: record.entity.clone(), at, found: record.version });
+        }
+        self.apply(&record.event);
+        Ok(())
     }
 
     /// What follows from `event`, which is of the state's kind: whoever read it has checked that.
@@ -112,5 +153,28 @@ impl EntityStateRef<'_> {
             Self::Cart(cart) => cart.version(),
             Self::Order(order) => order.version(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_core::{OrderId, Quantity, SkuId, Timestamp, order::OrderEvent, stock::StockEvent};
+
+    use super::*;
+
+    #[test]
+    fn only_the_next_record_of_its_own_kind_follows() {
+        let entity = EntityId::Stock(SkuId::parse("TEE").expect("a SKU"));
+        let received = Event::Stock(StockEvent::Received { quantity: Quantity::ONE });
+        let record = |version, event| Record { entity: entity.clone(), version, at: Timestamp::from_millis(0), event };
+        let mut state = EntityState::before_anything(&entity);
+        assert_eq!(state.advance(&record(1, received.clone())), Ok(()));
+        let behind = |found| Err(AdvanceError::Version { entity: entity.clone(), at: 1, found });
+        assert_eq!(state.advance(&record(1, received.clone())), behind(1), "once only");
+        assert_eq!(state.advance(&record(3, received)), behind(3), "none is left out");
+        let foreign = Event::Order(OrderEvent::Voided);
+        assert!(matches!(state.advance(&record(2, foreign)), Err(AdvanceError::Kind { .. })));
+        assert_eq!(state.version(), 1);
+        assert_eq!(EntityState::before_anything(&EntityId::Order(OrderId::from_u128(1))).version(), 0);
     }
 }

@@ -3,11 +3,9 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, process::ExitCode};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use holdfast_api::load::stopwatch::Stopwatch;
-use holdfast_core::{
-    Entity, EntityId, EntityKind, Event, cart::Cart, order::Order, product::Product, stock::StockItem,
-};
+use holdfast_core::{EntityId, EntityKind, stock::StockItem};
 use holdfast_persistence::{EntityState, Record};
 use serde_json::json;
 
@@ -47,14 +45,8 @@ pub(super) fn run(journal: &JournalArguments) -> anyhow::Result<ExitCode> {
 
 impl Outcome {
     fn take_in(&mut self, record: &Record) -> anyhow::Result<()> {
-        let state = self.entities.entry(record.entity.clone()).or_insert_with(|| vacant(&record.entity));
-        match (state, &record.event) {
-            (EntityState::Stock(stock), Event::Stock(event)) => advance(stock, record, event)?,
-            (EntityState::Product(product), Event::Product(event)) => advance(product, record, event)?,
-            (EntityState::Cart(cart), Event::Cart(event)) => advance(cart, record, event)?,
-            (EntityState::Order(order), Event::Order(event)) => advance(order, record, event)?,
-            (state, event) => bail!("an event of kind {:?} for {}", event.kind(), state.id()),
-        }
+        let vacant = || EntityState::before_anything(&record.entity);
+        self.entities.entry(record.entity.clone()).or_insert_with(vacant).advance(record)?;
         self.records = self.records.saturating_add(1);
         Ok(())
     }
@@ -105,30 +97,7 @@ impl Outcome {
     }
 }
 
-/// Applies the record if it is the entity's next.
-fn advance<E: Entity>(entity: &mut E, record: &Record, event: &E::Event) -> anyhow::Result<()> {
-    let next = entity.version().saturating_add(1);
-    ensure!(
-        record.version == next,
-        "{} is at version {}, the record at {}",
-        record.entity,
-        entity.version(),
-        record.version
-    );
-    entity.apply(event);
-    Ok(())
-}
-
 fn balances(stock: &StockItem) -> bool {
     let level = stock.level();
     level.held.checked_add(level.allocated).is_some_and(|committed| committed <= level.on_hand)
-}
-
-fn vacant(entity: &EntityId) -> EntityState {
-    match entity {
-        EntityId::Stock(sku) => EntityState::Stock(StockItem::new(sku.clone())),
-        EntityId::Product(sku) => EntityState::Product(Product::new(sku.clone())),
-        EntityId::Cart(cart) => EntityState::Cart(Cart::new(*cart)),
-        EntityId::Order(order) => EntityState::Order(Order::new(*order)),
-    }
 }
