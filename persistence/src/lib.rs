@@ -28,4 +28,6 @@ pub use snapshot::{
     EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, apply_changes, decode_snapshot, encode_snapshot,
 };
 pub use state::{EntityState, EntityStateRef};
-pub use store::{Held, JournalElsewhere, Recovery, Replica, ReplicaError, Store, StoreError, StoreOptions};
+pub use store::{
+    Audit, AuditError, Held, JournalElsewhere, Recovery, Replica, ReplicaError, Store, StoreError, StoreOptions,
+};

@@ -16,6 +16,7 @@
 //! With a copy elsewhere (`replica`) a directory that is empty, or lost its snapshots, is restored from it (`restore`).
 
 pub(crate) mod atomic_file;
+mod audit;
 mod elsewhere;
 mod error;
 mod lock;
@@ -36,6 +37,7 @@ use std::{
 
 use holdfast_core::ShardCount;
 
+pub use audit::{Audit, AuditError};
 pub use elsewhere::JournalElsewhere;
 pub use error::StoreError;
 pub use options::{OptionError, StoreOptions};
@@ -142,6 +144,15 @@ impl Store {
     pub fn identity(dir: &Path) -> Result<([u8; 16], ShardCount), StoreError> {
         let meta = Meta::read(dir)?.ok_or_else(|| StoreError::NotAStore { path: dir.to_path_buf() })?;
         Ok((meta.store, meta.shards))
+    }
+
+    /// Compares every snapshot in the data directory `dir` with what the journal's records lead to. Takes the directory's lock;
+    /// no journal file is changed.
+    ///
+    /// # Errors
+    /// [`AuditError`], naming the first entity that does not fit; or why there is nothing to compare.
+    pub fn audit(dir: &Path) -> Result<Audit, AuditError> {
+        audit::audit(dir)
     }
 
     /// The journal's directory within the data directory `dir`, for [`JournalReader`](crate::JournalReader).

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail it")]
 
 mod append;
+mod audit;
 mod damage;
 mod follow;
 mod golden;

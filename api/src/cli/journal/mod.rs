@@ -1,5 +1,5 @@
-//! `journal`: what is in a data folder, seen without a server. Read-only, and it needs no lock: it may look while a server
-//! writes, and then ends where the server is.
+//! `journal`: what is in a data folder, seen without a server. Read-only, and but for `audit` it needs no lock: it may look
+//! while a server writes, and then ends where the server is.
 
 mod inspect;
 mod replay;
@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use holdfast_api::load::crowd::cause_chain;
-use holdfast_persistence::{JournalReader, Store};
+use holdfast_persistence::{Audit, JournalReader, Store};
 use serde_json::json;
 
 use super::console;
@@ -30,6 +30,11 @@ pub(crate) enum JournalCommand {
     },
     /// Read every byte and name the first damage; exit code 1 if there is any.
     Verify {
+        #[command(flatten)]
+        journal: JournalArguments,
+    },
+    /// Compare every snapshot with what the journal's records lead to, of a stopped server; exit code 1 if one differs.
+    Audit {
         #[command(flatten)]
         journal: JournalArguments,
     },
@@ -65,6 +70,7 @@ pub(crate) fn run(command: &JournalCommand) -> anyhow::Result<ExitCode> {
         JournalCommand::Inspect { journal, records: true, .. } => inspect::records(journal)?,
         JournalCommand::Inspect { journal, .. } => inspect::segments(journal)?,
         JournalCommand::Verify { journal } => return verify(journal),
+        JournalCommand::Audit { journal } => audit(journal)?,
         JournalCommand::Replay { journal } => return replay::run(journal),
     }
     Ok(ExitCode::SUCCESS)
@@ -88,4 +94,13 @@ fn verify(journal: &JournalArguments) -> anyhow::Result<ExitCode> {
         console::say(damage.as_deref().unwrap_or("intact"))?;
     }
     Ok(if damage.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn audit(journal: &JournalArguments) -> anyhow::Result<()> {
+    let folder = journal.data.display();
+    let audit = Store::audit(&journal.data).with_context(|| format!("the audit of {folder} failed"))?;
+    let Audit { records, entities, snapshots } = audit;
+    let json = json!({ "records": records, "entities": entities, "snapshots": snapshots });
+    let text = format!("{snapshots} snapshots are what {records} records of {entities} entities lead to");
+    console::say_either(journal.json, &json, text)
 }
