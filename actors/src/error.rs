@@ -46,7 +46,7 @@ pub enum Unavailable {
     /// The disk is full: reads go on, writes resume when there is room.
     #[error("the journal's disk is full")]
     StorageFull,
-    /// The journal failed: whether this command was committed is unknown until the restart.
+    /// The journal failed after it was given what this command led to: whether that was committed is unknown until the restart.
     #[error("the journal failed")]
     StorageFailed,
     /// The servers that keep the journal do not answer: nothing was done, and writes resume when they answer again.
@@ -61,6 +61,9 @@ pub enum Unavailable {
     /// The shard took it in, and no answer came: whether it was done is not known.
     #[error("the shard did not answer")]
     Unknown,
+    /// The journal failed before, and the node leaves: nothing was done.
+    #[error("the node leaves: its journal failed")]
+    Leaving,
 }
 
 impl Unavailable {
@@ -73,7 +76,8 @@ impl Unavailable {
             | Self::StorageFull
             | Self::StorageUnreachable
             | Self::Moving
-            | Self::Isolated => Effect::None,
+            | Self::Isolated
+            | Self::Leaving => Effect::None,
         }
     }
 }
@@ -129,6 +133,12 @@ impl CommandError {
             | Self::Panicked(_)
             | Self::DeadlineExceeded => Effect::None,
         }
+    }
+
+    /// Whether the shard decided this, from everything that had been done before it: no attempt of the same command that came
+    /// before was carried out.
+    pub fn is_decision(&self) -> bool {
+        matches!(self, Self::Rejected(_) | Self::DeadlineExceeded)
     }
 
     /// The rejection of a SKU's stock.

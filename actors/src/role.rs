@@ -48,7 +48,7 @@ impl Standing {
             RECOVERING => Some(Unavailable::Recovering),
             DRAINING => Some(Unavailable::Draining),
             FOLLOWING => Some(Unavailable::Moving),
-            _ => Some(Unavailable::StorageFailed),
+            _ => Some(Unavailable::Leaving),
         }
     }
 

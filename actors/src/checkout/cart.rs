@@ -29,6 +29,8 @@ struct Locked {
     order: OrderId,
     /// The attempt's end: no order comes to be after it.
     deadline: Timestamp,
+    /// Whether an earlier attempt of the same key had locked it, and may have made the order.
+    is_shared: bool,
 }
 
 impl Checkout {
@@ -46,15 +48,17 @@ impl Checkout {
             self.tell_cart(cart, CartCommand::CompleteCheckout { order }).await;
             return Ok(outcome);
         }
-        let Locked { contents, order, deadline } = match self.lock_cart(&request, cart, expected_version).await? {
-            Lock::Taken(locked) => locked,
-            Lock::Converted(order) => return self.replay(order, request.fingerprint).await,
-        };
+        let Locked { contents, order, deadline, is_shared } =
+            match self.lock_cart(&request, cart, expected_version).await? {
+                Lock::Taken(locked) => locked,
+                Lock::Converted(order) => return self.replay(order, request.fingerprint).await,
+            };
         let outcome = self.place_cart_lines(request, &contents, deadline, guard).await;
         match &outcome {
             Ok(_) => self.tell_cart(cart, CartCommand::CompleteCheckout { order }).await,
-            // The order may yet come to be. The cart stays locked until the attempt's deadline and asks then.
-            Err(error) if error.effect() == Effect::Unknown => {}
+            // The order may yet come to be, of this attempt or of the one whose lock it shares. The cart stays locked until
+            // the attempt's deadline and asks then.
+            Err(error) if is_shared || error.effect() == Effect::Unknown => {}
             Err(_) => self.tell_cart(cart, CartCommand::AbandonCheckout { order }).await,
         }
         outcome
@@ -79,7 +83,7 @@ impl Checkout {
             match ask(self.router.as_ref(), cart.slot(), Request::Cart { cart, command: lock }, None).await {
                 Ok(reply) => {
                     let deadline = deadline_of(&reply).unwrap_or(until);
-                    return Ok(Lock::Taken(Locked { contents, order, deadline }));
+                    return Ok(Lock::Taken(Locked { contents, order, deadline, is_shared: deadline != until }));
                 }
                 // This key's order exists but was not yet in the views, or an earlier attempt of it still holds the lock.
                 Err(CommandError::Rejected(Rejection::Cart(CartRejection::Converted { order: made })))

@@ -5,7 +5,7 @@ use holdfast_core::{CustomerId, HoldId, OrderId, Timestamp, order::OrderRejectio
 
 use super::{Checkout, CheckoutError, CheckoutOutcome, CheckoutRequest};
 use crate::{
-    error::{CommandError, Effect, Rejection},
+    error::{CommandError, Rejection},
     key::KeyGuard,
     message::{Message, PlaceLine, Reply, Request},
     router::ask,
@@ -33,8 +33,10 @@ impl Checkout {
         }
         let held = held_elsewhere(order, &lines);
         let outcome = self.place(request, order, lines, deadline, None).await;
-        // Where the order may have come to be, it needs its holds; if it did not, they lapse by themselves.
-        if outcome.as_ref().is_err_and(|error| error.effect() == Effect::None) {
+        // Only the home shard knows that there is no order, neither of this attempt nor of an earlier one, whose holds these
+        // are as well. Where it did not decide, they lapse by themselves.
+        let is_refused = |error: &CheckoutError| matches!(error, CheckoutError::Command(error) if error.is_decision());
+        if outcome.as_ref().is_err_and(is_refused) {
             self.give_back(held);
         }
         outcome

@@ -347,5 +347,6 @@ mod tests {
         assert_eq!(mailbox.lost(), mailbox.unavailable(Unavailable::Unknown));
         mailbox.fail();
         assert_eq!(mailbox.lost(), mailbox.unavailable(Unavailable::StorageFailed));
+        assert_eq!(mailbox.refusal(), Some(mailbox.unavailable(Unavailable::Leaving)), "nor one that comes after it");
     }
 }

@@ -202,7 +202,7 @@ impl Shard {
             Err(Unwritable::NoSpace) => refuse(Unavailable::StorageFull),
             Err(Unwritable::Unreachable) => refuse(Unavailable::StorageUnreachable),
             Err(Unwritable::Overtaken) => refuse(Unavailable::Moving),
-            Err(Unwritable::Poisoned) => refuse(Unavailable::StorageFailed),
+            Err(Unwritable::Poisoned) => refuse(Unavailable::Leaving),
         }
     }
 }

@@ -51,7 +51,13 @@ pub(crate) fn run(arguments: GatewayArguments) -> anyhow::Result<()> {
     let runtime = runtime.context("the operating system gave no threads")?;
     let served = runtime.block_on(async {
         let mut signals = EndSignals::listen()?;
-        let server = GatewayServer::start(settings).await.context("cannot start the gateway")?;
+        let server = tokio::select! {
+            started = GatewayServer::start(settings) => started.context("cannot start the gateway")?,
+            () = signals.received() => {
+                tracing::info!("ended while it started: nothing was taken yet");
+                return Ok(());
+            }
+        };
         if let Some(path) = &ready_file {
             let ready = Ready { public: server.addr(), admin: None, pid: std::process::id() };
             ready.write(path).with_context(|| format!("cannot write {} (--ready-file)", path.display()))?;

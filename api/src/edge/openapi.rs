@@ -46,6 +46,7 @@ const ANY: &[Kind] = &[
     Kind::Internal,
     Kind::Overloaded,
     Kind::Unavailable,
+    Kind::OutcomeUnknown,
 ];
 const API: &[Kind] = &[Kind::NotAcceptable];
 const BODY: &[Kind] = &[
@@ -56,18 +57,12 @@ const BODY: &[Kind] = &[
     Kind::UnsupportedMediaType,
     Kind::InvalidRequest,
 ];
-const COMMAND: &[Kind] = &[Kind::OutcomeUnknown, Kind::DeadlineExceeded];
+const COMMAND: &[Kind] = &[Kind::DeadlineExceeded];
 const ADMIN: &[Kind] = &[Kind::Unauthorized, Kind::Forbidden, Kind::AdminNotConfigured];
 const IF_MATCH: &[Kind] = &[Kind::InvalidHeader, Kind::PreconditionFailed];
 const PAGE: &[Kind] = &[Kind::InvalidQuery, Kind::InvalidCursor, Kind::Unauthorized];
-const CART: &[Kind] = &[
-    Kind::Unauthorized,
-    Kind::NotFound,
-    Kind::CartCheckingOut,
-    Kind::CartConverted,
-    Kind::OutcomeUnknown,
-    Kind::DeadlineExceeded,
-];
+const CART: &[Kind] =
+    &[Kind::Unauthorized, Kind::NotFound, Kind::CartCheckingOut, Kind::CartConverted, Kind::DeadlineExceeded];
 const KEY: &[Kind] = &[Kind::IdempotencyKeyMissing, Kind::IdempotencyKeyMalformed, Kind::IdempotencyKeyReused];
 const SALE: &[Kind] = &[
     Kind::InsufficientStock,

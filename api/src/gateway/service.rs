@@ -71,7 +71,10 @@ impl GatewayServer {
         let (deadlines, drain) = (settings.deadlines.clone(), Duration::from_millis(settings.deadlines.drain_ms));
         let seed = getrandom::u64()
             .map_err(|error| ServeError::System { what: "randomness", source: io::Error::other(error) })?;
-        let service = Service::new("gateway", router(Desk::open(settings, telemetry)?), seed);
+        // It reads its book, every call there ever was.
+        let desk = tokio::task::spawn_blocking(move || Desk::open(settings, telemetry)).await;
+        let desk = desk.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
+        let service = Service::new("gateway", router(desk), seed);
         let acceptor = Acceptor::new(listener, service, &deadlines, &limits);
         let local = acceptor.local_addr();
         let addr = local.map_err(|source| ServeError::System { what: "the listener's address", source })?;
@@ -162,7 +165,7 @@ async fn call(State(desk): SharedDesk, request: Request) -> Answer {
     match desk.carry_out(&request).await {
         Ok(outcome) => reply::json(StatusCode::OK, &outcome),
         Err(GatewayError::Unavailable { reason }) => Err(Problem::new(Kind::Unavailable).detail(reason)),
-        Err(unknown @ GatewayError::TimedOut) => Err(Problem::new(Kind::DeadlineExceeded).detail(unknown.to_string())),
+        Err(unknown @ GatewayError::TimedOut) => Err(Problem::new(Kind::OutcomeUnknown).detail(unknown.to_string())),
     }
 }
 

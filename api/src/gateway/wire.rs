@@ -197,7 +197,7 @@ mod tests {
     fn only_a_call_that_was_turned_away_surely_did_nothing() {
         assert!(nothing_happened(Kind::Unavailable.type_uri()));
         assert!(nothing_happened(Kind::Overloaded.type_uri()));
-        for kind in [Kind::DeadlineExceeded, Kind::Internal, Kind::RequestTimeout] {
+        for kind in [Kind::OutcomeUnknown, Kind::DeadlineExceeded, Kind::Internal, Kind::RequestTimeout] {
             assert!(!nothing_happened(kind.type_uri()), "{kind:?}");
         }
         assert!(!nothing_happened("about:blank") && !nothing_happened("https://elsewhere.dev/problems/unavailable"));

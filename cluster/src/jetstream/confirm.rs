@@ -21,10 +21,12 @@ impl JetStreamJournal {
         let Some(own) = log.tenure() else { return Ok(false) };
         let failed = |source| NatsError::Request { action: "tell whose a shard is", source };
         let requests = &self.shared().requests;
-        let last = requests.last_number(&log.stream, &log.subject).await.map_err(failed)?;
-        if last <= log.end().message {
+        // Nothing follows, nearly always: an answer without a message in it.
+        let from = log.end().message + 1;
+        if requests.next_number(&log.stream, &log.subject, from).await.map_err(failed)?.is_none() {
             return Ok(true);
         }
+        let last = requests.last_number(&log.stream, &log.subject).await.map_err(failed)?.unwrap_or(from);
         // Its own batch on its way, or another node's epoch. A replica that does not have it yet is asked again.
         let unknown = || failed(RequestError::Malformed(format!("message {last} is not there yet")));
         let stored = requests.message(&log.stream, last).await.map_err(failed)?.ok_or_else(unknown)?;

@@ -197,19 +197,36 @@ impl Requests {
         self.direct(stream, &json!({ "last_by_subj": subject })).await
     }
 
-    /// The number of the subject's last message, of the stream's leader; 0: there is none. While servers elect a leader, each
-    /// would describe the stream as it has it, but none answers this. A leader that was cut off may, until it notices.
+    /// The number of the subject's last message, of the stream's leader; `None` when there is none. While servers elect a leader,
+    /// each would describe the stream as it has it, but none answers this. A leader that was cut off may, until it notices.
     ///
     /// # Errors
     /// [`RequestError`], when it is not told.
-    pub async fn last_number(&self, stream: &str, subject: &str) -> Result<u64, RequestError> {
-        let asked = self.ask::<Value>(&format!("STREAM.MSG.GET.{stream}"), &json!({ "last_by_subj": subject })).await;
-        let answer = match asked {
-            Err(RequestError::Refused { code: MESSAGE_NOT_FOUND, .. }) => return Ok(0),
+    pub async fn last_number(&self, stream: &str, subject: &str) -> Result<Option<u64>, RequestError> {
+        self.number(stream, &json!({ "last_by_subj": subject })).await
+    }
+
+    /// The same of the subject's first message from number `from` on.
+    ///
+    /// # Errors
+    /// [`RequestError`], when it is not told.
+    pub(super) async fn next_number(
+        &self,
+        stream: &str,
+        subject: &str,
+        from: u64,
+    ) -> Result<Option<u64>, RequestError> {
+        self.number(stream, &json!({ "seq": from, "next_by_subj": subject })).await
+    }
+
+    async fn number(&self, stream: &str, which: &Value) -> Result<Option<u64>, RequestError> {
+        let answer = match self.ask::<Value>(&format!("STREAM.MSG.GET.{stream}"), which).await {
+            Err(RequestError::Refused { code: MESSAGE_NOT_FOUND, .. }) => return Ok(None),
             answered => answered?,
         };
         let number = answer.pointer("/message/seq").and_then(Value::as_u64);
-        number.ok_or_else(|| RequestError::Malformed("it does not say which message it is".to_owned()))
+        let missing = || RequestError::Malformed("it does not say which message it is".to_owned());
+        number.ok_or_else(missing).map(Some)
     }
 
     /// Appends a message behind number `expected_last` of the stream, once. 0: the stream is to be empty.

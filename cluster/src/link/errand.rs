@@ -208,19 +208,22 @@ impl<'a> Errand<'a> {
 
     /// An attempt there may have been carried out.
     fn doubt(&mut self, boot: BootId, epoch: u64) {
-        self.trust(boot);
+        self.doubts.retain(|(doubted, _)| *doubted != boot);
         self.doubts.push((boot, epoch));
     }
 
-    /// What became of the attempts there is known. Those elsewhere are still in doubt.
+    /// What became of the attempts there is known. Those elsewhere are still in doubt; and so is a request that may be carried
+    /// out twice, since an owner may have forgotten that it did.
     fn trust(&mut self, boot: BootId) {
-        self.doubts.retain(|(doubted, _)| *doubted != boot);
+        if !self.is_repeatable {
+            self.doubts.retain(|(doubted, _)| *doubted != boot);
+        }
     }
 
     /// What is told at the end. An owner that refused without a decision does not know what one before it did.
     fn said(&self, outcome: Outcome) -> Outcome {
         match outcome {
-            Err(error) if !self.doubts.is_empty() && !is_decision(&error) => self.give_up(),
+            Err(error) if !self.doubts.is_empty() && !error.is_decision() => self.give_up(),
             outcome => outcome,
         }
     }
@@ -231,13 +234,8 @@ impl<'a> Errand<'a> {
     }
 }
 
-/// Whether an error is what the shard decided, from all that was done before.
-fn is_decision(error: &CommandError) -> bool {
-    matches!(error, CommandError::Rejected(_) | CommandError::DeadlineExceeded)
-}
-
 /// Whether a refusal says that nothing was done, and passes by itself when the shard has got where it goes.
 pub(super) fn is_passing(error: &CommandError) -> bool {
-    use Unavailable::{Draining, Isolated, Moving, Recovering};
-    matches!(error, CommandError::Unavailable { reason: Moving | Recovering | Draining | Isolated, .. })
+    use Unavailable::{Draining, Isolated, Leaving, Moving, Recovering};
+    matches!(error, CommandError::Unavailable { reason: Moving | Recovering | Draining | Isolated | Leaving, .. })
 }

@@ -1,9 +1,16 @@
 //! The operators' calls: what is shown to them, and what they change.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use holdfast_core::{ShardId, Timestamp};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     document::{AUTHOR_CHARS, Plan, Revision, VERSION},
@@ -28,8 +35,10 @@ use crate::{
 const ATTEMPTS: u32 = 8;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(25);
 
-/// How long a replica may take until it has the last plan, and the pause between two looks. With two requests that time out it
-/// is less than `holdfast admin` waits for one node.
+/// How long a change may take, all in all: less than `holdfast admin` waits for one node (`--timeout-s`).
+const CHANGE_PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a replica may take until it has the last plan, and the pause between two looks.
 const READ_PATIENCE: Duration = Duration::from_secs(4);
 const READ_PAUSE: Duration = Duration::from_millis(20);
 
@@ -121,6 +130,20 @@ impl Reconciler {
         if by.is_empty() || by.chars().count() > AUTHOR_CHARS {
             return Err(OperatorError::Author { max: AUTHOR_CHARS });
         }
+        let is_sent = AtomicBool::new(false);
+        match timeout(CHANGE_PATIENCE, self.change_now(&edit, &is_sent)).await {
+            Ok(changed) => changed,
+            Err(_) if is_sent.load(Ordering::Relaxed) => Err(OperatorError::Unknown("no answer in time".to_owned())),
+            Err(_) => Err(OperatorError::NoQuorum("no answer in time".to_owned())),
+        }
+    }
+
+    /// The same, however long it takes. `is_sent` tells whether a change is on its way.
+    async fn change_now(
+        &self,
+        edit: &(impl Fn(&Plan, &Scene) -> Result<Plan, OperatorError> + Send + Sync),
+        is_sent: &AtomicBool,
+    ) -> Result<Arc<Revision>, OperatorError> {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 sleep(ATTEMPT_PAUSE * attempt).await;
@@ -131,12 +154,13 @@ impl Reconciler {
             }
             let scene = self.knowledge().scene(&revision.plan, self.now());
             let plan = edit(&revision.plan, &scene)?;
+            is_sent.store(true, Ordering::Relaxed);
             match self.control.write(revision.number, &plan).await {
                 Ok(Written::At(number)) => {
                     self.hear_plan(Revision { number, plan: plan.clone() });
                     return Ok(Arc::new(Revision { number, plan }));
                 }
-                Ok(Written::Conflict) => {}
+                Ok(Written::Conflict) => is_sent.store(false, Ordering::Relaxed),
                 Err(error) => return Err(OperatorError::Unknown(error.to_string())),
             }
         }

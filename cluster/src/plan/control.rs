@@ -65,7 +65,7 @@ impl Control for ControlLog {
 
     async fn newest(&self) -> Result<u64, StepError> {
         let last = self.requests.last_number(&self.stream, &self.subject).await;
-        last.map_err(|error| StepError(error.to_string()))
+        last.map(Option::unwrap_or_default).map_err(|error| StepError(error.to_string()))
     }
 
     async fn write(&self, after: u64, plan: &Plan) -> Result<Written, StepError> {

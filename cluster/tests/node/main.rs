@@ -11,3 +11,4 @@ mod panic;
 mod recovery;
 mod retention;
 mod shop;
+mod undecided;

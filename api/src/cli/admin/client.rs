@@ -37,7 +37,7 @@ pub(crate) struct Reach {
     #[arg(long = "as", global = true, value_name = "NAME", env = "USER")]
     operator: Option<String>,
     /// How long one node may take to answer, in seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 20)]
     timeout_s: u64,
 }
 

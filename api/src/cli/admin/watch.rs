@@ -70,7 +70,8 @@ pub(super) async fn until_done(
             if let Some(next) = moves.remaining.first() {
                 bar.set_message(format!("shard {} to {}", next.shard.0, next.to));
             }
-            if moves.cancelled {
+            // A node that is drained gives its shards away all the same.
+            if moves.cancelled && drained.is_none() {
                 break End::Canceled(status);
             }
         } else if has_heard && is_empty(&status, drained) {

@@ -137,7 +137,7 @@ kinds! {
     OutcomeUnknown "outcome-unknown" SERVICE_UNAVAILABLE "It is not known whether it was done"
         "The request was taken in, and its answer was lost. Repeat it with the same Idempotency-Key, or read before you repeat it."
     DeadlineExceeded "deadline-exceeded" SERVICE_UNAVAILABLE "No answer in time"
-        "Whether it was done is not known yet: repeat it with the same Idempotency-Key."
+        "The attempt's deadline passed before it was decided, and nothing was done. Repeat it with the same Idempotency-Key."
 }
 
 impl Kind {

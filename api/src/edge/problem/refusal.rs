@@ -72,6 +72,7 @@ impl From<Unavailable> for Problem {
             Unavailable::StorageUnreachable => "the journal's servers do not answer; nothing was done, reads go on",
             Unavailable::Moving => "the shard is changing hands; nothing was done",
             Unavailable::Isolated => "this node is cut off from the others; nothing was done",
+            Unavailable::Leaving => "the journal failed, and the server leaves; nothing was done",
             Unavailable::Unknown => {
                 "the shard did not answer; whether this was done is not known: read before a repeat"
             }
