@@ -5,14 +5,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
-use holdfast_actors::payment::{SandboxGateway, SandboxSettings};
 use holdfast_api::{
     demo::{audit, buyer::Receipt},
     load::{
@@ -31,6 +29,8 @@ use hyper::{
     header::{AUTHORIZATION, HOST},
 };
 use serde_json::Value;
+
+use crate::gateway_book;
 
 /// Connections that read at once.
 const READERS: usize = 8;
@@ -171,10 +171,7 @@ impl Books {
     /// I3: at most one capture per order, and the gateway's ledger says what the orders say.
     fn compare_ledgers(&self, orders: &BTreeMap<String, Value>) -> anyhow::Result<()> {
         let Some(book) = &self.gateway else { return Ok(()) };
-        // A copy: the gateway is writing, and whoever opens a book cuts off a line that is not finished.
-        let copy = book.with_extension("copy");
-        fs::copy(book, &copy).with_context(|| format!("cannot copy {}", book.display()))?;
-        let gateway = SandboxGateway::open(&SandboxSettings { book: Some(copy), ..SandboxSettings::default() })?;
+        let gateway = gateway_book::read(book)?;
         let wrong = gateway.ledger().violations();
         ensure!(wrong.is_empty(), "money went wrong at the gateway: {wrong:?}");
         for (id, order) in orders {
