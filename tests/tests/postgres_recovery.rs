@@ -78,7 +78,7 @@ async fn a_disk_lost_in_the_middle_of_a_sale_loses_what_was_not_projected_and_no
     fs::remove_dir_all(house.data())?;
     let here = server.sql("SELECT order_number FROM holdfast.orders")?;
     house.restart().await?;
-    let mut books = before.clone().without_moves();
+    let mut books = before.clone().after_a_loss();
     books.acknowledged.retain(|id, _| here.lines().any(|line| line == id));
     let lost = before.acknowledged.len() - books.acknowledged.len();
     let found = books.check(house.shop()).await?;
