@@ -1,5 +1,6 @@
-//! The books of a shop, checked from outside: every acknowledged order is there exactly once and as it was acknowledged;
-//! where everybody was answered, there is no other; every unit is somewhere, no order paid more than once.
+//! The books of a shop, checked from outside: every acknowledged order is there exactly once and as it was acknowledged, and
+//! for its own buyer only; where everybody was answered, there is no other; every unit is somewhere, no order paid more than
+//! once.
 //!
 //! Orders are read one by one with the operator's eyes, and their lines added up per SKU; that must be what the stock says.
 
@@ -133,6 +134,7 @@ impl Books {
         ensure!(receipts.len() == self.acknowledged.len(), "an acknowledgment without a buyer's token");
         let audit = audit::look_up(shop.target(), receipts, READERS).await;
         ensure!(audit.lost == 0, "{} orders are not there for their buyers: {:?}", audit.lost, audit.first_loss);
+        self.keep_to_themselves(shop).await?;
         Ok(Found {
             acknowledged: self.acknowledged.len() as u64,
             found: audit.found,
@@ -140,6 +142,16 @@ impl Books {
             units: units.values().map(Units::taken).sum(),
             captured: orders.values().filter(|order| money(order, "captured") > 0).count() as u64,
         })
+    }
+
+    /// I5: to one buyer another one's order is not there.
+    async fn keep_to_themselves(&self, shop: &Shop) -> anyhow::Result<()> {
+        let mut receipts = self.acknowledged.values().filter_map(receipt);
+        let Some(own) = receipts.next() else { return Ok(()) };
+        let Some(foreign) = receipts.find(|other| other.buyer_token != own.buyer_token) else { return Ok(()) };
+        let shown = shop.order(&own.id, &foreign.buyer_token).await?;
+        ensure!(shown.is_none(), "the buyer of {} is shown another one's order: {shown:?}", foreign.id);
+        Ok(())
     }
 
     async fn units(&self, shop: &Shop) -> anyhow::Result<BTreeMap<String, Units>> {
