@@ -56,6 +56,7 @@ async fn connections_that_buy_nothing_leave_the_buyers_alone() -> anyhow::Result
     let load = Load { connections: 16, duration: Duration::from_secs(2), rate: Some(100.0) };
     let alone = put_on(house.shop(), "STAND", load).await?;
     let bystanders = Bystanders::gather(address, BYSTANDERS).await;
+    assert_eq!(bystanders.connected(), BYSTANDERS, "the server has not let all of them in");
     let beside = put_on(house.shop(), "STAND", load).await?;
     println!(
         "p99 {:.1} ms alone, {:.1} ms beside {} idle and slow connections",
