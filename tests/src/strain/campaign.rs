@@ -13,7 +13,7 @@ use super::{
     harm,
     load::{Load, Outcome, put_on},
     median,
-    resident::{grown_mib, resident_bytes},
+    resident::{forget_peak, grown_mib, peaked_mib, resident_bytes},
     unread,
 };
 use crate::House;
@@ -303,13 +303,15 @@ async fn unread(size: Size) -> anyhow::Result<Vec<Finding>> {
 }
 
 async fn harm() -> anyhow::Result<Vec<Finding>> {
+    /// A part of the 100 MB that one request has: who buffers a body before refusing it is found out.
+    const PEAK_MIB: f64 = 32.0;
     let house = House::open()?;
     house.put_up("A", PLENTY).await?;
     let (pid, address) = (house.server()?.pid(), house.shop().target().address());
-    let (mut slowest, mut served, mut least_mib) = ((Duration::ZERO, ""), 0_u32, u64::MAX);
+    let (mut slowest, mut served, mut least_mib, mut peak_mib) = ((Duration::ZERO, ""), 0_u32, u64::MAX, 0);
     let mut refusals = 0;
     for round in 0..4 {
-        let before = resident_bytes(pid)?;
+        let before = forget_peak(pid)?;
         for harm in harm::everything(house.shop().admin_token().unwrap_or_default())? {
             let refusal = harm.inflict(address).await?;
             served += u32::from(!refusal.status.is_some_and(|status| (400..500).contains(&status)));
@@ -320,16 +322,18 @@ async fn harm() -> anyhow::Result<Vec<Finding>> {
             refusals += 1;
         }
         least_mib = least_mib.min(grown_mib(pid, before)?);
+        peak_mib = peak_mib.max(peaked_mib(pid, before)?);
     }
     let log = std::fs::read_to_string(house.server()?.log())?;
     let panics = u32::try_from(log.matches("panicked").count())?;
-    #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let least_mib = least_mib as f64;
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let (least_mib, peak_mib) = (least_mib as f64, peak_mib as f64);
     let name = format!("{refusals} requests, the slowest: {}", slowest.1);
     Ok(vec![
         Finding::at_most(Part::Harm, "slowest refusal, ms", slowest.0.as_secs_f64() * 1_000.0, 50.0, name),
         Finding::at_most(Part::Harm, "harmful requests not answered 4xx", f64::from(served), 0.0, String::new()),
         Finding::at_most(Part::Harm, "panics", f64::from(panics), 0.0, String::new()),
-        Finding::at_most(Part::Harm, "resident MiB per round", least_mib, 10.0, String::new()),
+        Finding::at_most(Part::Harm, "resident MiB left by every round", least_mib, 10.0, String::new()),
+        Finding::at_most(Part::Harm, "resident MiB at the peak of any round", peak_mib, PEAK_MIB, String::new()),
     ])
 }
