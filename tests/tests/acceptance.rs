@@ -1,4 +1,4 @@
-//! Acceptance tests named after what buyers of other systems met (the end of the fault matrix), over HTTP.
+//! Acceptance tests named after what buyers of other systems met, over HTTP.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Many against one: rows 25, 26 and 32 of the fault matrix, over HTTP.
+//! Many against one, over HTTP: thousands of buyers of a hundred units, one key fifty times at once, a mailbox that is full.
 
 use std::{sync::Arc, time::Duration};
 

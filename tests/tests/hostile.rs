@@ -1,5 +1,5 @@
-//! Clients that mean harm, against the real server (fault matrix, rows 29 and 30): whatever they send is refused, whatever
-//! they do not read is not kept for them, and it costs no memory.
+//! Clients that mean harm, against the real server: whatever they send is refused, whatever they do not read is not kept
+//! for them, and it costs no memory.
 
 use std::{fs, time::Duration};
 

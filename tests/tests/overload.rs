@@ -1,6 +1,6 @@
-//! More than the server can take (fault matrix, rows 27 and 28): what it cannot sell it refuses early and cleanly, and
-//! whoever does nothing takes nothing from whoever buys. How much and how fast is printed here and judged by
-//! `cargo xtask overload`, on a machine that has nothing else to do.
+//! More than the server can take, of orders and of connections: what it cannot sell it refuses early and cleanly, and
+//! whoever does nothing takes nothing from whoever buys. How much and how fast is printed here and judged by `cargo xtask
+//! overload`, on a machine that has nothing else to do.
 
 use std::time::Duration;
 
