@@ -3,7 +3,9 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod admission;
 mod batches;
+mod cart;
 mod charge;
 mod checkout;
 mod expiry;
