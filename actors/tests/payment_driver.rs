@@ -236,7 +236,7 @@ async fn order_and_books(token: &str) -> (Order, OrderLedger, Arc<SandboxGateway
     (order, books, gateway, driver)
 }
 
-/// Fault matrix, rows 18 to 20: whatever the gateway does, order and ledger agree.
+/// A gateway that times out, answers late or twice, or fails: whatever it does, order and ledger agree.
 #[tokio::test]
 async fn every_way_to_pay_ends_in_one_capture_and_a_confirmed_order() {
     for token in ["tok_approve", "tok_timeout_before", "tok_timeout_after", "tok_late", "tok_twice", "tok_stored_error"]

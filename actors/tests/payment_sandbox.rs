@@ -284,7 +284,7 @@ async fn no_more_is_captured_than_authorized_nor_refunded_than_captured() {
     assert_eq!(refund(&gateway, "tok_approve", 2).await, failed("amount_not_captured"));
 }
 
-/// Fault matrix, row 21: after a day the gateway has forgotten the key.
+/// After a day the gateway has forgotten the key.
 #[tokio::test]
 async fn a_retry_after_the_gateway_forgot_the_key_is_looked_up_and_not_charged_twice() {
     let gateway = gateway();

@@ -1,18 +1,17 @@
-//! The books of a shop, checked from outside: every acknowledged order is there exactly once and as it was acknowledged,
-//! every unit is somewhere, no order paid more than once.
+//! The books of a shop, checked from outside: every acknowledged order is there exactly once and as it was acknowledged, and
+//! for its own buyer only; where everybody was answered, there is no other; every unit is somewhere, no order paid more than
+//! once.
 //!
 //! Orders are read one by one with the operator's eyes, and their lines added up per SKU; that must be what the stock says.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
-use holdfast_actors::payment::{SandboxGateway, SandboxSettings};
 use holdfast_api::{
     demo::{audit, buyer::Receipt},
     load::{
@@ -32,6 +31,8 @@ use hyper::{
 };
 use serde_json::Value;
 
+use crate::gateway_book;
+
 /// Connections that read at once.
 const READERS: usize = 8;
 /// How long stock steps and payments that were under way may take to end, on however slow a machine.
@@ -48,6 +49,8 @@ pub struct Books {
     pub stock: BTreeMap<String, u64>,
     /// The sandbox gateway's book, if it keeps one: its ledger must agree with the orders.
     pub gateway: Option<PathBuf>,
+    /// Whether everybody who ordered asked until there was an answer: then no order is there but these.
+    complete: bool,
     /// Where an order may stand, once it was acknowledged that it moved.
     moved: BTreeMap<String, &'static [&'static str]>,
 }
@@ -59,7 +62,7 @@ pub struct Found {
     pub acknowledged: u64,
     /// Those among them that are there.
     pub found: u64,
-    /// Orders that are there although nobody was told.
+    /// Orders that are there although nobody was told: none, where everybody was answered.
     pub unannounced: u64,
     /// Units that orders hold, own or took away.
     pub units: u64,
@@ -68,6 +71,11 @@ pub struct Found {
 }
 
 impl Books {
+    /// Books of people who ask until they are answered. An order that is not in them in the end was made for nobody.
+    pub fn of_the_patient() -> Self {
+        Self { complete: true, ..Self::default() }
+    }
+
     /// Enters the body of an acknowledgment. A retry's must be the same.
     ///
     /// # Errors
@@ -80,10 +88,11 @@ impl Books {
         Ok(())
     }
 
-    /// The same without what is known of moves: for a shop that lost some.
+    /// The same for a shop that lost a part of what it had, and whose customers gave up: what moved may have moved back, and
+    /// of what they were asking for when they left some was done.
     #[must_use]
-    pub fn without_moves(self) -> Self {
-        Self { moved: BTreeMap::new(), ..self }
+    pub fn after_a_loss(self) -> Self {
+        Self { moved: BTreeMap::new(), complete: false, ..self }
     }
 
     /// Enters that an order was acknowledged to have moved: from now on it stands at one of `statuses`.
@@ -118,18 +127,31 @@ impl Books {
             let status = order["status"].as_str().unwrap_or_default();
             ensure!(statuses.contains(&status), "{id} was acknowledged as {}: {order}", statuses[0]);
         }
+        let strangers: Vec<_> = orders.iter().filter(|(id, _)| !self.acknowledged.contains_key(*id)).collect();
+        let unannounced = strangers.len() as u64;
+        ensure!(!self.complete || unannounced == 0, "{unannounced} orders nobody was told of: {:?}", strangers.first());
         let receipts: Vec<_> = self.acknowledged.values().filter_map(receipt).collect();
         ensure!(receipts.len() == self.acknowledged.len(), "an acknowledgment without a buyer's token");
         let audit = audit::look_up(shop.target(), receipts, READERS).await;
         ensure!(audit.lost == 0, "{} orders are not there for their buyers: {:?}", audit.lost, audit.first_loss);
-        let acknowledged = self.acknowledged.len() as u64;
+        self.keep_to_themselves(shop).await?;
         Ok(Found {
-            acknowledged,
+            acknowledged: self.acknowledged.len() as u64,
             found: audit.found,
-            unannounced: (orders.len() as u64).saturating_sub(acknowledged),
+            unannounced,
             units: units.values().map(Units::taken).sum(),
             captured: orders.values().filter(|order| money(order, "captured") > 0).count() as u64,
         })
+    }
+
+    /// I5: to one buyer another one's order is not there.
+    async fn keep_to_themselves(&self, shop: &Shop) -> anyhow::Result<()> {
+        let mut receipts = self.acknowledged.values().filter_map(receipt);
+        let Some(own) = receipts.next() else { return Ok(()) };
+        let Some(foreign) = receipts.find(|other| other.buyer_token != own.buyer_token) else { return Ok(()) };
+        let shown = shop.order(&own.id, &foreign.buyer_token).await?;
+        ensure!(shown.is_none(), "the buyer of {} is shown another one's order: {shown:?}", foreign.id);
+        Ok(())
     }
 
     async fn units(&self, shop: &Shop) -> anyhow::Result<BTreeMap<String, Units>> {
@@ -171,10 +193,7 @@ impl Books {
     /// I3: at most one capture per order, and the gateway's ledger says what the orders say.
     fn compare_ledgers(&self, orders: &BTreeMap<String, Value>) -> anyhow::Result<()> {
         let Some(book) = &self.gateway else { return Ok(()) };
-        // A copy: the gateway is writing, and whoever opens a book cuts off a line that is not finished.
-        let copy = book.with_extension("copy");
-        fs::copy(book, &copy).with_context(|| format!("cannot copy {}", book.display()))?;
-        let gateway = SandboxGateway::open(&SandboxSettings { book: Some(copy), ..SandboxSettings::default() })?;
+        let gateway = gateway_book::read(book)?;
         let wrong = gateway.ledger().violations();
         ensure!(wrong.is_empty(), "money went wrong at the gateway: {wrong:?}");
         for (id, order) in orders {

@@ -31,6 +31,8 @@ pub struct Sale {
     /// Orders a second that are due; none: as many as are answered.
     rate: Option<f64>,
     sold: u64,
+    /// Orders that were due and not answered by the end of their load.
+    unanswered: u64,
 }
 
 /// What came of trouble.
@@ -58,7 +60,7 @@ impl Sale {
     pub async fn open(server: Postgres) -> anyhow::Result<Self> {
         let house = database::house(&server, &[])?;
         house.put_up("SALE", PLENTY).await?;
-        let sale = Self { house, server: Arc::new(server), rate: None, sold: 0 };
+        let sale = Self { house, server: Arc::new(server), rate: None, sold: 0, unanswered: 0 };
         database::caught_up(&sale.server, &sale.house).await?;
         Ok(sale)
     }
@@ -78,6 +80,7 @@ impl Sale {
         ensure!(outcome.unclean.is_empty(), "neither orders nor clean refusals: {:?}", outcome.unclean);
         ensure!(outcome.sold > 0, "nothing was sold");
         self.sold += outcome.sold;
+        self.unanswered += outcome.unsent;
         Ok(outcome)
     }
 
@@ -131,8 +134,10 @@ impl Sale {
     pub async fn check(&self) -> anyhow::Result<Compared> {
         database::caught_up(&self.server, &self.house).await?;
         let compared = database::compare(&self.server, &self.house).await?;
-        // An order whose answer was lost at the end of a load is there and was not counted.
-        ensure!(compared.orders >= self.sold, "{} orders were acknowledged, {} are there", self.sold, compared.orders);
+        let (orders, sold, unanswered) = (compared.orders, self.sold, self.unanswered);
+        ensure!(orders >= sold, "{sold} orders were acknowledged, {orders} are there");
+        // Whoever is not answered when a load ends goes home, and the order may be there; of all others everybody was told.
+        ensure!(orders - sold <= unanswered, "{orders} orders, {sold} acknowledged, {unanswered} not answered");
         Ok(compared)
     }
 

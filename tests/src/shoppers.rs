@@ -97,7 +97,8 @@ impl Crowd {
 impl<C: Counter> Crowd<C> {
     /// Shoppers at `counter`, who have the operator's token for what only an operator may do. Their choices follow from `seed`.
     pub fn new(counter: Arc<C>, admin: &str, seed: u64) -> Self {
-        Self { counter, admin: admin.into(), range: Range::default(), books: Arc::default(), seeds: Dice::new(seed) }
+        let books = Arc::new(Mutex::new(Books::of_the_patient()));
+        Self { counter, admin: admin.into(), range: Range::default(), books, seeds: Dice::new(seed) }
     }
 
     /// Has them buy this SKU, of which so many units were put up.

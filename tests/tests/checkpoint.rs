@@ -1,4 +1,4 @@
-//! `kill -9` in a snapshot and in the step that moves its watermark (fault matrix, row 3): old or new, never neither.
+//! `kill -9` in a snapshot and in the step that moves its watermark: old or new, never neither.
 //!
 //! With one shard the snapshot store's flushes take turns, snapshots and watermark, and each writes sled's log once: so the
 //! second write of that log is the one that moves the first watermark. That it is, is what these tests show as well.

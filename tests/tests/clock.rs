@@ -1,5 +1,5 @@
-//! Somebody sets the machine's clock under the real server (fault matrix, row 10): no hold is released early and none is
-//! kept too long, until the next start reads the clock again.
+//! Somebody sets the machine's clock under the real server: no hold is released early and none is kept too long, until the
+//! next start reads the clock again.
 //!
 //! "Expired tokens are refused" has no case yet: a buyer's token does not expire (ADR 0008).
 

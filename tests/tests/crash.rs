@@ -1,5 +1,5 @@
-//! `kill -9` of the real server under HTTP load, again and again (fault matrix, rows 1, 2 and 3): every acknowledged order
-//! is found again, none is sold twice, and the books add up.
+//! `kill -9` of the real server under HTTP load, again and again, at random moments and at every named step: every
+//! acknowledged order is found again, none is sold twice, and the books add up.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
-//! A data folder that was tampered with, under the real server (fault matrix, rows 4, 5 and 9): only what was never
-//! acknowledged is cut, and kept; what does not fit together is refused, by name, and left as it is.
+//! A data folder that was tampered with, under the real server: cut short, with a bit flipped, or made of two: only what
+//! was never acknowledged is cut, and kept; what does not fit together is refused, by name, and left as it is.
 //!
-//! Row 4 at every single byte is the persistence crate's `a_file_cut_at_any_byte_of_its_last_record_loses_only_that_write`.
+//! A cut at every single byte is the persistence crate's `a_file_cut_at_any_byte_of_its_last_record_loses_only_that_write`.
 
 use std::{
     fs,
@@ -63,7 +63,7 @@ async fn buy_into(books: &mut Books, house: &House, sku: &str) -> anyhow::Result
     books.acknowledge(&answer.body)
 }
 
-/// Fault matrix, row 4, and what is kept of what is cut.
+/// A write that was torn, and what is kept of what is cut.
 #[tokio::test]
 async fn a_journal_cut_short_within_its_last_records_keeps_every_order_before_them() -> anyhow::Result<()> {
     let mut house = House::with_settings(&SMALL)?;
@@ -127,7 +127,7 @@ async fn refusal(house: &mut House) -> anyhow::Result<String> {
     Ok(format!("{error:#}"))
 }
 
-/// Fault matrix, row 9, as far as one folder can tell: the journal is older than the snapshots beside it.
+/// A stale copy, as far as one folder can tell: the journal is older than the snapshots beside it.
 #[tokio::test]
 async fn an_older_copy_of_the_journal_beside_newer_snapshots_is_refused() -> anyhow::Result<()> {
     let mut house = House::with_settings(&SMALL)?;
@@ -152,7 +152,7 @@ async fn an_older_copy_of_the_journal_beside_newer_snapshots_is_refused() -> any
     Ok(())
 }
 
-/// Fault matrix, row 9: parts of two folders.
+/// Parts of two folders.
 #[tokio::test]
 async fn the_journal_of_another_folder_is_refused() -> anyhow::Result<()> {
     let (mut house, mut other) = (House::with_settings(&SMALL)?, House::with_settings(&SMALL)?);

@@ -1,5 +1,5 @@
-//! Clients that mean harm, against the real server (fault matrix, rows 29 and 30): whatever they send is refused, whatever
-//! they do not read is not kept for them, and it costs no memory.
+//! Clients that mean harm, against the real server: whatever they send is refused, whatever they do not read is not kept
+//! for them, and it costs no memory.
 
 use std::{fs, time::Duration};
 
@@ -11,21 +11,24 @@ use holdfast_tests::{
     strain::{
         harm,
         load::{Load, put_on},
-        resident::{grown_mib, resident_bytes},
+        resident::{forget_peak, grown_mib, peaked_mib, resident_bytes},
         unread,
     },
 };
 use tokio::task::JoinSet;
+
+/// What harmful requests may take at once, in MiB: a part of the 100 MB that the largest of them has.
+const PEAK_MIB: u64 = 32;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_that_means_harm_is_refused_without_a_fault_and_costs_no_memory() -> anyhow::Result<()> {
     let house = House::open()?;
     house.put_up("A", 10).await?;
     let (pid, address) = (house.server()?.pid(), house.shop().target().address());
-    let (mut least_grown_mib, mut slowest, mut refusals) = (u64::MAX, (Duration::ZERO, ""), 0);
+    let (mut least_grown_mib, mut peak_mib, mut slowest, mut refusals) = (u64::MAX, 0, (Duration::ZERO, ""), 0);
     // The first round warms the allocator: what every round grows by is a leak.
     for _ in 0..3 {
-        let before = resident_bytes(pid)?;
+        let before = forget_peak(pid)?;
         for harm in harm::everything(house.shop().admin_token().unwrap_or_default())? {
             let refusal = harm.inflict(address).await?;
             let is_refused = refusal.status.is_some_and(|status| (400..500).contains(&status));
@@ -34,12 +37,14 @@ async fn every_request_that_means_harm_is_refused_without_a_fault_and_costs_no_m
             refusals += 1;
         }
         least_grown_mib = least_grown_mib.min(grown_mib(pid, before)?);
+        peak_mib = peak_mib.max(peaked_mib(pid, before)?);
     }
     println!(
-        "{refusals} refusals, the slowest {:?} ({}); resident memory +{least_grown_mib} MiB",
+        "{refusals} refusals, the slowest {:?} ({}); resident memory +{least_grown_mib} MiB, at its peak +{peak_mib} MiB",
         slowest.0, slowest.1
     );
     assert!(least_grown_mib <= 10, "resident memory grew by {least_grown_mib} MiB in every round");
+    assert!(peak_mib <= PEAK_MIB, "resident memory rose by {peak_mib} MiB: a body was kept before it was refused");
     let log = fs::read_to_string(house.server()?.log())?;
     assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
     assert_eq!(house.shop().units("A").await?.available, 10);

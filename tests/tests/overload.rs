@@ -1,6 +1,6 @@
-//! More than the server can take (fault matrix, rows 27 and 28): what it cannot sell it refuses early and cleanly, and
-//! whoever does nothing takes nothing from whoever buys. How much and how fast is printed here and judged by
-//! `cargo xtask overload`, on a machine that has nothing else to do.
+//! More than the server can take, of orders and of connections: what it cannot sell it refuses early and cleanly, and
+//! whoever does nothing takes nothing from whoever buys. How much and how fast is printed here and judged by `cargo xtask
+//! overload`, on a machine that has nothing else to do.
 
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ async fn connections_that_buy_nothing_leave_the_buyers_alone() -> anyhow::Result
     let load = Load { connections: 16, duration: Duration::from_secs(2), rate: Some(100.0) };
     let alone = put_on(house.shop(), "STAND", load).await?;
     let bystanders = Bystanders::gather(address, BYSTANDERS).await;
+    assert_eq!(bystanders.connected(), BYSTANDERS, "the server has not let all of them in");
     let beside = put_on(house.shop(), "STAND", load).await?;
     println!(
         "p99 {:.1} ms alone, {:.1} ms beside {} idle and slow connections",

@@ -1,5 +1,5 @@
-//! The database fails over to a streaming standby in the middle of a sale (fault matrix, row 17): nothing is lost or doubled,
-//! also when the standby had not heard of everything that was projected into the server that died.
+//! The database fails over to a streaming standby in the middle of a sale: nothing is lost or doubled, also when the
+//! standby had not heard of everything that was projected into the server that died.
 
 use std::{sync::Arc, time::Duration};
 

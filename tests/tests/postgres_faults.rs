@@ -1,6 +1,6 @@
-//! PostgreSQL down, locked, frozen, cut off, restarted or replaced in the middle of a sale (fault matrix, rows 15 to 17):
-//! every order is answered, every order is in the tables afterwards, once, and the tables are what the journal says. The
-//! figures are printed; `cargo xtask outage` takes them at full size.
+//! PostgreSQL down, locked, frozen, cut off, restarted or replaced in the middle of a sale: every order is answered, every
+//! order is in the tables afterwards, once, and the tables are what the journal says. The figures are printed; `cargo xtask
+//! outage` takes them at full size.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ fn server() -> anyhow::Result<Postgres> {
     Postgres::with(&PostgresOptions { settings, ..PostgresOptions::default() })
 }
 
-/// Rows 15 and 16, one trouble after the other on one shop.
+/// Stopped, killed, frozen, locked and out of connections, one trouble after the other on one shop.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_order_is_lost_or_refused_whatever_becomes_of_the_database() -> anyhow::Result<()> {
     let mut sale = Sale::open(server()?).await?;
@@ -93,7 +93,7 @@ async fn a_row_changed_by_hand_does_not_pass_the_check() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Row 17: connections cut at whatever they are at, COMMIT included, over and over.
+/// Connections cut at whatever they are at, COMMIT included, over and over.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_again_and_again_leave_every_row_exactly_once() -> anyhow::Result<()> {
     let mut sale = Sale::open(server()?).await?;

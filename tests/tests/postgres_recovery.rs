@@ -1,5 +1,4 @@
-//! The real server and its PostgreSQL, after its disk was lost, its snapshots wiped, or an older copy of its folder put back
-//! (fault matrix, row 9).
+//! The real server and its PostgreSQL, after its disk was lost, its snapshots wiped, or an older copy of its folder put back.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -78,7 +77,7 @@ async fn a_disk_lost_in_the_middle_of_a_sale_loses_what_was_not_projected_and_no
     fs::remove_dir_all(house.data())?;
     let here = server.sql("SELECT order_number FROM holdfast.orders")?;
     house.restart().await?;
-    let mut books = before.clone().without_moves();
+    let mut books = before.clone().after_a_loss();
     books.acknowledged.retain(|id, _| here.lines().any(|line| line == id));
     let lost = before.acknowledged.len() - books.acknowledged.len();
     let found = books.check(house.shop()).await?;
@@ -126,7 +125,7 @@ async fn wiped_snapshots_beside_a_purged_journal_come_back_without_anybodys_help
     crowd.books().check(house.shop()).await.map(drop)
 }
 
-/// Row 9, the part that nothing inside one folder can tell.
+/// A stale copy, where nothing inside the folder can tell.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_copy_of_the_whole_folder_is_refused_and_stays_as_it_is() -> anyhow::Result<()> {
     let server = Arc::new(Postgres::start()?);

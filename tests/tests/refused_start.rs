@@ -95,7 +95,7 @@ fn segment(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.join(used["path"].as_str().context("a path")?))
 }
 
-/// Fault matrix, row 5: a flipped bit in the middle of the journal.
+/// In the middle of the journal, where it is no unfinished write.
 #[tokio::test]
 async fn a_flipped_bit_in_the_journal_refuses_to_start_and_names_the_place() -> anyhow::Result<()> {
     let mut house = House::open()?;

@@ -1,4 +1,4 @@
-//! SIGTERM under load (fault matrix, row 35): the server drains within ten seconds, leaves with code 0, and keeps every
+//! SIGTERM under load: the server drains within ten seconds, leaves with code 0, and keeps every
 //! promise it made.
 
 use std::{

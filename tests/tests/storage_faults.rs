@@ -1,4 +1,4 @@
-//! A disk that fails, is full or is slow under the real server (fault matrix, rows 6, 7 and 8): nothing is acknowledged
+//! A disk that fails, is full or is slow under the real server: nothing is acknowledged
 //! that is not on disk, and the next start finds everything that was.
 #![expect(clippy::print_stdout, reason = "a test prints its figures")]
 
@@ -86,7 +86,7 @@ async fn fails_and_comes_back(rule: Rule, said: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fault matrix, row 6.
+/// After a failed sync nobody knows what is on disk, and a second one says nothing.
 #[tokio::test]
 async fn a_sync_that_fails_acknowledges_nothing_ends_the_process_and_the_next_start_is_clean() -> anyhow::Result<()> {
     fails_and_comes_back(Rule::io_error(RuleCall::Sync, SEGMENTS).nth(1), "cannot sync").await
@@ -97,7 +97,7 @@ async fn a_write_that_fails_acknowledges_nothing_ends_the_process_and_the_next_s
     fails_and_comes_back(Rule::io_error(RuleCall::Write, SEGMENTS), "cannot write").await
 }
 
-/// Fault matrix, row 7, where the room that was reserved is not there after all, as on a disk that copies on write.
+/// The room that was reserved is not there after all, as on a disk that copies on write.
 #[tokio::test]
 async fn a_reserved_write_without_room_is_a_fault_like_any_other() -> anyhow::Result<()> {
     fails_and_comes_back(Rule::no_space(RuleCall::Write, SEGMENTS), "cannot write").await
@@ -122,7 +122,7 @@ async fn snapshots_without_room_stop_no_sale_and_lose_nothing() -> anyhow::Resul
     Ok(())
 }
 
-/// Fault matrix, row 8.
+/// A disk that is slow is no fault: it makes the queue long.
 #[tokio::test]
 async fn with_syncs_of_half_a_second_it_sheds_and_answers_what_it_took_in_within_the_deadline() -> anyhow::Result<()> {
     let slow = Rule::delay(RuleCall::Sync, SEGMENTS, Duration::from_millis(500));

@@ -42,7 +42,7 @@ async fn a_key_is_required_and_has_to_be_one() {
     shop.close().await;
 }
 
-/// Row 25 of the fault matrix.
+/// A client that retries before it was answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_key_fifty_times_in_parallel_makes_one_order() {
     let shop = Shop::open().await;
@@ -63,7 +63,7 @@ async fn one_key_fifty_times_in_parallel_makes_one_order() {
     shop.order("A", 2, &key("fifty")).await.problem("idempotency-key-reused");
     let level = shop.level("A").await;
     assert_eq!(level["available"], 99);
-    println!("row 25: 50 calls, {} answered 201, 1 order", placed.len());
+    println!("one key: 50 calls, {} answered 201, 1 order", placed.len());
     shop.close().await;
 }
 

@@ -1,5 +1,4 @@
-//! Input that means harm or makes no sense: rows 30 and 31 of the fault matrix. Every one gets a 4xx problem, quickly,
-//! and the server goes on.
+//! Input that means harm or makes no sense. Every one gets a 4xx problem, quickly, and the server goes on.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use crate::{
     shop::{ADMIN, Shop, key, order_of},
 };
 
-/// What a refusal may take; the limit of the specification is for an optimized build on a quiet machine.
+/// What a refusal may take; the 50 ms are for an optimized build on a quiet machine.
 const QUICKLY: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
 
 fn resident_bytes() -> usize {
@@ -36,7 +35,7 @@ async fn post_order(shop: &Shop, body: &[u8]) -> Reply {
     reply
 }
 
-/// Row 30 of the fault matrix.
+/// Depth, length, items, numbers and encodings beyond every limit.
 #[tokio::test]
 async fn bodies_that_mean_harm_are_refused_quickly_and_cost_no_memory() {
     let shop = Shop::open().await;
@@ -48,7 +47,7 @@ async fn bodies_that_mean_harm_are_refused_quickly_and_cost_no_memory() {
         send_everything_harmful(&shop).await;
         least_growth = least_growth.min(resident_bytes().saturating_sub(before));
     }
-    println!("row 30: resident memory +{} KiB", least_growth >> 10);
+    println!("harmful bodies: resident memory +{} KiB", least_growth >> 10);
     assert!(least_growth < 10 << 20, "resident memory grew by {least_growth} bytes");
     assert_eq!(shop.level("A").await["available"], 10);
     shop.close().await;
@@ -106,11 +105,7 @@ async fn a_hundred_megabytes_are_refused_before_they_are_sent() {
     assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
     assert!(text.contains("payload-too-large") && text.contains("\"limit_bytes\":65536"), "{text}");
     let grown = resident_bytes().saturating_sub(before);
-    println!(
-        "row 30: 100 MB announced, {sent} bytes sent, {:?}, resident memory +{} KiB",
-        began.elapsed(),
-        grown >> 10
-    );
+    println!("100 MB announced, {sent} bytes sent, {:?}, resident memory +{} KiB", began.elapsed(), grown >> 10);
     assert!(grown < 10 << 20, "resident memory grew by {grown} bytes");
     shop.close().await;
 }
@@ -132,7 +127,7 @@ async fn a_body_in_chunks_is_cut_off_at_the_limit() {
     shop.close().await;
 }
 
-/// Row 31 of the fault matrix.
+/// Nothing is rounded, wrapped or cut off to fit.
 #[tokio::test]
 async fn numbers_that_are_no_quantities_are_refused_at_their_field() {
     let shop = Shop::open().await;
@@ -149,7 +144,7 @@ async fn numbers_that_are_no_quantities_are_refused_at_their_field() {
     shop.close().await;
 }
 
-/// Row 31 of the fault matrix.
+/// Each number fits, and what they add up to does not.
 #[tokio::test]
 async fn sums_that_do_not_fit_are_refused_and_hold_nothing() {
     let shop = Shop::open().await;

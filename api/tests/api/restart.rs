@@ -29,7 +29,7 @@ async fn everything_acknowledged_is_there_after_a_restart() {
     shop.close().await;
 }
 
-/// Row 35 of the fault matrix, its first half.
+/// The first half of a new version: the old one leaves under load.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_under_load_finishes_what_it_took_and_refuses_the_rest() {
     let shop = Shop::open().await;
@@ -59,7 +59,7 @@ async fn a_shutdown_under_load_finishes_what_it_took_and_refuses_the_rest() {
     let shop = Shop::open_in(folder, |_| ()).await;
     let level = shop.level("A").await;
     let available = level["available"].as_u64().expect("a number");
-    println!("row 35: drained in {took:?}, {placed} orders acknowledged, {} sold", 1_000_000 - available);
+    println!("shutdown under load: drained in {took:?}, {placed} orders acknowledged, {} sold", 1_000_000 - available);
     assert!(took < std::time::Duration::from_secs(10));
     assert!(placed > 0 && 1_000_000 - available >= placed, "every acknowledged order holds its unit");
     shop.close().await;

@@ -91,7 +91,7 @@ async fn a_body_that_does_not_come_is_answered_408() {
     shop.close().await;
 }
 
-/// Row 29 of the fault matrix.
+/// Its answers would pile up in memory, for as long as it likes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_never_reads_is_cut_and_costs_no_memory() {
     let shop = Shop::open_with(|settings| settings.deadlines.write_ms = 500).await;
@@ -107,7 +107,7 @@ async fn a_client_that_never_reads_is_cut_and_costs_no_memory() {
         assert!(began.elapsed() < Duration::from_secs(20), "never cut");
     }
     println!(
-        "row 29: cut after {:?}, {sent} bytes of requests taken; statm {before:?} -> {:?}",
+        "a client that never reads: cut after {:?}, {sent} bytes of requests taken; statm {before:?} -> {:?}",
         began.elapsed(),
         resident()
     );

@@ -3,7 +3,9 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod admission;
 mod batches;
+mod cart;
 mod checkout;
 mod expiry;
 mod ownership;

@@ -1,5 +1,5 @@
-//! What buyers of other systems met, and must not meet here: the named acceptance tests of the fault matrix that the
-//! domain alone can prove.
+//! What buyers of other systems met, and must not meet here: the acceptance tests that the domain alone can prove, each
+//! named after what was met.
 
 use holdfast_core::{
     Currency, Entity,
@@ -93,7 +93,7 @@ fn every_hold_ends_by_itself() {
     assert_eq!(stock.hold(&hold_of(1)), None);
 }
 
-/// Row 34 of the fault matrix.
+/// A hold expires in the very moment its payment arrives.
 #[test]
 fn when_a_hold_expires_while_its_payment_arrives_the_order_is_fulfilled_or_paid_back_never_both() {
     for capture in [OnShipment, OnConfirmation] {

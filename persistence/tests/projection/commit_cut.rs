@@ -1,4 +1,5 @@
-//! The connection is cut at COMMIT, again and again (row 17 of the fault matrix): every record is in the tables exactly once.
+//! The connection is cut at COMMIT, again and again with the outcome unknown each time: every record is in the tables
+//! exactly once.
 
 use std::sync::{Arc, atomic::Ordering};
 

@@ -152,7 +152,7 @@ pub async fn measure(takeovers: usize, moves: usize) -> anyhow::Result<Figures> 
     Ok(figures)
 }
 
-/// Takes all servers away for so long, in full (row 11).
+/// Takes all servers away for so long, in full: what a test does for a quarter of a minute.
 ///
 /// # Errors
 /// When a promise is not kept.

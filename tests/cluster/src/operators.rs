@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, bail, ensure};
 use holdfast_api::load::{shop::Answer, stopwatch::Stopwatch};
 use holdfast_core::ShardId;
+use holdfast_tests::counter::problem;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -78,7 +79,8 @@ impl ClusterHouse {
         serde_json::from_value(body.clone()).with_context(|| format!("not an overview: {body}"))
     }
 
-    /// An operator's call at node `at`, repeated while the plan changes under it.
+    /// An operator's call at node `at`, repeated while it is refused for now. One that turns out to have been carried out all the
+    /// same counts as accepted.
     ///
     /// # Errors
     /// When there is no answer.
@@ -88,14 +90,35 @@ impl ClusterHouse {
             let call = timeout(CALL, admin.admin_call(method.clone(), path, body.as_ref())).await;
             let answer = call.with_context(|| format!("{method} {path} at {} took too long", self.name(at)))??;
             if answer.status != StatusCode::SERVICE_UNAVAILABLE {
-                // What was refused for now may have been carried out all the same, and then there is nothing to do any more.
-                let was_done = refused && answer.status == StatusCode::CONFLICT;
-                return Ok(if was_done { Answer { status: StatusCode::OK, ..answer } } else { answer });
+                // Of all that is answered 409 this alone says that it is so already.
+                let was_done = refused && problem(&answer) == "nothing-to-do";
+                return Ok(if was_done { Answer { status: StatusCode::ACCEPTED, ..answer } } else { answer });
             }
             refused = true;
             sleep(LOOK_EVERY * 4).await;
         }
         bail!("{method} {path} at {} is refused again and again", self.name(at))
+    }
+
+    /// Waits until every running node sees all of them alive, and none drained.
+    ///
+    /// # Errors
+    /// When one does not for minutes.
+    pub async fn all_alive(&self) -> anyhow::Result<()> {
+        let nodes = self.running();
+        for at in &nodes {
+            let watch = Stopwatch::start();
+            loop {
+                let seen = self.overview(*at).await?.nodes;
+                let is_alive = |index: &usize| seen.iter().any(|m| m.node == self.name(*index) && m.state == "alive");
+                if seen.len() == nodes.len() && nodes.iter().all(is_alive) {
+                    break;
+                }
+                ensure!(watch.elapsed() < SETTLED, "{} nodes run, {} sees {seen:?}", nodes.len(), self.name(*at));
+                sleep(LOOK_EVERY).await;
+            }
+        }
+        Ok(())
     }
 
     /// Has a shard moved to another node.
@@ -105,7 +128,7 @@ impl ClusterHouse {
     pub async fn move_shard(&self, at: usize, shard: ShardId, to: &str) -> anyhow::Result<()> {
         let path = format!("/admin/v1/shards/{}/move", shard.0);
         let answer = self.operator(at, Method::POST, &path, Some(json!({ "to": to }))).await?;
-        answer.expect(&path, &[StatusCode::OK, StatusCode::ACCEPTED])?;
+        answer.expect(&path, &[StatusCode::ACCEPTED])?;
         Ok(())
     }
 

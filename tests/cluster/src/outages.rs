@@ -63,8 +63,8 @@ impl Stage {
         self.server_killed(leader.context("no server leads the stream")?).await
     }
 
-    /// `kill -9` to every node and every server in one moment, as when the power goes; then all are started on the disks they
-    /// left. From the first node's start until every shard had acknowledged an order sent since.
+    /// `kill -9` to every node and every server in one moment; then all are started on the disks they left. No power cut: what
+    /// the system was told to write, it writes. From the first node's start until every shard had acknowledged an order sent since.
     ///
     /// # Errors
     /// When a promise is not kept.

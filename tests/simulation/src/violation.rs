@@ -51,7 +51,7 @@ impl Violations {
 }
 
 impl Promise {
-    /// Its number in the fault matrix, or a word.
+    /// Its number among the invariants and a word, or a word.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Units => "I1 units",

@@ -1,6 +1,6 @@
-//! `cargo xtask outage`: PostgreSQL is stopped in the middle of a sale, for ten minutes unless told otherwise, and the figures
-//! beside those of the same sale with it (fault matrix, row 15). Ends with 1 if an order is lost, an answer is no clean one, or
-//! catching up takes longer than two minutes, while the sale goes on.
+//! `cargo xtask outage`: PostgreSQL is stopped in the middle of a sale, for ten minutes unless told otherwise, and the
+//! figures beside those of the same sale with it. Ends with 1 if an order is lost, an answer is no clean one, or catching
+//! up takes longer than two minutes, while the sale goes on.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what a campaign says is its product")]
 
@@ -10,7 +10,7 @@ use clap::Parser;
 use holdfast_servers::{Postgres, PostgresOptions};
 use holdfast_tests::outage::Sale;
 
-/// What the specification allows, in seconds.
+/// How long catching up may take after ten minutes at 1,000 orders a second, in seconds.
 const CAUGHT_UP_S: f64 = 120.0;
 
 /// Takes PostgreSQL away in the middle of a sale and gives it back.

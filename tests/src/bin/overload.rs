@@ -1,7 +1,7 @@
-//! `cargo xtask overload`: rows 27 to 30 of the fault matrix at full size, with figures, judged by the specification's
-//! limits. Wants a machine with nothing else to do. Ends with 1 if a limit is missed.
+//! `cargo xtask overload`: too many orders, idle and slow connections, answers nobody reads, and requests that mean harm, at full
+//! size, with figures, each held to its limit. Wants a machine with nothing else to do. Ends with 1 if a limit is missed.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "what a campaign says is its product")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what a campaign says is its product")]
 
 use std::{process::ExitCode, time::Duration};
 
@@ -21,7 +21,7 @@ struct Arguments {
     /// How often each comparison is repeated; the median counts.
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Idle and slow connections; fewer where the system does not allow as many.
+    /// Idle and slow connections; where the system does not allow as many, that is a limit missed.
     #[arg(long, default_value = "10000")]
     bystanders: usize,
     /// Print the results as one JSON object and nothing else.
@@ -33,8 +33,13 @@ struct Arguments {
 async fn main() -> anyhow::Result<ExitCode> {
     let Arguments { parts, seconds, rounds, bystanders, json } = Arguments::parse();
     let parts = if parts.is_empty() { Part::ALL.to_vec() } else { parts };
-    let size =
-        Size { duration: Duration::from_secs(seconds), rounds, bystanders: bystanders.min(connections_allowed()) };
+    let allowed = connections_allowed();
+    let size = Size { duration: Duration::from_secs(seconds), rounds, bystanders, allowed };
+    if parts.contains(&Part::Bystanders) && allowed < bystanders {
+        eprintln!(
+            "{bystanders} idle and slow connections are asked for, the system has room for {allowed}: raise `ulimit -Hn`"
+        );
+    }
     let mut findings = Vec::new();
     for part in parts {
         for finding in campaign::run(part, size).await? {

@@ -61,7 +61,7 @@ impl Report {
         let cycles: u64 = self.kills.values().sum();
         format!(
             "{cycles} cycles at {} points (seed {}): {acknowledged} orders acknowledged, {found} found, {} lost; \
-             {unannounced} more found that were durable and never answered; {units} units sold, {captured} orders captured; \
+             {unannounced} found that nobody was told of; {units} units sold, {captured} orders captured; \
              slowest restart {} ms",
             self.kills.len(),
             self.seed,

@@ -1,5 +1,6 @@
-//! The parts of `cargo xtask overload`: each starts a server of its own, measures, and holds the figures to the fault
-//! matrix. A comparison is made in turns over several rounds and its median counts, because a shared machine drifts.
+//! The parts of `cargo xtask overload`: each starts a server of its own, measures, and holds the figures to what is asked for
+//! where a machine has nothing else to do. A comparison is made in turns over several rounds and its median counts, because a
+//! shared machine drifts.
 
 use std::{fmt, time::Duration};
 
@@ -12,7 +13,7 @@ use super::{
     harm,
     load::{Load, Outcome, put_on},
     median,
-    resident::{grown_mib, resident_bytes},
+    resident::{forget_peak, grown_mib, peaked_mib, resident_bytes},
     unread,
 };
 use crate::House;
@@ -23,19 +24,29 @@ const PLENTY: u64 = 1_000_000_000;
 /// One part of the campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// Twice and ten times the orders it can take (row 27).
+    /// Twice and ten times the orders it can take.
     Overload,
-    /// Thousands of idle and slow connections (row 28).
+    /// Thousands of idle and slow connections.
     Bystanders,
-    /// Clients and streams that never read (row 29).
+    /// Clients and streams that never read.
     Unread,
-    /// Requests that mean harm (row 30).
+    /// Requests that mean harm.
     Harm,
 }
 
 impl Part {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Overload, Self::Bystanders, Self::Unread, Self::Harm];
+
+    /// What it strains the server with.
+    const fn fault(self) -> &'static str {
+        match self {
+            Self::Overload => "too many orders",
+            Self::Bystanders => "idle and slow connections",
+            Self::Unread => "answers nobody reads",
+            Self::Harm => "requests that mean harm",
+        }
+    }
 }
 
 /// How large a campaign is.
@@ -45,15 +56,17 @@ pub struct Size {
     pub duration: Duration,
     /// How often each comparison is repeated.
     pub rounds: u32,
-    /// Idle and slow connections.
+    /// Idle and slow connections that are asked for.
     pub bystanders: usize,
+    /// How many the system has room for.
+    pub allowed: usize,
 }
 
 /// One figure and the limit it is held to.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// The row of the fault matrix.
-    pub row: u8,
+    /// What the server was strained with, in words.
+    pub fault: &'static str,
     /// What was measured, with its unit.
     pub what: String,
     /// The figure.
@@ -68,23 +81,37 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { row, what, figure, limit, passed, notes } = self;
+        let Self { fault, what, figure, limit, passed, notes } = self;
         let verdict = if *passed { "within" } else { "MISSES" };
-        write!(f, "row {row}: {what}: {figure:.2}, {verdict} {limit} ({notes})")
+        write!(f, "{fault}: {what}: {figure:.2}, {verdict} {limit} ({notes})")
     }
 }
 
 impl Finding {
-    fn at_most(row: u8, what: impl Into<String>, figure: f64, most: f64, notes: String) -> Self {
-        Self { row, what: what.into(), figure, limit: format!("at most {most}"), passed: figure <= most, notes }
+    fn at_most(part: Part, what: impl Into<String>, figure: f64, most: f64, notes: String) -> Self {
+        Self {
+            fault: part.fault(),
+            what: what.into(),
+            figure,
+            limit: format!("at most {most}"),
+            passed: figure <= most,
+            notes,
+        }
     }
 
-    fn shown(row: u8, what: impl Into<String>, figure: f64, notes: String) -> Self {
-        Self { row, what: what.into(), figure, limit: "no limit".to_owned(), passed: true, notes }
+    fn shown(part: Part, what: impl Into<String>, figure: f64, notes: String) -> Self {
+        Self { fault: part.fault(), what: what.into(), figure, limit: "no limit".to_owned(), passed: true, notes }
     }
 
-    fn at_least(row: u8, what: impl Into<String>, figure: f64, least: f64, notes: String) -> Self {
-        Self { row, what: what.into(), figure, limit: format!("at least {least}"), passed: figure >= least, notes }
+    fn at_least(part: Part, what: impl Into<String>, figure: f64, least: f64, notes: String) -> Self {
+        Self {
+            fault: part.fault(),
+            what: what.into(),
+            figure,
+            limit: format!("at least {least}"),
+            passed: figure >= least,
+            notes,
+        }
     }
 }
 
@@ -159,18 +186,24 @@ async fn overload_with(stance: &Stance, size: Size) -> anyhow::Result<Vec<Findin
     for (times, ratios, notes) in loads {
         let what = format!("goodput at {times}x load with {}, of the peak", stance.name);
         findings.push(match stance.least {
-            Some(least) => Finding::at_least(27, what, median(ratios), least, notes),
-            None => Finding::shown(27, what, median(ratios), notes),
+            Some(least) => Finding::at_least(Part::Overload, what, median(ratios), least, notes),
+            None => Finding::shown(Part::Overload, what, median(ratios), notes),
         });
     }
     findings.push(Finding::at_most(
-        27,
+        Part::Overload,
         "answers that were neither an order nor a clean refusal",
         unclean,
         0.0,
         String::new(),
     ));
-    findings.push(Finding::at_most(27, "resident bytes per order sold", bytes, 4_096.0, format!("{sold} orders")));
+    findings.push(Finding::at_most(
+        Part::Overload,
+        "resident bytes per order sold",
+        bytes,
+        4_096.0,
+        format!("{sold} orders"),
+    ));
     Ok(findings)
 }
 
@@ -194,9 +227,10 @@ async fn bystanders(size: Size) -> anyhow::Result<Vec<Finding>> {
     for _ in 0..size.rounds {
         let alone = put_on(house.shop(), "STAND", load).await?;
         let before = resident_bytes(pid)?;
-        let crowd = Bystanders::gather(address, size.bystanders).await;
+        let crowd = Bystanders::gather(address, size.bystanders.min(size.allowed)).await;
         connected = connected.min(crowd.connected());
         let beside = put_on(house.shop(), "STAND", load).await?;
+        connected = connected.min(crowd.connected());
         mib = mib.max(grown_mib(pid, before)?);
         crowd.dismiss().await;
         unclean += beside.unclean.len() as u64 + beside.shed;
@@ -209,12 +243,20 @@ async fn bystanders(size: Size) -> anyhow::Result<Vec<Finding>> {
         median(alone_ms),
         median(beside_ms)
     );
+    let allowed = format!("the system has room for {}", size.allowed);
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    let (mib, unclean) = (mib as f64, unclean as f64);
+    let (mib, unclean, there, asked) = (mib as f64, unclean as f64, connected as f64, size.bystanders as f64);
     Ok(vec![
-        Finding::at_most(28, "buyers' p99 beside bystanders, of that alone", median(ratios), 1.2, notes),
-        Finding::at_most(28, "buyers refused or not answered cleanly", unclean, 0.0, String::new()),
-        Finding::at_most(28, "resident MiB for the bystanders", mib, 512.0, format!("{connected} connections")),
+        Finding::at_least(Part::Bystanders, "bystanders connected before and after each load", there, asked, allowed),
+        Finding::at_most(Part::Bystanders, "buyers' p99 beside bystanders, of that alone", median(ratios), 1.2, notes),
+        Finding::at_most(Part::Bystanders, "buyers refused or not answered cleanly", unclean, 0.0, String::new()),
+        Finding::at_most(
+            Part::Bystanders,
+            "resident MiB for the bystanders",
+            mib,
+            512.0,
+            format!("{connected} connections"),
+        ),
     ])
 }
 
@@ -254,20 +296,22 @@ async fn unread(size: Size) -> anyhow::Result<Vec<Finding>> {
     let notes = format!("{CLIENTS} clients, a write deadline of {WRITE_MS} ms, the last cut after {slowest_ms:.0} ms");
     let beside = format!("{STREAMS} streams, {} sold meanwhile, p99 {:.2} ms", sale.sold, sale.latency.p99_ms);
     Ok(vec![
-        Finding::at_most(29, "clients that never read and were not cut", f64::from(uncut), 0.0, notes),
-        Finding::at_most(29, "resident MiB for clients that never read", mib, 64.0, String::new()),
-        Finding::at_most(29, "resident MiB for streams that nobody reads", streams_mib, 128.0, beside),
+        Finding::at_most(Part::Unread, "clients that never read and were not cut", f64::from(uncut), 0.0, notes),
+        Finding::at_most(Part::Unread, "resident MiB for clients that never read", mib, 64.0, String::new()),
+        Finding::at_most(Part::Unread, "resident MiB for streams that nobody reads", streams_mib, 128.0, beside),
     ])
 }
 
 async fn harm() -> anyhow::Result<Vec<Finding>> {
+    /// A part of the 100 MB that one request has: who buffers a body before refusing it is found out.
+    const PEAK_MIB: f64 = 32.0;
     let house = House::open()?;
     house.put_up("A", PLENTY).await?;
     let (pid, address) = (house.server()?.pid(), house.shop().target().address());
-    let (mut slowest, mut served, mut least_mib) = ((Duration::ZERO, ""), 0_u32, u64::MAX);
+    let (mut slowest, mut served, mut least_mib, mut peak_mib) = ((Duration::ZERO, ""), 0_u32, u64::MAX, 0);
     let mut refusals = 0;
     for round in 0..4 {
-        let before = resident_bytes(pid)?;
+        let before = forget_peak(pid)?;
         for harm in harm::everything(house.shop().admin_token().unwrap_or_default())? {
             let refusal = harm.inflict(address).await?;
             served += u32::from(!refusal.status.is_some_and(|status| (400..500).contains(&status)));
@@ -278,16 +322,18 @@ async fn harm() -> anyhow::Result<Vec<Finding>> {
             refusals += 1;
         }
         least_mib = least_mib.min(grown_mib(pid, before)?);
+        peak_mib = peak_mib.max(peaked_mib(pid, before)?);
     }
     let log = std::fs::read_to_string(house.server()?.log())?;
     let panics = u32::try_from(log.matches("panicked").count())?;
-    #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let least_mib = least_mib as f64;
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let (least_mib, peak_mib) = (least_mib as f64, peak_mib as f64);
     let name = format!("{refusals} requests, the slowest: {}", slowest.1);
     Ok(vec![
-        Finding::at_most(30, "slowest refusal, ms", slowest.0.as_secs_f64() * 1_000.0, 50.0, name),
-        Finding::at_most(30, "harmful requests not answered 4xx", f64::from(served), 0.0, String::new()),
-        Finding::at_most(30, "panics", f64::from(panics), 0.0, String::new()),
-        Finding::at_most(30, "resident MiB per round", least_mib, 10.0, String::new()),
+        Finding::at_most(Part::Harm, "slowest refusal, ms", slowest.0.as_secs_f64() * 1_000.0, 50.0, name),
+        Finding::at_most(Part::Harm, "harmful requests not answered 4xx", f64::from(served), 0.0, String::new()),
+        Finding::at_most(Part::Harm, "panics", f64::from(panics), 0.0, String::new()),
+        Finding::at_most(Part::Harm, "resident MiB left by every round", least_mib, 10.0, String::new()),
+        Finding::at_most(Part::Harm, "resident MiB at the peak of any round", peak_mib, PEAK_MIB, String::new()),
     ])
 }

@@ -39,7 +39,7 @@ pub struct Outcome {
     pub sold: u64,
     /// Refused with 503, a problem and a time to come back.
     pub shed: u64,
-    /// Due, but no connection was free to send it before the end.
+    /// Due and not answered: no connection was free to send it before the end, or the end came before the answer.
     pub unsent: u64,
     /// From when the request was due to its answer.
     pub latency: Percentiles,

@@ -1,5 +1,4 @@
-//! Data folders written by older versions (fault matrix, row 35): the server of today opens them, and what comes out is
-//! what went in.
+//! Data folders written by older versions: the server of today opens them, and what comes out is what went in.
 //!
 //! `v1` holds the identity, the secret and the journal of a small shop with everything that can happen to an order in it.
 //! A folder that is missing is written, and the test fails once so that it is looked at; one that is there is never

@@ -2,6 +2,8 @@
 //! for what it has done to itself to be noticed, so several stand side by side.
 
 mod edge;
+mod live_stock;
 mod nodes;
 mod outages;
+mod tags;
 mod upheavals;

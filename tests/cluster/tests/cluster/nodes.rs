@@ -1,5 +1,5 @@
-//! Nodes that die, stand still, are cut off or held up under load (fault matrix, row 12): others take over, nothing that was
-//! acknowledged is lost, nothing stale is committed or read.
+//! Nodes that die, stand still, are cut off or held up under load: others take over, nothing that was acknowledged is lost,
+//! nothing stale is committed or read.
 
 use holdfast_cluster_tests::{faults::Cut, house::HousePlan, stage::Stage};
 

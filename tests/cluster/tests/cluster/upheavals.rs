@@ -69,5 +69,6 @@ async fn a_change_made_at_one_node_is_known_to_every_other_one_that_is_asked_nex
         stage.drained_and_back_elsewhere(change % stage.house.count()).await?;
     }
     stage.house.settled(&[]).await?;
-    Ok(())
+    // The last word on every node was that it is taken back.
+    stage.house.all_alive().await
 }

@@ -1,16 +1,17 @@
 //! The world of one run: the machine, the process on it, the people outside, and the scheduler that says who goes next.
 //!
-//! Invariant: one thing happens at a time, and what happens next follows from the seed. Time passes when nothing else can
-//! happen, and now and then when something else could.
+//! Read in this order: `choice` is what can happen next and what is done then, `time` is what passes when nothing else can, or now
+//! and then when something else could.
+//!
+//! Invariant: one thing happens at a time, and what happens next follows from the seed.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::Ordering},
-};
+mod choice;
+mod time;
 
-use holdfast_actors::{Clock, stepped::Turn};
-use holdfast_core::{ShardId, Timestamp};
-use holdfast_persistence::journal::WriterStep;
+use std::sync::{Arc, atomic::Ordering};
+
+use holdfast_actors::Clock;
+use holdfast_core::Timestamp;
 use parking_lot::Mutex;
 
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     disk::SimDisk,
     gateway::SimGateway,
     merchant,
-    outside::{Outside, Server},
+    outside::Outside,
     process::{Machine, Process},
     scenario::{Options, Scenario},
     snapshots::SimSnapshots,
@@ -32,11 +33,10 @@ use crate::{
     trace::Trace,
     violation::{Promise, Violation, Violations},
 };
+use choice::Choice;
 
 /// The start of every run's time: 2026-01-01T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
-/// How often a node looks at its deadlines, in milliseconds.
-const TICK_MS: i64 = 100;
 /// How often everything is compared, in steps of the scheduler.
 const CHECK_EVERY_STEPS: u64 = 2_000;
 
@@ -62,19 +62,6 @@ pub(crate) struct World {
     /// Whether anything waits to be done.
     busy: bool,
     bugs: BugWatch,
-}
-
-/// What could happen next.
-#[derive(Debug, Clone, Copy)]
-enum Choice {
-    Outside,
-    Task,
-    Turn(ShardId),
-    Write,
-    Prepare,
-    Snapshots,
-    Revive(ShardId),
-    Time,
 }
 
 impl World {
@@ -197,154 +184,6 @@ impl World {
             self.violations.report(Promise::State, format!("a panic that nobody asked for: {panic}"));
         }
         self.look();
-    }
-
-    /// What could happen now.
-    fn gather(&mut self) {
-        self.choices.clear();
-        let now = self.machine.clock.now();
-        if self.outside.tasks.ready() > 0 {
-            self.choices.extend([Choice::Outside; 2]);
-        }
-        if let Some(process) = &self.process {
-            if process.tasks.ready() > 0 {
-                self.choices.extend([Choice::Task; 3]);
-            }
-            for shard in self.scenario.shards.iter() {
-                if process.node.wants_turn(shard) {
-                    self.choices.push(Choice::Turn(shard));
-                } else if process.node.can_revive(shard) {
-                    self.choices.push(Choice::Revive(shard));
-                }
-            }
-            if process.can_write(now) {
-                self.choices.push(Choice::Write);
-            }
-            if process.prepare_at <= now && process.steps.wants_spare() {
-                self.choices.push(Choice::Prepare);
-            }
-            if process.node.snapshot_jobs() > 0 {
-                self.choices.push(Choice::Snapshots);
-            }
-        }
-        self.busy = !self.choices.is_empty();
-        if self.busy && self.machine.dice.permille(15) {
-            self.choices.clear();
-        }
-    }
-
-    fn happen(&mut self, choice: Choice) {
-        let dice = self.machine.dice.clone();
-        let trace = self.machine.trace.clone();
-        match (choice, self.process.as_mut()) {
-            (Choice::Outside, _) => {
-                self.outside.tasks.run_one(&dice);
-            }
-            (Choice::Time, _) | (_, None) => self.pass_time(self.busy),
-            (Choice::Task, Some(process)) => {
-                let task = process.tasks.run_one(&dice);
-                trace.note("task", task.unwrap_or(0), 0);
-            }
-            (Choice::Turn(shard), Some(process)) => {
-                trace.note("turn", u64::from(shard.0), 0);
-                let turn = catch_unwind(AssertUnwindSafe(|| process.node.turn(shard)));
-                match turn {
-                    Ok(Turn::Taken) => {
-                        process.recovered.remove(&shard);
-                    }
-                    Ok(Turn::Died) => self.tally.note("shard deaths"),
-                    // Outside a message's work: the shard's actor dies.
-                    Err(_) => process.node.kill(shard),
-                }
-            }
-            (Choice::Write, Some(process)) => {
-                let step = process.steps.next_step();
-                process.steps.step();
-                trace.note("journal", step.map_or(0, |step| step as u64), 0);
-                if step == Some(WriterStep::Write) && dice.permille(self.scenario.faults.slow_sync_permille) {
-                    let now = self.machine.clock.now();
-                    process.sync_at = now.saturating_add_millis(dice.millis(10, 2_000));
-                    self.tally.note("slow syncs");
-                }
-            }
-            (Choice::Prepare, Some(process)) => {
-                process.steps.prepare();
-                process.prepare_at =
-                    self.machine.clock.now().saturating_add_millis(if process.steps.wants_spare() { 1_000 } else { 0 });
-                trace.note("prepare", 0, 0);
-            }
-            (Choice::Snapshots, Some(process)) => process.node.write_snapshots(),
-            (Choice::Revive(shard), Some(process)) => {
-                trace.note("revive", u64::from(shard.0), 0);
-                let chance = self.machine.panics.per_million.swap(0, Ordering::Relaxed);
-                let revived = process.node.revive(shard);
-                self.machine.panics.per_million.store(chance, Ordering::Relaxed);
-                process.recovered.insert(shard);
-                process.check_due = true;
-                if let Err(error) = revived
-                    && !self.machine.is_dying()
-                {
-                    self.die(&format!("shard {} could not be recovered: {error}", shard.0), false);
-                }
-            }
-        }
-    }
-
-    /// Goes to the next instant at which something happens by itself.
-    fn pass_time(&mut self, busy: bool) {
-        let now = self.machine.clock.now();
-        let mut next = [self.outside.tasks.next_timer(), self.machine.gateway.next_webhook(), self.room_at]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(Timestamp::MAX);
-        match &self.process {
-            None => next = next.min(self.restart_at),
-            Some(process) => {
-                next = next.min(process.tasks.next_timer().unwrap_or(Timestamp::MAX));
-                next = next.min(process.bus.next_due().unwrap_or(Timestamp::MAX));
-                if process.node.next_due() < Timestamp::MAX {
-                    let tick = process.last_tick.saturating_add_millis(TICK_MS);
-                    next = next.min(process.node.next_due().max(tick));
-                }
-                if process.steps.next_step() == Some(WriterStep::Sync) {
-                    next = next.min(process.sync_at);
-                }
-                if process.steps.wants_spare() {
-                    next = next.min(process.prepare_at);
-                }
-            }
-        }
-        // By a moment at least, and by little while something waits to be done: in production it would be done by then.
-        let longest = if busy { self.machine.dice.millis(1, 50) } else { 3_600_000 };
-        let wait = next.as_millis().saturating_sub(now.as_millis()).clamp(1, longest);
-        self.machine.clock.advance(wait.unsigned_abs());
-        self.machine.trace.at(self.machine.clock.now());
-        self.arrive();
-    }
-
-    /// What comes with a new instant.
-    fn arrive(&mut self) {
-        let now = self.machine.clock.now();
-        self.outside.tasks.fire();
-        if self.room_at.is_some_and(|at| at <= now) {
-            self.room_at = None;
-            self.machine.disk.set_faults(|faults| faults.capacity = None);
-        }
-        if let Some(process) = &mut self.process {
-            process.tasks.fire();
-            process.bus.deliver();
-            if now >= process.last_tick.saturating_add_millis(TICK_MS) {
-                process.last_tick = now;
-                process.node.tick();
-            }
-        }
-        while let Some((order, command)) = self.machine.gateway.take_webhook() {
-            match self.outside.server() {
-                Some(Server { commerce, .. }) => commerce.record_payment(order, command),
-                None => self.machine.gateway.put_off(order, command),
-            }
-        }
     }
 
     /// Looks at what the step has done.

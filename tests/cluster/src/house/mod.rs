@@ -1,20 +1,21 @@
 //! A whole cluster of a test's own: NATS servers, a payment gateway, and nodes of the real binary, all on loopback or in two
 //! network namespaces, each with its own folder.
 //!
-//! Invariant: whatever a test does to them, every process and folder is gone when the house is dropped. A node keeps its name,
-//! its addresses and its folder through every restart.
+//! Read in this order: `node` is what can be done to one of its nodes, `network` how they reach the servers.
+//!
+//! Invariant: whatever a test does to them, every process and folder is gone when the house is dropped.
+
+mod network;
+mod node;
 
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
-    process::ExitStatus,
-    sync::Arc,
-    thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use holdfast_api::load::{
     order::fresh_run,
     scratch::ScratchFolder,
@@ -23,9 +24,11 @@ use holdfast_api::load::{
     target::Target,
 };
 use holdfast_core::ShardCount;
-use holdfast_servers::{Mischief, Nats, NatsOptions, NatsProxy, Partition, Site, namespace::Side, port};
+use holdfast_servers::{Nats, NatsOptions, NatsProxy, Partition, namespace::Side, port};
 use holdfast_tests::binary;
-use rustix::process::{Pid, Signal, kill_process};
+
+use network::sites;
+use node::HouseNode;
 
 /// What the deployment is called.
 pub const DEPLOYMENT: &str = "house";
@@ -69,14 +72,6 @@ pub struct ClusterHouse {
     plan: HousePlan,
     token: String,
     folder: ScratchFolder,
-}
-
-/// One node, running or not.
-struct HouseNode {
-    name: String,
-    launch: Launch,
-    process: Option<ServerProcess>,
-    admin: SocketAddr,
 }
 
 impl ClusterHouse {
@@ -153,121 +148,6 @@ impl ClusterHouse {
         Ok(index)
     }
 
-    /// Starts every node that does not run, all at once.
-    ///
-    /// # Errors
-    /// When one does not come up.
-    pub fn start_nodes(&mut self) -> anyhow::Result<()> {
-        thread::scope(|scope| {
-            let down = self.nodes.iter_mut().filter(|node| node.process.is_none());
-            let starts: Vec<_> = down.map(|node| scope.spawn(|| node.start())).collect();
-            for start in starts {
-                start.join().map_err(|_| anyhow::anyhow!("a start panicked"))??;
-            }
-            Ok(())
-        })
-    }
-
-    /// Starts one node.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub fn start(&mut self, index: usize) -> anyhow::Result<()> {
-        self.node_mut(index)?.start()
-    }
-
-    /// `kill -9` to one node.
-    ///
-    /// # Errors
-    /// When there is no such node.
-    pub fn kill(&mut self, index: usize) -> anyhow::Result<()> {
-        if let Some(process) = self.node_mut(index)?.process.take() {
-            process.kill();
-        }
-        Ok(())
-    }
-
-    /// SIGSTOP to one node: its connections stay, it does nothing.
-    ///
-    /// # Errors
-    /// When it does not run.
-    pub fn pause(&self, index: usize) -> anyhow::Result<()> {
-        self.signal(index, Signal::STOP)
-    }
-
-    /// SIGCONT to one node.
-    ///
-    /// # Errors
-    /// When it does not run.
-    pub fn resume(&self, index: usize) -> anyhow::Result<()> {
-        self.signal(index, Signal::CONT)
-    }
-
-    /// SIGTERM to one node, and waits up to `patience` for it to leave. How it left, if it did.
-    ///
-    /// # Errors
-    /// When it does not run.
-    pub fn terminate(&mut self, index: usize, patience: Duration) -> anyhow::Result<Option<ExitStatus>> {
-        self.signal(index, Signal::TERM)?;
-        let mut process = self.node_mut(index)?.process.take().context("the node does not run")?;
-        Ok(process.wait(patience))
-    }
-
-    /// Whether the process of a node is gone by itself, and how.
-    ///
-    /// # Errors
-    /// When it was not running.
-    pub fn has_left(&mut self, index: usize) -> anyhow::Result<Option<ExitStatus>> {
-        let process = self.node_mut(index)?.process.as_mut().context("the node does not run")?;
-        Ok(process.wait(Duration::from_millis(1)))
-    }
-
-    /// Removes the data folder of a node that does not run, as if its disk had been lost.
-    ///
-    /// # Errors
-    /// When it runs, or there is no such folder.
-    pub fn lose_disk(&mut self, index: usize) -> anyhow::Result<()> {
-        let node = self.node_mut(index)?;
-        ensure!(node.process.is_none(), "{} runs", node.name);
-        fs::remove_dir_all(node.launch.folder.join("data")).with_context(|| format!("the disk of {}", node.name))
-    }
-
-    /// Puts a node that left by itself down as not running.
-    ///
-    /// # Errors
-    /// When there is no such node.
-    pub fn note_gone(&mut self, index: usize) -> anyhow::Result<()> {
-        self.kill(index)
-    }
-
-    /// How many nodes there are, running or not.
-    pub fn count(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// The numbers of those that run.
-    pub fn running(&self) -> Vec<usize> {
-        (0..self.nodes.len()).filter(|index| self.nodes[*index].process.is_some()).collect()
-    }
-
-    /// What a node is called.
-    pub fn name(&self, index: usize) -> &str {
-        self.nodes.get(index).map_or("", |node| &node.name)
-    }
-
-    /// The number of the node of this name.
-    pub fn index_of(&self, name: &str) -> Option<usize> {
-        self.nodes.iter().position(|node| node.name == name)
-    }
-
-    /// The process of a node.
-    ///
-    /// # Errors
-    /// When it does not run.
-    pub fn pid(&self, index: usize) -> anyhow::Result<u32> {
-        Ok(self.nodes.get(index).and_then(|node| node.process.as_ref()).context("the node does not run")?.pid())
-    }
-
     /// A node's shop, with the operator's eyes.
     pub fn shop(&self, index: usize) -> Shop {
         Shop::new(Target::from(self.nodes[index].launch.listen), Some(self.token.clone()))
@@ -291,58 +171,10 @@ impl ClusterHouse {
         crate::shards(self.plan.shards)
     }
 
-    /// What goes wrong on a node's ways to the servers.
-    pub fn mischief(&self, index: usize) -> Vec<Arc<Mischief>> {
-        let proxies = self.proxies.get(index).into_iter().flatten();
-        proxies.map(|proxy| Arc::clone(&proxy.mischief)).collect()
-    }
-
-    /// The two networks.
-    ///
-    /// # Errors
-    /// When there is one only.
-    pub fn partition(&self) -> anyhow::Result<&Partition> {
-        self.partition.as_ref().context("the house has one network")
-    }
-
     /// What a node wrote to its log so far.
     pub fn log(&self, index: usize) -> String {
         let path = self.folder.path().join(self.name(index)).join("server.log");
         fs::read_to_string(path).unwrap_or_default()
-    }
-
-    fn nats_url(&mut self, index: usize) -> anyhow::Result<String> {
-        if let Some(partition) = &self.partition {
-            let own = if index == 0 { 0..1 } else { 1..self.nats.count() };
-            let host = partition.reached_at(if index == 0 { Side::Left } else { Side::Right });
-            let urls: Vec<_> = own.map(|server| format!("nats://{host}:{}", self.nats.client_port(server))).collect();
-            return Ok(urls.join(","));
-        }
-        if !self.plan.with_proxies {
-            return Ok(self.nats.url());
-        }
-        let ports = (0..self.nats.count()).map(|server| NatsProxy::start(self.nats.client_port(server)));
-        self.proxies.push(ports.collect::<anyhow::Result<_>>()?);
-        let own = self.proxies.last().map_or(&[][..], Vec::as_slice);
-        Ok(own.iter().map(NatsProxy::url).collect::<Vec<_>>().join(","))
-    }
-
-    fn signal(&self, index: usize, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.pid(index)?).ok().and_then(Pid::from_raw).context("a process id")?;
-        kill_process(pid, signal).with_context(|| format!("cannot send {signal:?} to {}", self.name(index)))
-    }
-
-    fn node_mut(&mut self, index: usize) -> anyhow::Result<&mut HouseNode> {
-        self.nodes.get_mut(index).context("no such node")
-    }
-}
-
-impl HouseNode {
-    fn start(&mut self) -> anyhow::Result<()> {
-        ensure!(self.process.is_none(), "{} runs", self.name);
-        let process = self.launch.start().with_context(|| format!("the node {}", self.name))?;
-        self.process = Some(process);
-        Ok(())
     }
 }
 
@@ -357,13 +189,4 @@ impl Drop for ClusterHouse {
                 .and_then(|()| fs::copy(node.launch.folder.join("server.log"), to));
         }
     }
-}
-
-fn sites(partition: &Partition, servers: usize) -> Vec<Site> {
-    let site = |index| {
-        let side = if index == 0 { Side::Left } else { Side::Right };
-        let namespace = partition.namespace(side);
-        Site { namespace, routes_at: partition.wire_at(side), reached_at: partition.reached_at(side) }
-    };
-    (0..servers).map(site).collect()
 }
