@@ -13,10 +13,8 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use holdfast_core::{
-    CartId, Entity, EntityId, Event, Money, OrderId, SkuId,
-    cart::Cart,
+    CartId, Entity, EntityId, Money, OrderId, SkuId,
     order::{LineStock, Order, PaymentStatus, RefundState},
-    product::Product,
     stock::StockItem,
 };
 use holdfast_persistence::{
@@ -146,21 +144,8 @@ impl Fold {
     }
 
     fn take(&mut self, shard: u16, record: &Record) -> anyhow::Result<()> {
-        let vacant = || match &record.entity {
-            EntityId::Stock(sku) => EntityState::Stock(StockItem::new(sku.clone())),
-            EntityId::Product(sku) => EntityState::Product(Product::new(sku.clone())),
-            EntityId::Cart(cart) => EntityState::Cart(Cart::new(*cart)),
-            EntityId::Order(order) => EntityState::Order(Order::new(*order)),
-        };
-        let (_, state) = self.0.entry(record.entity.clone()).or_insert_with(|| (shard, vacant()));
-        ensure!(record.version == state.version() + 1, "the journal misses a version of {}", record.entity);
-        match (state, &record.event) {
-            (EntityState::Stock(stock), Event::Stock(event)) => stock.apply(event),
-            (EntityState::Product(product), Event::Product(event)) => product.apply(event),
-            (EntityState::Cart(cart), Event::Cart(event)) => cart.apply(event),
-            (EntityState::Order(order), Event::Order(event)) => order.apply(event),
-            _ => bail!("an event of another kind for {}", record.entity),
-        }
+        let vacant = || (shard, EntityState::before_anything(&record.entity));
+        self.0.entry(record.entity.clone()).or_insert_with(vacant).1.advance(record)?;
         Ok(())
     }
 

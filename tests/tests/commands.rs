@@ -117,6 +117,8 @@ async fn the_journal_tools_see_what_was_sold() -> anyhow::Result<()> {
     assert_eq!((&replayed["orders"], &replayed["unbalanced"]), (&3.into(), &0.into()), "{replayed}");
     assert_eq!(replayed["stock"][0]["allocated"], units.allocated, "{replayed}");
     assert_eq!(json(&["journal", "verify", "--json", "--data", data])?["intact"], true);
+    let audited = json(&["journal", "audit", "--json", "--data", data])?;
+    assert_eq!(audited["records"], replayed["records"], "{audited}");
     let records = holdfast(&["journal", "inspect", "--records", "--json", "--data", data])?;
     assert_eq!(records.lines().count() as u64, replayed["records"].as_u64().unwrap_or_default());
     Ok(())

@@ -98,7 +98,7 @@ async fn a_kill_at_any_named_step_loses_nothing_and_sells_nothing_twice() -> any
         let campaign = Campaign { points: points.to_vec(), cycles: 1, seed: 1 };
         Ok::<_, anyhow::Error>((points, campaign.run(|_| {}).await?))
     });
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut snapshots) = (0, 0);
     for ended in futures_util::future::join_all(campaigns).await {
         let (points, report) = ended?;
         println!("{}", report.summary());
@@ -107,7 +107,9 @@ async fn a_kill_at_any_named_step_loses_nothing_and_sells_nothing_twice() -> any
         }
         assert_eq!(report.sums().found, report.sums().acknowledged);
         acknowledged += report.sums().acknowledged;
+        snapshots += report.snapshots();
     }
     assert!(acknowledged > 0, "nothing was acknowledged");
+    assert!(snapshots > 0, "no snapshot was compared with the journal");
     Ok(())
 }

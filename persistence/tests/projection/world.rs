@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, sync::mpsc, time::Duration};
 use holdfast_core::{
     BuyerId, CartId, Currency, CustomerId, Entity, EntityId, Event, HoldId, Money, OrderId, Quantity, ShardCount,
     ShardId, SkuId, Timestamp,
-    cart::{Cart, CartCommand},
+    cart::CartCommand,
     order::{
-        AuthorizationOutcome, CancelReason, CapturePolicy, GatewayCall, Order, OrderCommand, OrderLine, PaymentToken,
+        AuthorizationOutcome, CancelReason, CapturePolicy, GatewayCall, OrderCommand, OrderLine, PaymentToken,
         Placement, SettlementOutcome, Step, StockAction,
     },
-    product::{Product, ProductCommand, ProductDetails, Variant},
-    stock::{SalePolicy, StockCommand, StockItem},
+    product::{ProductCommand, ProductDetails, Variant},
+    stock::{SalePolicy, StockCommand},
 };
 use holdfast_persistence::{Batch, EntityState, Journal, Record};
 
@@ -108,12 +108,7 @@ impl World {
     }
 
     fn state(&mut self, entity: &EntityId) -> EntityState {
-        self.states.get(entity).cloned().unwrap_or_else(|| match entity {
-            EntityId::Stock(sku) => EntityState::Stock(StockItem::new(sku.clone())),
-            EntityId::Product(sku) => EntityState::Product(Product::new(sku.clone())),
-            EntityId::Cart(cart) => EntityState::Cart(Cart::new(*cart)),
-            EntityId::Order(order) => EntityState::Order(Order::new(*order)),
-        })
+        self.states.get(entity).cloned().unwrap_or_else(|| EntityState::before_anything(entity))
     }
 
     /// Decides and applies. Whether something happened.

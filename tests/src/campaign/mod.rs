@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use holdfast_api::load::stopwatch::Stopwatch;
+use holdfast_persistence::{AuditError, Store};
 
 use crate::{House, books::Found, dice::Dice, fault::Layer, shoppers::Crowd};
 pub use point::Point;
@@ -92,6 +93,7 @@ impl Campaign {
                 let restart = restart.with_context(|| format!("in cycle {}", self.cycles - left + cycle + 1))?;
                 report.killed(point.name(), restart);
             }
+            report.audited(stage.audit().await?);
             report.found(&stage.end().await?);
             left -= cycles;
         }
@@ -167,7 +169,19 @@ impl Stage {
         self.layer.assert_active()
     }
 
-    /// One more `kill -9`, at rest, and the last look: holds that no order came of are gone as well.
+    /// One more `kill -9`, at rest, and a look at what is on disk: how many snapshots are what the journal leads to (I4). None
+    /// where the journal does not reach back to the beginning.
+    async fn audit(&mut self) -> anyhow::Result<u64> {
+        self.house.kill();
+        let data = self.house.folder().join("data");
+        match tokio::task::spawn_blocking(move || Store::audit(&data)).await? {
+            Ok(audit) => Ok(audit.snapshots),
+            Err(AuditError::Purged { .. }) => Ok(0),
+            Err(error) => Err(error).context("snapshots and journal differ"),
+        }
+    }
+
+    /// The server comes back from that, and the last look: holds that no order came of are gone as well.
     async fn end(mut self) -> anyhow::Result<Found> {
         self.house.restart().await?;
         let books = self.crowd.books();

@@ -12,12 +12,14 @@ pub struct Report {
     seed: u64,
     kills: BTreeMap<&'static str, u64>,
     sums: Found,
+    /// Snapshots that were compared with the journal.
+    audited: u64,
     slowest_restart: Duration,
 }
 
 impl Report {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, kills: BTreeMap::new(), sums: Found::default(), slowest_restart: Duration::ZERO }
+        Self { seed, kills: BTreeMap::new(), sums: Found::default(), audited: 0, slowest_restart: Duration::ZERO }
     }
 
     pub(super) fn killed(&mut self, point: &'static str, restart: Duration) {
@@ -32,6 +34,15 @@ impl Report {
         sums.unannounced += found.unannounced;
         sums.units += found.units;
         sums.captured += found.captured;
+    }
+
+    pub(super) fn audited(&mut self, snapshots: u64) {
+        self.audited += snapshots;
+    }
+
+    /// Snapshots that were found to be what the journal leads to.
+    pub fn snapshots(&self) -> u64 {
+        self.audited
     }
 
     /// How often the server was killed at the point of this name.
@@ -62,10 +73,11 @@ impl Report {
         format!(
             "{cycles} cycles at {} points (seed {}): {acknowledged} orders acknowledged, {found} found, {} lost; \
              {unannounced} found that nobody was told of; {units} units sold, {captured} orders captured; \
-             slowest restart {} ms",
+             {} snapshots are what the journal leads to; slowest restart {} ms",
             self.kills.len(),
             self.seed,
             acknowledged.saturating_sub(found),
+            self.audited,
             self.slowest_restart.as_millis()
         )
     }
@@ -81,6 +93,7 @@ impl Report {
             "unannounced": self.sums.unannounced,
             "units_sold": self.sums.units,
             "orders_captured": self.sums.captured,
+            "snapshots_audited": self.audited,
             "slowest_restart_ms": u64::try_from(self.slowest_restart.as_millis()).unwrap_or(u64::MAX),
         })
     }

@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use holdfast_core::{
-    CartId, Entity, EntityId, Event, OrderId, ShardId, cart::Cart, order::Order, product::Product, stock::StockItem,
-};
+use holdfast_core::{CartId, EntityId, OrderId, ShardId, order::Order};
 use holdfast_persistence::{EntityState, Record};
 
 use crate::model::Model;
@@ -62,14 +60,8 @@ impl State {
     }
 
     pub(super) fn apply(&mut self, record: &Record) {
-        let state = self.states.entry(record.entity.clone()).or_insert_with(|| vacant(&record.entity));
-        match (state, &record.event) {
-            (EntityState::Stock(stock), Event::Stock(event)) => stock.apply(event),
-            (EntityState::Product(product), Event::Product(event)) => product.apply(event),
-            (EntityState::Cart(cart), Event::Cart(event)) => cart.apply(event),
-            (EntityState::Order(order), Event::Order(event)) => order.apply(event),
-            _ => {}
-        }
+        let vacant = || EntityState::before_anything(&record.entity);
+        self.states.entry(record.entity.clone()).or_insert_with(vacant).apply(&record.event);
     }
 
     /// Forgets every record from the `kept`-th on, and what followed from it.
@@ -99,14 +91,5 @@ impl State {
         self.waiting.iter_mut().for_each(VecDeque::clear);
         self.touched.clear();
         self.durable_versions = self.states.iter().map(|(entity, state)| (entity.clone(), state.version())).collect();
-    }
-}
-
-fn vacant(entity: &EntityId) -> EntityState {
-    match entity {
-        EntityId::Stock(sku) => EntityState::Stock(StockItem::new(sku.clone())),
-        EntityId::Product(sku) => EntityState::Product(Product::new(sku.clone())),
-        EntityId::Cart(cart) => EntityState::Cart(Cart::new(*cart)),
-        EntityId::Order(order) => EntityState::Order(Order::new(*order)),
     }
 }
