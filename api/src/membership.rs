@@ -18,6 +18,7 @@ use holdfast_cluster::{
     jetstream::{NatsClient, connect_link},
     replica,
 };
+use holdfast_persistence::StoreId;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
@@ -101,7 +102,7 @@ impl Prepared {
         self,
         settings: &Settings,
         node: &Arc<Node>,
-        (store, secret): ([u8; 16], [u8; 32]),
+        (store, secret): (StoreId, [u8; 32]),
     ) -> Result<Membership, MembershipError> {
         let Self { journal, client: _, lease, clock, living, link } = self;
         let owners = Arc::clone(journal.owners());

@@ -7,7 +7,7 @@ use std::{io, sync::Arc};
 
 use holdfast_cluster::{Archive, Archivist, BootId, JetStream, JetStreamJournal, Owners};
 use holdfast_core::ShardCount;
-use holdfast_persistence::{Replica, SnapshotStore, Store, StoreError};
+use holdfast_persistence::{Replica, SnapshotStore, Store, StoreError, StoreId};
 
 use crate::{
     beside,
@@ -52,8 +52,7 @@ fn open_over_nats(settings: &Settings, replica: Option<&dyn Replica>) -> Result<
     let servers = JetStream::connect(&settings.nats, &options.journal)?;
     let random = |error: getrandom::Error| ServeError::System { what: "randomness", source: io::Error::other(error) };
     let cluster = &settings.cluster;
-    let mut fresh = [0; 16];
-    getrandom::fill(&mut fresh).map_err(random)?;
+    let fresh = StoreId::random().map_err(random)?;
     let ours = match Store::identity(&settings.store.path) {
         Ok((store, _)) => store,
         Err(StoreError::NotAStore { .. }) => fresh,

@@ -16,7 +16,7 @@ use holdfast_actors::RuntimeSettings;
 use holdfast_benches::{Shop, one_line_order, open_store, scale::sized};
 use holdfast_core::{ShardCount, SkuId};
 use holdfast_persistence::{
-    Journal,
+    Journal, StoreId,
     postgres::{
         Database, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode,
         projection::{Projection, ProjectionSettings},
@@ -88,7 +88,7 @@ fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, f64)
 }
 
 fn project(server: &Postgres, journal: &Arc<dyn Journal>, shards: ShardCount) -> anyhow::Result<()> {
-    let identity = StoreIdentity { store: [7; 16], shards: shards.get() };
+    let identity = StoreIdentity { store: StoreId::from_bytes([7; 16]), shards: shards.get() };
     let database = Database::new(&settings(server)?, identity)?;
     Runtime::new()?.block_on(database.prepare_once())?;
     let projection = Projection::start(Arc::clone(journal), database, shards, ProjectionSettings::default())?;

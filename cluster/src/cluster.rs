@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::StreamExt as _;
 use holdfast_actors::{Clock, Lease, Node, Role};
 use holdfast_persistence::Journal as _;
+use holdfast_persistence::StoreId;
 use serde::de::DeserializeOwned;
 use tokio::{
     task::JoinSet,
@@ -56,7 +57,7 @@ pub struct ClusterParts {
     /// This life; the same that the journal has.
     pub boot: BootId,
     /// The store's id.
-    pub store: [u8; 16],
+    pub store: StoreId,
     /// The store's secret. Only a digest of it is ever sent.
     pub secret: [u8; 32],
     /// The version of Holdfast.

@@ -29,5 +29,6 @@ pub use snapshot::{
 };
 pub use state::{EntityState, EntityStateRef};
 pub use store::{
-    Audit, AuditError, Held, JournalElsewhere, Recovery, Replica, ReplicaError, Store, StoreError, StoreOptions,
+    Audit, AuditError, Held, JournalElsewhere, Recovery, Replica, ReplicaError, Store, StoreError, StoreId,
+    StoreOptions,
 };

@@ -11,7 +11,10 @@ use holdfast_api::{
     settings::{Secret, Settings},
 };
 use holdfast_core::{CustomerId, OrderId, ShardId, SkuId, Timestamp, order::OrderStatus};
-use holdfast_persistence::postgres::{Database, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode};
+use holdfast_persistence::{
+    StoreId,
+    postgres::{Database, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode},
+};
 use holdfast_servers::Postgres;
 use holdfast_tests::{
     House, binary, database,
@@ -173,8 +176,8 @@ fn settings(postgres: &Postgres, folder: &std::path::Path) -> anyhow::Result<Set
 fn database(postgres: &Postgres, settings: &PostgresSettings) -> anyhow::Result<Database> {
     for _ in 0..HANGS.as_millis() / 50 {
         let row = postgres.sql("SELECT encode(store_id, 'hex') FROM holdfast.store").unwrap_or_default();
-        if let Ok(id) = u128::from_str_radix(&row, 16) {
-            return Ok(Database::new(settings, StoreIdentity { store: id.to_be_bytes(), shards: SHARDS })?);
+        if let Ok(store) = row.parse::<StoreId>() {
+            return Ok(Database::new(settings, StoreIdentity { store, shards: SHARDS })?);
         }
         std::thread::sleep(Duration::from_millis(50));
     }

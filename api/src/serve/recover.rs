@@ -8,7 +8,7 @@ use std::{
 
 use holdfast_actors::{Clock, Commerce, Lease, Node, NodeParts};
 use holdfast_cluster::LocalRouter;
-use holdfast_persistence::Store;
+use holdfast_persistence::{Store, StoreId};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::ServeError;
@@ -77,7 +77,7 @@ pub(super) async fn join(
     app: &App,
     prepared: Prepared,
     node: &Arc<Node>,
-    keys: ([u8; 16], [u8; 32]),
+    keys: (StoreId, [u8; 32]),
     tasks: &mut JoinSet<()>,
 ) -> Result<Membership, ServeError> {
     let membership = prepared.join(&app.settings, node, keys).await?;

@@ -19,7 +19,7 @@ use holdfast_core::{
     stock::SalePolicy,
 };
 use holdfast_persistence::{
-    EncodedSnapshot, EntityState, SnapshotError, SnapshotSource, SnapshotStore, Store,
+    EncodedSnapshot, EntityState, SnapshotError, SnapshotSource, SnapshotStore, Store, StoreId,
     journal::{JournalOptions, JournalSteps},
     store::StoreParts,
 };
@@ -124,7 +124,7 @@ impl Shop {
         let shards = ShardCount::new(SHARDS)?;
         let journal = JournalOptions { segment_bytes: 64 << 20, ..JournalOptions::default() };
         let (disk, snapshots) = (Arc::new(MemoryDisk::default()), Arc::new(NoSnapshots));
-        let parts = StoreParts { disk, snapshots, store: *b"hot paths' store", shards, journal };
+        let parts = StoreParts { disk, snapshots, store: StoreId::from_bytes(*b"hot paths' store"), shards, journal };
         let (store, steps) = Store::open_stepped(parts)?;
         let settings = RuntimeSettings {
             checkpoint_records: u64::MAX,

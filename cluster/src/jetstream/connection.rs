@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::try_join_all;
 use holdfast_core::{ShardCount, ShardId};
 use holdfast_persistence::{
-    JournalElsewhere,
+    JournalElsewhere, StoreId,
     journal::{JournalOptions, MessageFormat},
 };
 use tokio::runtime::Runtime;
@@ -68,7 +68,7 @@ impl JetStream {
     ///
     /// # Errors
     /// [`NatsError`], when the servers do not say, or the streams are somebody else's.
-    pub fn store_or_begin(&self, shards: ShardCount, proposed: [u8; 16]) -> Result<[u8; 16], NatsError> {
+    pub fn store_or_begin(&self, shards: ShardCount, proposed: StoreId) -> Result<StoreId, NatsError> {
         self.runtime.block_on(self.streams().store_or_begin(shards, proposed))
     }
 
@@ -85,7 +85,7 @@ impl JetStream {
     /// [`NatsError`], naming the stream and what to do.
     pub fn open(
         self,
-        store: [u8; 16],
+        store: StoreId,
         shards: ShardCount,
         options: &JournalOptions,
     ) -> Result<(Arc<JetStreamJournal>, JournalElsewhere), NatsError> {
@@ -106,7 +106,7 @@ impl JetStream {
     /// [`NatsError`], naming the stream and what to do.
     pub fn join(
         self,
-        store: [u8; 16],
+        store: StoreId,
         shards: ShardCount,
         options: &JournalOptions,
         boot: BootId,
@@ -122,7 +122,7 @@ impl JetStream {
 
     fn enter(
         self,
-        store: [u8; 16],
+        store: StoreId,
         shards: ShardCount,
         options: &JournalOptions,
         (boot, owners, hints): (BootId, Arc<Owners>, Option<Hints>),

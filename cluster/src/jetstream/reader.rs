@@ -289,7 +289,7 @@ pub(super) fn wanted(from: &std::collections::BTreeMap<ShardId, u64>, shard: Sha
 #[cfg(test)]
 mod tests {
     use holdfast_core::ShardCount;
-    use holdfast_persistence::journal::JournalOptions;
+    use holdfast_persistence::{StoreId, journal::JournalOptions};
     use holdfast_servers::{Nats, NatsOptions};
 
     use super::*;
@@ -304,8 +304,10 @@ mod tests {
         let settings =
             NatsSettings { url: nats.url(), replicas: 1, start_deadline_ms: 1_500, ..NatsSettings::default() };
         let (options, count, shard) = (JournalOptions::default(), ShardCount::new(1).unwrap(), ShardId(0));
-        let (journal, _) =
-            JetStream::connect(&settings, &options).unwrap().open(*b"a store of tests", count, &options).unwrap();
+        let (journal, _) = JetStream::connect(&settings, &options)
+            .unwrap()
+            .open(StoreId::from_bytes(*b"a store of tests"), count, &options)
+            .unwrap();
         let inner = journal.shared();
         let (streams, log) = (Streams { requests: &inner.requests, settings: &settings }, inner.log(shard).unwrap());
         journal.handle().unwrap().block_on(async {

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use holdfast_core::{ShardCount, ShardId};
-use holdfast_persistence::{JournalError, journal::MessageFormat};
+use holdfast_persistence::{JournalError, StoreId, journal::MessageFormat};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -47,7 +47,7 @@ impl Streams<'_> {
     }
 
     /// The store whose journal this is; `None` when it was not begun, or its beginning was not finished.
-    pub(super) async fn store(&self, shards: ShardCount) -> Result<Option<[u8; 16]>, NatsError> {
+    pub(super) async fn store(&self, shards: ShardCount) -> Result<Option<StoreId>, NatsError> {
         // The first that exists says it: after an interrupted beginning, that is not the one of shard 0.
         for shard in shards.iter() {
             if let Some(info) = self.info(shard).await? {
@@ -58,7 +58,7 @@ impl Streams<'_> {
     }
 
     /// The store whose journal this is; begun as `proposed` where there is none. Nodes that start at once get the same answer.
-    pub(super) async fn store_or_begin(&self, shards: ShardCount, proposed: [u8; 16]) -> Result<[u8; 16], NatsError> {
+    pub(super) async fn store_or_begin(&self, shards: ShardCount, proposed: StoreId) -> Result<StoreId, NatsError> {
         // The one that [`Streams::prepare`] makes first: whoever makes it says whose the others are.
         let (first, began) = (shards.iter().last().unwrap_or(ShardId(0)), Instant::now());
         loop {
@@ -80,7 +80,7 @@ impl Streams<'_> {
     }
 
     /// Checks every stream, making those that are missing while the journal begins. Whether it reaches back to the beginning.
-    pub(super) async fn prepare(&self, store: [u8; 16], shards: ShardCount) -> Result<bool, NatsError> {
+    pub(super) async fn prepare(&self, store: StoreId, shards: ShardCount) -> Result<bool, NatsError> {
         let mut all: Vec<_> = shards.iter().collect();
         all.reverse();
         let mut found = Vec::with_capacity(all.len());
@@ -238,7 +238,7 @@ impl Streams<'_> {
         }
     }
 
-    async fn create(&self, shard: ShardId, store: [u8; 16], shards: ShardCount) -> Result<StreamInfo, NatsError> {
+    async fn create(&self, shard: ShardId, store: StoreId, shards: ShardCount) -> Result<StreamInfo, NatsError> {
         let (name, subjects) = (self.stream(shard), vec![self.subject(shard)]);
         let config = StreamConfig::lossless(name, subjects, self.settings.replicas, metadata_of(store, shards));
         let began = Instant::now();
@@ -250,7 +250,7 @@ impl Streams<'_> {
         }
     }
 
-    fn check(&self, shard: ShardId, info: &StreamInfo, store: [u8; 16], shards: ShardCount) -> Result<(), NatsError> {
+    fn check(&self, shard: ShardId, info: &StreamInfo, store: StoreId, shards: ShardCount) -> Result<(), NatsError> {
         let (config, wanted) = (&info.config, self.settings.replicas);
         let found = config.metadata.get(SHARDS).and_then(|count| count.parse::<u16>().ok());
         let problem = if store_of(info) != Some(store) {
@@ -322,18 +322,13 @@ fn is_name_in_use(error: &NatsError) -> bool {
 }
 
 /// What a stream says of whose it is.
-pub(super) fn metadata_of(store: [u8; 16], shards: ShardCount) -> BTreeMap<String, String> {
-    [(STORE, hex(store)), (SHARDS, shards.get().to_string())].map(|(key, value)| (key.to_owned(), value)).into()
+pub(super) fn metadata_of(store: StoreId, shards: ShardCount) -> BTreeMap<String, String> {
+    [(STORE, store.to_string()), (SHARDS, shards.get().to_string())].map(|(key, value)| (key.to_owned(), value)).into()
 }
 
 /// Whose a stream is.
-pub(super) fn store_of(info: &StreamInfo) -> Option<[u8; 16]> {
-    let text = info.config.metadata.get(STORE)?;
-    (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
-}
-
-fn hex(store: [u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(store))
+pub(super) fn store_of(info: &StreamInfo) -> Option<StoreId> {
+    info.config.metadata.get(STORE)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -350,8 +345,10 @@ mod tests {
         let settings =
             NatsSettings { url: nats.url(), replicas: 1, start_deadline_ms: 1_500, ..NatsSettings::default() };
         let (options, count, shard) = (JournalOptions::default(), ShardCount::new(1).unwrap(), ShardId(0));
-        let (journal, _) =
-            JetStream::connect(&settings, &options).unwrap().open(*b"a store of tests", count, &options).unwrap();
+        let (journal, _) = JetStream::connect(&settings, &options)
+            .unwrap()
+            .open(StoreId::from_bytes(*b"a store of tests"), count, &options)
+            .unwrap();
         let inner = journal.shared();
         let streams = Streams { requests: &inner.requests, settings: &settings };
         journal.handle().unwrap().block_on(async {

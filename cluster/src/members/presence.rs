@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
+use holdfast_persistence::StoreId;
 
 use super::beat::{Beat, Standing, Yielded};
 use crate::{
@@ -34,7 +35,7 @@ impl Presence {
     pub async fn open(
         requests: &Requests,
         nats: &NatsSettings,
-        store: [u8; 16],
+        store: StoreId,
         patience: Duration,
     ) -> Result<Self, NatsError> {
         let stream = LastOfEach {
@@ -78,8 +79,8 @@ impl Presence {
 }
 
 /// Metadata that tells a store's streams from another one's.
-pub(crate) fn of_store(store: [u8; 16]) -> BTreeMap<String, String> {
-    BTreeMap::from([(STORE.to_owned(), format!("{:032x}", u128::from_be_bytes(store)))])
+pub(crate) fn of_store(store: StoreId) -> BTreeMap<String, String> {
+    BTreeMap::from([(STORE.to_owned(), store.to_string())])
 }
 
 #[async_trait]

@@ -5,6 +5,7 @@
 //! other one is told.
 
 use async_trait::async_trait;
+use holdfast_persistence::StoreId;
 
 use super::{
     document::{Plan, Revision},
@@ -34,7 +35,7 @@ impl ControlLog {
     ///
     /// # Errors
     /// [`NatsError`].
-    pub async fn open(requests: &Requests, nats: &NatsSettings, store: [u8; 16]) -> Result<Self, NatsError> {
+    pub async fn open(requests: &Requests, nats: &NatsSettings, store: StoreId) -> Result<Self, NatsError> {
         let subject = format!("holdfast.{}.control", nats.deployment);
         let stream = LastOfEach {
             name: format!("HOLDFAST_{}_CONTROL", nats.deployment),

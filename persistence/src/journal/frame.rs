@@ -8,7 +8,7 @@
 
 use holdfast_core::planted;
 
-use crate::wire::Fields;
+use crate::{store::StoreId, wire::Fields};
 
 /// Bytes in front of the records.
 pub(super) const HEADER_BYTES: usize = 28;
@@ -20,8 +20,8 @@ const PREFIX_BYTES: usize = 8;
 pub(super) struct Seed(u32);
 
 impl Seed {
-    pub(super) fn of_store(store: [u8; 16]) -> Self {
-        Self(crc32c::crc32c(&store))
+    pub(super) fn of_store(store: StoreId) -> Self {
+        Self(crc32c::crc32c(&store.to_bytes()))
     }
 }
 

@@ -8,18 +8,19 @@ use super::{
     record,
     segment::{BadHeader, Header},
 };
+use crate::store::StoreId;
 
 fn sealed(records: &[u8], generation: u64, first_lsn: u64, count: u32) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_BYTES];
     bytes.extend_from_slice(records);
-    frame::seal(&mut bytes, Seed::of_store([3; 16]), Place { generation, first_lsn, count });
+    frame::seal(&mut bytes, Seed::of_store(StoreId::from_bytes([3; 16])), Place { generation, first_lsn, count });
     bytes
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_parsed_as_a_frame_or_refused(bytes in vec(any::<u8>(), 0..200), generation: u64) {
-        let parsed = frame::parse(&bytes, Seed::of_store([3; 16]), generation);
+        let parsed = frame::parse(&bytes, Seed::of_store(StoreId::from_bytes([3; 16])), generation);
         let is_frame = matches!(parsed, Parsed::Frame { .. });
         prop_assert!(!is_frame);
     }
@@ -29,9 +30,9 @@ proptest! {
         let mut bytes = sealed(&records, generation, first_lsn, count);
         let expected = Parsed::Frame { place: Place { generation, first_lsn, count }, bytes: bytes.len() };
         bytes.extend_from_slice(&[9; 40]);
-        prop_assert_eq!(frame::parse(&bytes, Seed::of_store([3; 16]), generation), expected);
-        prop_assert_ne!(frame::parse(&bytes, Seed::of_store([4; 16]), generation), expected, "another store");
-        prop_assert_ne!(frame::parse(&bytes, Seed::of_store([3; 16]), !generation), expected, "another generation");
+        prop_assert_eq!(frame::parse(&bytes, Seed::of_store(StoreId::from_bytes([3; 16])), generation), expected);
+        prop_assert_ne!(frame::parse(&bytes, Seed::of_store(StoreId::from_bytes([4; 16])), generation), expected, "another store");
+        prop_assert_ne!(frame::parse(&bytes, Seed::of_store(StoreId::from_bytes([3; 16])), !generation), expected, "another generation");
     }
 
     #[test]
@@ -39,7 +40,7 @@ proptest! {
         let mut bytes = sealed(&records, 7, 1, 1);
         let bit = bit.index(bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
-        let parsed = frame::parse(&bytes, Seed::of_store([3; 16]), 7);
+        let parsed = frame::parse(&bytes, Seed::of_store(StoreId::from_bytes([3; 16])), 7);
         let is_frame = matches!(parsed, Parsed::Frame { .. });
         prop_assert!(!is_frame);
     }
@@ -56,7 +57,7 @@ proptest! {
 
     #[test]
     fn a_segment_header_is_read_as_it_was_written(store: [u8; 16], generation: u64, first_lsn: u64, seqs in vec(any::<u64>(), 1..40)) {
-        let header = Header { store, generation, first_lsn, next_seqs: seqs };
+        let header = Header { store: StoreId::from_bytes(store), generation, first_lsn, next_seqs: seqs };
         let mut bytes = header.encode();
         prop_assert_eq!(bytes.len() % 64, 0);
         prop_assert_eq!(Header::parse(&bytes), Ok(header));
@@ -72,7 +73,7 @@ proptest! {
 
 #[test]
 fn a_spare_says_that_nothing_was_written() {
-    let spare = Header::spare([1; 16], 5, ShardCount::new(3).unwrap());
+    let spare = Header::spare(StoreId::from_bytes([1; 16]), 5, ShardCount::new(3).unwrap());
     assert!(spare.is_spare());
     assert_eq!(Header::parse(&spare.encode()), Ok(spare));
     assert_eq!(record::address(&[0; 3]), None);

@@ -21,7 +21,7 @@ use super::{
     scan::{Chunk, FrameSpan, Scan, Step},
     survey::{Listed, list, survey},
 };
-use crate::{codec::CodecError, record::Record};
+use crate::{codec::CodecError, record::Record, store::StoreId};
 
 /// A journal directory opened for looking.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl JournalReader {
     /// be read.
     pub fn follow(
         &self,
-        store: [u8; 16],
+        store: StoreId,
         shards: ShardCount,
         from: &BTreeMap<ShardId, u64>,
     ) -> Result<FolderFollower, JournalError> {

@@ -15,7 +15,7 @@ use super::{
     frame::{self, HEADER_BYTES, Parsed, Place, Seed},
     record,
 };
-use crate::{codec::CodecError, record::Record, wire::Fields};
+use crate::{codec::CodecError, record::Record, store::StoreId, wire::Fields};
 
 /// Bytes behind the header of a message that begins an epoch: the boot id and the shard.
 const EPOCH_BYTES: usize = 18;
@@ -96,7 +96,7 @@ pub enum MessageDamage {
 
 impl MessageFormat {
     /// The messages of `store`, which has so many shards. Limits in bytes: of one record as encoded, and of one message.
-    pub fn new(store: [u8; 16], shards: ShardCount, record_limit_bytes: u64, batch_limit_bytes: u64) -> Self {
+    pub fn new(store: StoreId, shards: ShardCount, record_limit_bytes: u64, batch_limit_bytes: u64) -> Self {
         Self { seed: Seed::of_store(store), shards, record_limit_bytes, batch_limit_bytes }
     }
 

@@ -19,6 +19,8 @@ use std::{
 use holdfast_core::{ShardCount, planted};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::store::StoreId;
+
 use super::{
     JournalError,
     disk::{Disk, SegmentFile},
@@ -36,7 +38,7 @@ const REST: Duration = Duration::from_millis(4);
 /// Whose segments these are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Identity {
-    pub(super) store: [u8; 16],
+    pub(super) store: StoreId,
     pub(super) shards: ShardCount,
 }
 

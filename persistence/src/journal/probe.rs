@@ -6,7 +6,7 @@
 use holdfast_core::ShardId;
 
 use super::{frame, record, segment};
-use crate::{Record, codec::CodecError};
+use crate::{Record, codec::CodecError, store::StoreId};
 
 /// What an intact frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Frame {
 }
 
 /// The frame at the beginning of `bytes`, if there is an intact one.
-pub fn parse_frame(bytes: &[u8], store: [u8; 16], generation: u64) -> Option<Frame> {
+pub fn parse_frame(bytes: &[u8], store: StoreId, generation: u64) -> Option<Frame> {
     match frame::parse(bytes, frame::Seed::of_store(store), generation) {
         frame::Parsed::Frame { place: frame::Place { generation, first_lsn, count }, bytes } => {
             Some(Frame { generation, first_lsn, count, bytes })
@@ -32,7 +32,7 @@ pub fn parse_frame(bytes: &[u8], store: [u8; 16], generation: u64) -> Option<Fra
 }
 
 /// A frame around `records`.
-pub fn seal_frame(records: &[u8], store: [u8; 16], generation: u64, first_lsn: u64, count: u32) -> Vec<u8> {
+pub fn seal_frame(records: &[u8], store: StoreId, generation: u64, first_lsn: u64, count: u32) -> Vec<u8> {
     let mut bytes = vec![0; frame::HEADER_BYTES];
     bytes.extend_from_slice(records);
     frame::seal(&mut bytes, frame::Seed::of_store(store), frame::Place { generation, first_lsn, count });

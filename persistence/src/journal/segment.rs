@@ -10,7 +10,7 @@
 
 use holdfast_core::ShardCount;
 
-use crate::wire::Fields;
+use crate::{store::StoreId, wire::Fields};
 
 const MAGIC: &[u8; 8] = b"HFSEGMT\0";
 /// The segment format written and read by this version.
@@ -27,7 +27,7 @@ pub(super) const PREPARING: &str = "segment.preparing";
 /// What a segment's header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) store: [u8; 16],
+    pub(super) store: StoreId,
     pub(super) generation: u64,
     /// The number of the first record; 0 for a spare.
     pub(super) first_lsn: u64,
@@ -70,7 +70,7 @@ pub(super) fn generation_of(name: &str) -> Option<u64> {
 
 impl Header {
     /// The header of a segment that no record is in yet.
-    pub(super) fn spare(store: [u8; 16], generation: u64, shards: ShardCount) -> Self {
+    pub(super) fn spare(store: StoreId, generation: u64, shards: ShardCount) -> Self {
         Self { store, generation, first_lsn: 0, next_seqs: vec![1; shards.get().into()] }
     }
 
@@ -88,7 +88,7 @@ impl Header {
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
         out.extend_from_slice(&u32::try_from(self.next_seqs.len()).unwrap_or(u32::MAX).to_le_bytes());
-        out.extend_from_slice(&self.store);
+        out.extend_from_slice(&self.store.to_bytes());
         out.extend_from_slice(&self.generation.to_le_bytes());
         out.extend_from_slice(&self.first_lsn.to_le_bytes());
         for next_seq in &self.next_seqs {
@@ -122,6 +122,11 @@ impl Header {
         let next_seqs = (0..shards.get()).map(|_| fields.u64()).collect::<Option<Vec<_>>>()?;
         let covered = bytes.get(..bytes.len() - fields.rest().len())?;
         let crc = fields.u32()?;
-        (crc == crc32c::crc32c(covered)).then_some(Self { store, generation, first_lsn, next_seqs })
+        (crc == crc32c::crc32c(covered)).then_some(Self {
+            store: StoreId::from_bytes(store),
+            generation,
+            first_lsn,
+            next_seqs,
+        })
     }
 }

@@ -33,7 +33,7 @@ use super::{
     stepped::JournalSteps,
     writer::{Meters, Writer},
 };
-use crate::record::Record;
+use crate::{record::Record, store::StoreId};
 
 thread_local! {
     /// Where each calling thread encodes: reused, so that an append allocates nothing but its completion.
@@ -60,7 +60,7 @@ impl SegmentJournal {
     /// [`JournalError`], naming the file, the offset and what to do. Nothing is changed then.
     pub fn open(
         dir: &Path,
-        store: [u8; 16],
+        store: StoreId,
         shards: ShardCount,
         options: JournalOptions,
     ) -> Result<(Self, Option<TornTail>), JournalError> {
@@ -73,7 +73,7 @@ impl SegmentJournal {
     /// As [`SegmentJournal::open`].
     pub fn open_on(
         disk: Arc<dyn Disk>,
-        store: [u8; 16],
+        store: StoreId,
         shards: ShardCount,
         options: JournalOptions,
     ) -> Result<(Self, Option<TornTail>), JournalError> {

@@ -11,6 +11,8 @@ use std::{fmt, path::PathBuf};
 
 use holdfast_core::ShardCount;
 
+use crate::store::StoreId;
+
 use super::{
     Damage, JournalError,
     disk::Disk,
@@ -104,7 +106,7 @@ fn open(disk: &dyn Disk, generation: u64) -> Result<Listed, JournalError> {
 /// Looks the directory of `store` over. `visit` is given every chunk that is read.
 pub(super) fn survey(
     disk: &dyn Disk,
-    store: [u8; 16],
+    store: StoreId,
     shards: ShardCount,
     verify: VerifyOnOpen,
     visit: &mut dyn FnMut(&mut Scan, &Chunk) -> Result<(), JournalError>,
@@ -173,7 +175,7 @@ pub(super) fn check_continues(begun: &Begun, next_lsn: u64, next_seqs: &[u64]) -
 fn judge_headers(
     disk: &dyn Disk,
     listed: Vec<Listed>,
-    store: [u8; 16],
+    store: StoreId,
     shards: ShardCount,
 ) -> Result<Survey, JournalError> {
     let mut survey = Survey {
@@ -218,7 +220,7 @@ fn judge_header(
     header: Result<Header, BadHeader>,
     generation: u64,
     segment: &OpenSegment,
-    store: [u8; 16],
+    store: StoreId,
     shards: ShardCount,
 ) -> Result<Header, JournalError> {
     let path = || segment.path.clone();

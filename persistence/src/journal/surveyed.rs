@@ -18,7 +18,7 @@ use super::{
     recovery::{Recovered, recover},
     survey::{Survey, survey},
 };
-use crate::store::atomic_file::create_directory;
+use crate::{store::StoreId, store::atomic_file::create_directory};
 
 /// A journal that was looked over and not changed.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl SurveyedJournal {
     /// [`JournalError`], naming the file, the offset and what to do.
     pub(crate) fn look_over(
         dir: &Path,
-        store: [u8; 16],
+        store: StoreId,
         shards: ShardCount,
         options: JournalOptions,
     ) -> Result<Self, JournalError> {
@@ -51,7 +51,7 @@ impl SurveyedJournal {
     /// As [`SurveyedJournal::look_over`], on a disk of the caller's.
     pub(crate) fn look_over_on(
         disk: Arc<dyn Disk>,
-        store: [u8; 16],
+        store: StoreId,
         shards: ShardCount,
         options: JournalOptions,
     ) -> Result<Self, JournalError> {

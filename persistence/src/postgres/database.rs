@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_postgres::Client;
 
+use crate::store::StoreId;
+
 use super::{
     connect::Connector,
     error::PostgresError,
@@ -22,7 +24,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreIdentity {
     /// The store's id, as in the meta file of its data directory.
-    pub store: [u8; 16],
+    pub store: StoreId,
     /// The number of shards of the deployment.
     pub shards: u16,
 }
@@ -173,18 +175,18 @@ pub async fn claim(client: &Client, schema: &str, own: StoreIdentity) -> Result<
         let shards = i16::try_from(own.shards)
             .map_err(|_| PostgresError::Row { table: "store", problem: format!("{} shards", own.shards) })?;
         let enter = "INSERT INTO store (store_id, shards) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        client.execute(enter, &[&own.store.as_slice(), &shards]).await?;
+        client.execute(enter, &[&own.store.to_bytes().as_slice(), &shards]).await?;
         client.query_one(find, &[]).await?
     };
     let (store, shards): (Vec<u8>, i16) = (row.try_get(0)?, row.try_get(1)?);
-    if store == own.store && shards.cast_unsigned() == own.shards {
+    if store == own.store.to_bytes() && shards.cast_unsigned() == own.shards {
         return Ok(());
     }
     Err(PostgresError::AnotherStore {
         schema: schema.to_owned(),
         found: hex(&store),
         found_shards: shards.cast_unsigned(),
-        own: hex(&own.store),
+        own: own.store.to_string(),
         own_shards: own.shards,
     })
 }

@@ -21,6 +21,7 @@ use crate::{
     journal::Mark,
     snapshot::{SnapshotError, SnapshotSource},
     state::EntityState,
+    store::StoreId,
     store::{Held, Replica, ReplicaError},
 };
 
@@ -73,7 +74,7 @@ impl PostgresReplica {
         held(&rows)
     }
 
-    async fn become_writer(&self, store: [u8; 16], successor: [u8; 16]) -> Result<Client, PostgresError> {
+    async fn become_writer(&self, store: StoreId, successor: StoreId) -> Result<Client, PostgresError> {
         if self.migrate {
             migrate::up(&self.connector).await?;
         } else {
@@ -81,6 +82,7 @@ impl PostgresReplica {
         }
         let client = self.connector.connect().await?;
         tenure::await_hold(&client, self.connector.schema(), self.patience).await?;
+        let (store, successor) = (store.to_bytes(), successor.to_bytes());
         let (store, successor) = (store.as_slice(), successor.as_slice());
         let parameters: [&(dyn ToSql + Sync); 2] = [&store, &successor];
         let rename = client.execute(RENAME, &parameters);
@@ -107,7 +109,7 @@ impl Replica for PostgresReplica {
         self.runtime.block_on(self.read_held()).map_err(|error| self.explain("ask", error))
     }
 
-    fn take_over(&self, store: [u8; 16], successor: [u8; 16]) -> Result<(), ReplicaError> {
+    fn take_over(&self, store: StoreId, successor: StoreId) -> Result<(), ReplicaError> {
         let taken = self.runtime.block_on(self.become_writer(store, successor));
         let client = taken.map_err(|error| self.explain("take over", error))?;
         self.tenure.lock().unwrap_or_else(PoisonError::into_inner).replace(client);
@@ -163,7 +165,7 @@ fn held(rows: &[Row]) -> Result<Option<Held>, PostgresError> {
     let Some(first) = rows.first() else { return Ok(None) };
     let strange = |problem: &str| PostgresError::Row { table: "store", problem: problem.to_owned() };
     let (store, shards): (Vec<u8>, i16) = (first.try_get(0)?, first.try_get(1)?);
-    let store = store.try_into().map_err(|_| strange("its id has not 16 bytes"))?;
+    let store = store.try_into().map(StoreId::from_bytes).map_err(|_| strange("its id has not 16 bytes"))?;
     let shards = u16::try_from(shards).ok().and_then(|shards| ShardCount::new(shards).ok());
     let shards = shards.ok_or_else(|| strange("its number of shards is none"))?;
     let mut watermarks = vec![0; usize::from(shards.get())];

@@ -11,6 +11,7 @@ use crate::{
     codec::{self, CodecError},
     event_type::kind_of,
     state::EntityState,
+    store::StoreId,
     wire::Fields,
 };
 
@@ -22,7 +23,7 @@ const TITLE_BYTES: usize = 8 + 16 + 2 + 8 + 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageTitle {
     /// Whose snapshots.
-    pub store: [u8; 16],
+    pub store: StoreId,
     /// Of which shard.
     pub shard: ShardId,
     /// The record up to which all pages together contain everything.
@@ -42,7 +43,7 @@ impl PageTitle {
     fn to_bytes(self) -> [u8; TITLE_BYTES] {
         let mut bytes = [0; TITLE_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..24].copy_from_slice(&self.store);
+        bytes[8..24].copy_from_slice(&self.store.to_bytes());
         bytes[24..26].copy_from_slice(&self.shard.0.to_le_bytes());
         bytes[26..34].copy_from_slice(&self.watermark.to_le_bytes());
         bytes[34..].copy_from_slice(&self.number.to_le_bytes());

@@ -24,6 +24,7 @@ use crate::{
     codec::CodecError,
     event_type::kind_of,
     state::EntityState,
+    store::StoreId,
     store::{OptionError, atomic_file::create_directory},
 };
 
@@ -94,7 +95,7 @@ impl SledSnapshots {
     }
 
     /// Whether it holds nothing, or snapshots of `store`.
-    pub(crate) fn contents(&self, store: [u8; 16]) -> Result<Contents, SnapshotError> {
+    pub(crate) fn contents(&self, store: StoreId) -> Result<Contents, SnapshotError> {
         let path = || self.path.clone();
         match self.read("read its identity", |db| db.get(IDENTITY_KEY))? {
             Some(identity) if identity.as_ref() == self::identity(store) => Ok(Contents::Ours),
@@ -105,7 +106,7 @@ impl SledSnapshots {
     }
 
     /// Makes an empty database the one of `store`.
-    pub(crate) fn claim(&self, store: [u8; 16]) -> Result<(), SnapshotError> {
+    pub(crate) fn claim(&self, store: StoreId) -> Result<(), SnapshotError> {
         self.put("claim", std::iter::once((IDENTITY_KEY.to_vec(), identity(store).to_vec())))
     }
 
@@ -232,10 +233,10 @@ fn guarded<T>(action: &'static str, path: &Path, work: impl FnOnce() -> io::Resu
     }
 }
 
-fn identity(store: [u8; 16]) -> [u8; 24] {
+fn identity(store: StoreId) -> [u8; 24] {
     let mut identity = [0; 24];
     identity[..8].copy_from_slice(IDENTITY_MAGIC);
-    identity[8..].copy_from_slice(&store);
+    identity[8..].copy_from_slice(&store.to_bytes());
     identity
 }
 

@@ -10,8 +10,8 @@ use std::{collections::BTreeMap, error::Error, path::Path, sync::Arc};
 use holdfast_core::{ShardCount, ShardId};
 
 use super::{
-    JOURNAL_DIR, Meta, Recovery, Replica, SNAPSHOT_DIR, Store, StoreError, StoreOptions, Witness, atomic_file, create,
-    io_error,
+    JOURNAL_DIR, Meta, Recovery, Replica, SNAPSHOT_DIR, Store, StoreError, StoreId, StoreOptions, Witness, atomic_file,
+    create, io_error,
     lock::DirectoryLock,
     meta, refuse_foreign, restore, secret,
     snapshots::{MISSING, Old, UNFINISHED, describe, move_aside, open_checked},
@@ -42,12 +42,12 @@ impl Store {
     pub fn open_over<F>(
         dir: &Path,
         options: &StoreOptions,
-        known: Option<[u8; 16]>,
+        known: Option<StoreId>,
         replica: Option<&dyn Replica>,
         open: F,
     ) -> Result<Self, StoreError>
     where
-        F: FnOnce([u8; 16], ShardCount) -> Result<JournalElsewhere, Box<dyn Error + Send + Sync>>,
+        F: FnOnce(StoreId, ShardCount) -> Result<JournalElsewhere, Box<dyn Error + Send + Sync>>,
     {
         options.validate()?;
         atomic_file::create_directory(dir).map_err(io_error("create", dir))?;
@@ -59,7 +59,7 @@ impl Store {
         }
         let meta = match Meta::read(dir)? {
             Some(meta) => meta,
-            None => create(dir, options, known.map_or_else(|| secret::random(&meta::path(dir)), Ok)?)?,
+            None => create(dir, options, known.map_or_else(|| meta::new_id(dir), Ok)?)?,
         };
         if known.is_some_and(|known| known != meta.store) {
             return Err(StoreError::OtherStore { path: meta::path(dir) });

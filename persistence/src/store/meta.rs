@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use holdfast_core::ShardCount;
 
-use super::{StoreError, atomic_file};
+use super::{StoreError, StoreId, atomic_file};
 
 /// The meta file's name.
 pub(super) const FILE: &str = "meta";
@@ -19,7 +19,7 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Meta {
     /// Random, made once: ties journal, snapshots and directory together.
-    pub(super) store: [u8; 16],
+    pub(super) store: StoreId,
     /// How many shards the deployment has.
     pub(super) shards: ShardCount,
 }
@@ -43,7 +43,7 @@ impl Meta {
 
     fn text(self) -> String {
         use std::fmt::Write as _;
-        let mut text = format!("{MAGIC}\nformat {FORMAT}\nstore {}\nshards {}\n", hex(&self.store), self.shards.get());
+        let mut text = format!("{MAGIC}\nformat {FORMAT}\nstore {}\nshards {}\n", self.store, self.shards.get());
         let crc = crc32c::crc32c(text.as_bytes());
         // Writing to a String cannot fail.
         let _ = writeln!(text, "crc32c {crc:08x}");
@@ -61,7 +61,7 @@ impl Meta {
         if format != FORMAT {
             return Err(StoreError::UnknownFormat { path: path.to_path_buf(), format, known: FORMAT });
         }
-        let store = field("store").and_then(unhex).ok_or_else(bad)?;
+        let store = field("store").and_then(|value| value.parse().ok()).ok_or_else(bad)?;
         let shards = field("shards").and_then(|value| value.parse().ok()).ok_or_else(bad)?;
         let meta = Self { store, shards: ShardCount::new(shards).map_err(|_| bad())? };
         // The checksum line is compared by writing the file again: nothing else may be in it either.
@@ -69,16 +69,13 @@ impl Meta {
     }
 }
 
+/// A new id for the store in `dir`.
+pub(super) fn new_id(dir: &Path) -> Result<StoreId, StoreError> {
+    StoreId::random()
+        .map_err(|error| super::io_error("draw random bytes for", &path(dir))(std::io::Error::other(error.to_string())))
+}
+
 /// The path of the meta file of `dir`.
 pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join(FILE)
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(*bytes))
-}
-
-fn unhex(text: &str) -> Option<[u8; 16]> {
-    (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
 }

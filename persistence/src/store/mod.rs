@@ -19,6 +19,7 @@ pub(crate) mod atomic_file;
 mod audit;
 mod elsewhere;
 mod error;
+mod id;
 mod lock;
 mod meta;
 mod options;
@@ -40,6 +41,7 @@ use holdfast_core::ShardCount;
 pub use audit::{Audit, AuditError};
 pub use elsewhere::JournalElsewhere;
 pub use error::StoreError;
+pub use id::{StoreId, StoreIdError};
 pub use options::{OptionError, StoreOptions};
 pub use recovery::{Reach, Recovery, Restored, SecretOrigin};
 pub use replica::{Held, Replica, ReplicaError};
@@ -62,7 +64,7 @@ pub struct Store {
     /// The snapshots: what shortens recovery.
     pub snapshots: Arc<dyn SnapshotStore>,
     /// Whose directory it is: random, made with it, and anew when it is restored without a journal.
-    pub id: [u8; 16],
+    pub id: StoreId,
     /// The number of shards the directory was made with.
     pub shards: ShardCount,
     /// What bearer tokens are derived from.
@@ -141,7 +143,7 @@ impl Store {
     ///
     /// # Errors
     /// When there is no data directory, or its meta file cannot be read.
-    pub fn identity(dir: &Path) -> Result<([u8; 16], ShardCount), StoreError> {
+    pub fn identity(dir: &Path) -> Result<(StoreId, ShardCount), StoreError> {
         let meta = Meta::read(dir)?.ok_or_else(|| StoreError::NotAStore { path: dir.to_path_buf() })?;
         Ok((meta.store, meta.shards))
     }
@@ -192,12 +194,12 @@ fn identify(dir: &Path, options: &StoreOptions, witness: Option<&mut Witness<'_>
         // What only a restoration may find there is foreign to a new directory.
         refuse_foreign(dir, false)?;
     }
-    let store = secret::random(&meta::path(dir))?;
+    let store = meta::new_id(dir)?;
     Ok(Identity { meta: create(dir, options, store)?, restored: None })
 }
 
 /// Makes a new directory for `store`. The meta file comes last: an interrupted attempt is simply repeated.
-fn create(dir: &Path, options: &StoreOptions, store: [u8; 16]) -> Result<Meta, StoreError> {
+fn create(dir: &Path, options: &StoreOptions, store: StoreId) -> Result<Meta, StoreError> {
     let range =
         |_| OptionError { setting: "shards", given: options.shards.into(), min: 1, max: ShardCount::MAX.into() };
     let shards = ShardCount::new(options.shards).map_err(range)?;

@@ -8,7 +8,7 @@ use std::{error::Error, path::Path};
 
 use holdfast_core::{ShardCount, ShardId};
 
-use super::StoreError;
+use super::{StoreError, StoreId};
 use crate::{
     journal::{Mark, SurveyedJournal},
     snapshot::{SnapshotError, SnapshotSource},
@@ -31,7 +31,7 @@ pub trait Replica: Send + Sync {
     ///
     /// # Errors
     /// [`ReplicaError::InUse`] while somebody else writes to it.
-    fn take_over(&self, store: [u8; 16], successor: [u8; 16]) -> Result<(), ReplicaError>;
+    fn take_over(&self, store: StoreId, successor: StoreId) -> Result<(), ReplicaError>;
 
     /// Its snapshots.
     fn snapshots(&self) -> &dyn SnapshotSource;
@@ -41,7 +41,7 @@ pub trait Replica: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// Whose store it is.
-    pub store: [u8; 16],
+    pub store: StoreId,
     /// The store's number of shards.
     pub shards: ShardCount,
     /// Per shard, in order, the last record that is contained; 0 for none.
@@ -117,7 +117,7 @@ impl<'a> Witness<'a> {
     }
 
     /// Refuses a replica of another store.
-    pub(super) fn refuse_foreign(&self, dir: &Path, store: [u8; 16]) -> Result<(), StoreError> {
+    pub(super) fn refuse_foreign(&self, dir: &Path, store: StoreId) -> Result<(), StoreError> {
         match self.held() {
             Some(held) if held.store != store => {
                 Err(StoreError::ReplicaForeign { path: dir.to_path_buf(), replica: self.replica.name() })

@@ -12,7 +12,7 @@ use std::{
 
 use holdfast_core::ShardId;
 
-use super::{Held, Meta, ReplicaError, StoreError, StoreOptions, Witness, atomic_file, io_error, meta, secret};
+use super::{Held, Meta, ReplicaError, StoreError, StoreOptions, Witness, atomic_file, io_error, meta};
 use crate::{
     journal::SurveyedJournal,
     snapshot::{EncodedSnapshot, SledSnapshots, SnapshotError, SnapshotSource, SnapshotStore as _, encode_snapshot},
@@ -66,7 +66,7 @@ pub(super) fn adopt(
         let (replica, found, configured) = (replica.name(), shards.get(), options.shards);
         return Err(StoreError::ReplicaShardCount { replica, found, configured });
     }
-    let successor = if has_journal { store } else { secret::random(&meta::path(dir))? };
+    let successor = if has_journal { store } else { meta::new_id(dir)? };
     let explain = |source| StoreError::Replica { path: dir.to_path_buf(), source };
     replica.take_over(store, successor).map_err(explain)?;
     // What the owner before wrote up to its last moment counts as well.

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 
 use holdfast_core::ShardCount;
 
-use super::{Recovery, Store, StoreError, snapshots::refuse_snapshots_ahead};
+use super::{Recovery, Store, StoreError, StoreId, snapshots::refuse_snapshots_ahead};
 use crate::{
     journal::{JournalOptions, JournalSteps, SurveyedJournal, disk::Disk},
     snapshot::SnapshotStore,
@@ -19,7 +19,7 @@ pub struct StoreParts {
     /// The snapshots.
     pub snapshots: Arc<dyn SnapshotStore>,
     /// Whose segments these are.
-    pub store: [u8; 16],
+    pub store: StoreId,
     /// The number of shards: the same at every opening.
     pub shards: ShardCount,
     /// The journal's settings.

@@ -12,7 +12,7 @@ use std::{
 
 use holdfast_core::ShardId;
 use holdfast_persistence::{
-    Batch, FollowLimit, Followed, Follower, Journal, JournalError, JournalReader, journal::SegmentJournal,
+    Batch, FollowLimit, Followed, Follower, Journal, JournalError, JournalReader, StoreId, journal::SegmentJournal,
 };
 
 use crate::{
@@ -241,6 +241,7 @@ fn a_folder_is_followed_only_as_far_as_it_is_allowed_to_even_within_a_frame() {
     }
     assert!(reader.segments().unwrap().len() > 2);
     assert_eq!(reader.first_seqs().unwrap(), vec![1; 4]);
-    let other = JournalReader::open(folder.path()).unwrap().follow([9; 16], shards(), &BTreeMap::new());
+    let other =
+        JournalReader::open(folder.path()).unwrap().follow(StoreId::from_bytes([9; 16]), shards(), &BTreeMap::new());
     assert!(matches!(other, Err(JournalError::Foreign { .. })));
 }

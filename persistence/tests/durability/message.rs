@@ -2,7 +2,7 @@
 
 use holdfast_core::{EntityId, ShardId};
 use holdfast_persistence::{
-    Batch, Record,
+    Batch, Record, StoreId,
     journal::{BatchRefusal, Message, MessageDamage, MessageFormat},
 };
 
@@ -59,7 +59,7 @@ fn a_message_of_another_store_or_shard_is_refused() {
     let bytes = format().encode(&batch(1, 1, vec![received(1)]), 1).unwrap();
     let epoch = format().encode_epoch(ShardId(1), 1, [5; 16], 1);
     for bytes in [bytes, epoch] {
-        let other = MessageFormat::new([9; 16], shards(), 8 << 10, 16 << 10);
+        let other = MessageFormat::new(StoreId::from_bytes([9; 16]), shards(), 8 << 10, 16 << 10);
         assert!(matches!(other.read(ShardId(1), &bytes), Err(MessageDamage::Frame(_))));
         assert!(matches!(format().read(ShardId(2), &bytes), Err(MessageDamage::Shard { found: ShardId(1) })));
     }

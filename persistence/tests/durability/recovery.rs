@@ -3,7 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering};
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{Journal, Record, journal::SegmentJournal};
+use holdfast_persistence::{Journal, Record, StoreId, journal::SegmentJournal};
 
 use crate::{
     append::wait_for_spare,
@@ -218,10 +218,12 @@ fn is_begun(disk: &MemoryDisk) -> bool {
 #[test]
 fn a_segment_of_another_store_or_format_is_refused_by_name() {
     let (disk, _, _) = three_batches();
-    let foreign = SegmentJournal::open_on(std::sync::Arc::new(disk.copy()), [1; 16], shards(), small()).unwrap_err();
+    let foreign =
+        SegmentJournal::open_on(std::sync::Arc::new(disk.copy()), StoreId::from_bytes([1; 16]), shards(), small())
+            .unwrap_err();
     assert!(foreign.to_string().contains("belongs to another store"), "{foreign}");
     assert!(foreign.to_string().contains(FIRST), "{foreign}");
-    assert_ne!(STORE, [1; 16]);
+    assert_ne!(STORE, StoreId::from_bytes([1; 16]));
     let mut bytes = disk.get(FIRST);
     bytes[8] = 9;
     disk.put(FIRST, bytes);

@@ -12,7 +12,7 @@ use std::{
 
 use holdfast_core::{EntityId, ShardCount, ShardId};
 use holdfast_persistence::{
-    EntityState, Held, Replica, ReplicaError, SnapshotError, SnapshotSource, Store, StoreError,
+    EntityState, Held, Replica, ReplicaError, SnapshotError, SnapshotSource, Store, StoreError, StoreId,
 };
 
 use crate::{
@@ -26,7 +26,7 @@ pub(crate) const SHARD: ShardId = ShardId(2);
 /// A copy of a store, kept in another data directory.
 pub(crate) struct Elsewhere {
     copy: Store,
-    pub(crate) store: Mutex<[u8; 16]>,
+    pub(crate) store: Mutex<StoreId>,
     pub(crate) watermark: u64,
     /// Why it does not answer.
     pub(crate) silent: bool,
@@ -56,7 +56,7 @@ impl Replica for Elsewhere {
         if self.silent { Err(Self::fault()) } else { Ok(Some(held)) }
     }
 
-    fn take_over(&self, store: [u8; 16], successor: [u8; 16]) -> Result<(), ReplicaError> {
+    fn take_over(&self, store: StoreId, successor: StoreId) -> Result<(), ReplicaError> {
         self.taken_over.fetch_add(1, Ordering::Relaxed);
         if self.in_use {
             return Err(ReplicaError::InUse { replica: self.name() });
@@ -135,8 +135,8 @@ impl Scene {
 }
 
 /// The store's id, as its meta file says.
-pub(crate) fn store_id(data: &Path) -> [u8; 16] {
+pub(crate) fn store_id(data: &Path) -> StoreId {
     let meta = fs::read_to_string(data.join("meta")).unwrap();
-    let hex = meta.lines().find_map(|line| line.strip_prefix("store ")).unwrap();
-    u128::from_str_radix(hex, 16).unwrap().to_be_bytes()
+    let id = meta.lines().find_map(|line| line.strip_prefix("store ")).unwrap();
+    id.parse().unwrap()
 }

@@ -18,13 +18,13 @@ use holdfast_core::{
     stock::{SalePolicy, StockEvent},
 };
 use holdfast_persistence::{
-    AppendError, Batch, Journal, JournalError, Record,
+    AppendError, Batch, Journal, JournalError, Record, StoreId,
     journal::{JournalOptions, SegmentJournal, TornTail},
 };
 
 use crate::memory_disk::MemoryDisk;
 
-pub(crate) const STORE: [u8; 16] = *b"golden store id!";
+pub(crate) const STORE: StoreId = StoreId::from_bytes(*b"golden store id!");
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 pub(crate) const LATER: Timestamp = Timestamp::from_millis(1_700_000_900_123);
 

@@ -4,7 +4,7 @@ use holdfast_core::{
     Entity, EntityId, Event, ShardId, SkuId, cart::Cart, order::Order, product::Product, stock::StockItem,
 };
 use holdfast_persistence::{
-    CodecError, EntityState, Store, StoreOptions, decode_snapshot, encode_snapshot,
+    CodecError, EntityState, Store, StoreId, StoreOptions, decode_snapshot, encode_snapshot,
     snapshot::{Page, PageTitle, read_page},
     state::EntityStateRef,
 };
@@ -63,7 +63,7 @@ fn a_flipped_bit_or_another_entitys_id_is_refused() {
 
 /// A page with one state of each kind.
 fn page() -> (PageTitle, Vec<u8>) {
-    let title = PageTitle { store: [7; 16], shard: ShardId(3), watermark: 99, number: 2 };
+    let title = PageTitle { store: StoreId::from_bytes([7; 16]), shard: ShardId(3), watermark: 99, number: 2 };
     let mut page = Page::begin(title);
     assert!(page.is_empty());
     for state in states() {
@@ -101,7 +101,7 @@ fn a_damaged_page_and_any_other_than_the_one_asked_for_are_refused() {
         refused(&bytes[..len], &title);
     }
     let others = [
-        PageTitle { store: [8; 16], ..title },
+        PageTitle { store: StoreId::from_bytes([8; 16]), ..title },
         PageTitle { shard: ShardId(4), ..title },
         PageTitle { watermark: 98, ..title },
         PageTitle { number: 3, ..title },

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use holdfast_persistence::{Held, Replica, ReplicaError, SnapshotSource, Store, StoreError, StoreOptions};
+use holdfast_persistence::{Held, Replica, ReplicaError, SnapshotSource, Store, StoreError, StoreId, StoreOptions};
 
 use crate::{
     replica_double::{SHARD, Scene, store_id},
@@ -50,7 +50,7 @@ fn an_empty_directory_is_not_begun_anew_while_the_copy_cannot_be_asked() {
 fn a_copy_of_another_store_or_another_number_of_shards_is_refused() {
     let scene = Scene::set();
     let eight = StoreOptions { shards: 8, ..options() };
-    scene.elsewhere.store.lock().unwrap()[0] ^= 1;
+    *scene.elsewhere.store.lock().unwrap() = StoreId::from_bytes([9; 16]);
     let error = scene.open().unwrap_err();
     assert!(matches!(error, StoreError::ReplicaForeign { .. }), "{error}");
     scene.lose();
@@ -118,7 +118,7 @@ fn a_copy_that_has_nothing_changes_nothing() {
         fn held(&self) -> Result<Option<Held>, ReplicaError> {
             Ok(None)
         }
-        fn take_over(&self, _: [u8; 16], _: [u8; 16]) -> Result<(), ReplicaError> {
+        fn take_over(&self, _: StoreId, _: StoreId) -> Result<(), ReplicaError> {
             panic!("there is nothing to take over")
         }
         fn snapshots(&self) -> &dyn SnapshotSource {

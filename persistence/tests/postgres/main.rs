@@ -12,7 +12,10 @@ mod tls;
 
 use std::time::Duration;
 
-use holdfast_persistence::postgres::{PostgresError, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode};
+use holdfast_persistence::{
+    StoreId,
+    postgres::{PostgresError, PostgresSettings, PostgresUrl, StoreIdentity, TlsMode},
+};
 use holdfast_servers::Postgres;
 
 /// Settings for an address without TLS.
@@ -34,7 +37,7 @@ fn settings_of(server: &Postgres) -> PostgresSettings {
 
 /// A store's identity, told apart by one byte.
 fn identity(store: u8) -> StoreIdentity {
-    StoreIdentity { store: [store; 16], shards: 16 }
+    StoreIdentity { store: StoreId::from_bytes([store; 16]), shards: 16 }
 }
 
 /// An error with its causes.

@@ -13,7 +13,7 @@ use holdfast_core::{
     stock::{StockEvent, StockItem},
 };
 use holdfast_persistence::{
-    Batch, EntityState, Record, Recovery, Replica as _, ReplicaError, SnapshotSource as _, Store, StoreError,
+    Batch, EntityState, Record, Recovery, Replica as _, ReplicaError, SnapshotSource as _, Store, StoreError, StoreId,
     StoreOptions,
     journal::JournalOptions,
     postgres::{
@@ -212,7 +212,7 @@ fn a_database_that_somebody_writes_to_is_not_taken_over() {
     let replica = PostgresReplica::new(scene.runtime.handle().clone(), &scene.settings).unwrap();
     let taken = loop {
         scene.server.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'").unwrap();
-        match replica.take_over(store.id, [7; 16]) {
+        match replica.take_over(store.id, StoreId::from_bytes([7; 16])) {
             Err(ReplicaError::InUse { .. }) => {}
             taken => break taken,
         }

@@ -11,7 +11,7 @@ use std::{
 
 use holdfast_core::{EntityId, ShardCount, ShardId};
 use holdfast_persistence::{
-    EntityState, Journal, SnapshotSource as _,
+    EntityState, Journal, SnapshotSource as _, StoreId,
     journal::{JournalOptions, SegmentJournal},
     postgres::{
         Connector, Database, PostgresSettings, PostgresSnapshots, PostgresUrl, StoreIdentity, TlsMode,
@@ -21,7 +21,7 @@ use holdfast_persistence::{
 use holdfast_servers::Postgres;
 use tempfile::TempDir;
 
-pub(crate) const STORE: [u8; 16] = *b"projected store!";
+pub(crate) const STORE: StoreId = StoreId::from_bytes(*b"projected store!");
 /// Longer than anything takes on a slow machine: what waits so long hangs.
 pub(crate) const HANGS: Duration = Duration::from_mins(3);
 

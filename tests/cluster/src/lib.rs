@@ -34,10 +34,10 @@ use std::{
 
 use holdfast_cluster::{JetStream, JetStreamJournal, NatsError, NatsSettings};
 use holdfast_core::{EntityId, Event, Quantity, ShardCount, ShardId, SkuId, Timestamp, stock::StockEvent};
-use holdfast_persistence::{AppendError, Batch, Journal, JournalElsewhere, Record, journal::JournalOptions};
+use holdfast_persistence::{AppendError, Batch, Journal, JournalElsewhere, Record, StoreId, journal::JournalOptions};
 
 /// The store of every test.
-pub const STORE: [u8; 16] = *b"a store of tests";
+pub const STORE: StoreId = StoreId::from_bytes(*b"a store of tests");
 /// How long anything may take before something is wrong, on however slow a machine.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -77,7 +77,7 @@ pub fn open(settings: &NatsSettings, count: ShardCount) -> Result<Arc<JetStreamJ
 pub fn open_as(
     settings: &NatsSettings,
     count: ShardCount,
-    store: [u8; 16],
+    store: StoreId,
 ) -> Result<(Arc<JetStreamJournal>, JournalElsewhere), NatsError> {
     let options = JournalOptions::default();
     JetStream::connect(settings, &options)?.open(store, count, &options)

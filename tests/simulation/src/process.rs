@@ -12,7 +12,7 @@ use std::{
 use holdfast_actors::{Clock, NodeParts, payment::PaymentSettings, shard::Probe, stepped::SteppedNode};
 use holdfast_core::{EntityId, ShardId, Timestamp};
 use holdfast_persistence::{
-    Journal, Store,
+    Journal, Store, StoreId,
     journal::{JournalSteps, WriterStep, disk::Disk},
     store::StoreParts,
 };
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Whose segments these are.
-pub(crate) const STORE: [u8; 16] = *b"simulated store!";
+pub(crate) const STORE: StoreId = StoreId::from_bytes(*b"simulated store!");
 
 /// What a process is started on.
 pub(crate) struct Machine {

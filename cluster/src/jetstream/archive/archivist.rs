@@ -18,7 +18,9 @@ use std::{
 };
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{HistoryReader, Journal as _, SnapshotError, SnapshotSource, journal::MessageDamage};
+use holdfast_persistence::{
+    HistoryReader, Journal as _, SnapshotError, SnapshotSource, StoreId, journal::MessageDamage,
+};
 
 use super::{
     Archive, Contents,
@@ -46,7 +48,7 @@ impl HistoryReader for Progress {
 
 struct Work {
     archive: Archive,
-    store: [u8; 16],
+    store: StoreId,
     journal: Arc<JetStreamJournal>,
     snapshots: Arc<dyn SnapshotSource>,
     progress: Arc<Progress>,
@@ -109,7 +111,7 @@ impl Archivist {
     /// When the system gives no thread.
     pub fn start(
         archive: Archive,
-        store: [u8; 16],
+        store: StoreId,
         journal: Arc<JetStreamJournal>,
         snapshots: Arc<dyn SnapshotSource>,
     ) -> io::Result<Self> {

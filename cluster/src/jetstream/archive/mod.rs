@@ -23,6 +23,7 @@ use std::{
 };
 
 use holdfast_core::{ShardCount, ShardId};
+use holdfast_persistence::StoreId;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
@@ -69,7 +70,7 @@ pub struct Archive {
 #[derive(Debug, Default)]
 struct Contents {
     /// Whose store it is.
-    store: Option<[u8; 16]>,
+    store: Option<StoreId>,
     /// Why history cannot be let go for it.
     problem: Option<String>,
     /// Editions that are whole.
@@ -162,7 +163,7 @@ impl Archive {
     }
 
     /// Makes the stream where it is missing. The same again is no error.
-    async fn prepare(&self, store: [u8; 16]) -> Result<StreamInfo, RequestError> {
+    async fn prepare(&self, store: StoreId) -> Result<StreamInfo, RequestError> {
         let metadata = streams::metadata_of(store, self.shards);
         let subjects = vec![format!("{}.>", self.root)];
         self.requests.create(&StreamConfig::lossless(self.stream.clone(), subjects, self.replicas, metadata)).await

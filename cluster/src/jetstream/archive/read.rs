@@ -7,7 +7,7 @@
 
 use holdfast_core::{EntityId, ShardId};
 use holdfast_persistence::{
-    CodecError, EntityState, Held, Replica, ReplicaError, SnapshotError, SnapshotSource,
+    CodecError, EntityState, Held, Replica, ReplicaError, SnapshotError, SnapshotSource, StoreId,
     snapshot::{PageTitle, read_page},
 };
 use tokio::time::{Instant, sleep};
@@ -84,7 +84,8 @@ impl Archive {
             Next::Replaced(newer) => return Ok(Some(newer)),
         };
         let end: End = serde_json::from_slice(&end).map_err(|error| RequestError::Malformed(error.to_string()))?;
-        let store = blocking::wait(&self.handle, self.contents_patiently())?.store.unwrap_or_default();
+        let store = blocking::wait(&self.handle, self.contents_patiently())?.store;
+        let store = store.ok_or_else(|| RequestError::Malformed("the archive does not say whose it is".to_owned()))?;
         let (mut from, mut entities) = (1, 0);
         for number in 0..end.pages {
             let mut page = Vec::new();
@@ -149,7 +150,7 @@ impl Replica for Archive {
     }
 
     /// Nobody has to be kept out: whoever writes, adds. Who may write the store is the journal's to say.
-    fn take_over(&self, _store: [u8; 16], _successor: [u8; 16]) -> Result<(), ReplicaError> {
+    fn take_over(&self, _store: StoreId, _successor: StoreId) -> Result<(), ReplicaError> {
         Ok(())
     }
 

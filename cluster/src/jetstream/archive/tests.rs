@@ -10,7 +10,7 @@ use holdfast_core::{
     stock::{StockEvent, StockItem},
 };
 use holdfast_persistence::{
-    EntityState, Replica as _, SnapshotError, SnapshotSource, Store, StoreOptions, encode_snapshot,
+    EntityState, Replica as _, SnapshotError, SnapshotSource, Store, StoreId, StoreOptions, encode_snapshot,
     journal::JournalOptions,
 };
 use holdfast_servers::{Nats, NatsOptions, NatsProxy};
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::jetstream::{JetStream, NatsSettings, blocking};
 
-const STORE: [u8; 16] = *b"a store of tests";
+const STORE: StoreId = StoreId::from_bytes(*b"a store of tests");
 const SHARD: ShardId = ShardId(1);
 
 /// A server, an archive in it, and a node's own snapshots.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use holdfast_persistence::{
-    CodecError, SnapshotError, SnapshotSource, encode_snapshot,
+    CodecError, SnapshotError, SnapshotSource, StoreId, encode_snapshot,
     snapshot::{Page, PageTitle},
 };
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,7 @@ impl Archive {
     /// Writes every snapshot that `source` has of the edition's shard, of which it has everything up to its watermark.
     pub(super) fn write(
         &self,
-        store: [u8; 16],
+        store: StoreId,
         edition: Edition,
         source: &dyn SnapshotSource,
         leaving: &AtomicBool,

@@ -15,7 +15,7 @@ use holdfast_cluster_tests::{append, record, settings, shards, wait_for};
 use holdfast_core::{Entity as _, EntityId, Event, ShardId, SkuId, stock::StockItem};
 use holdfast_persistence::{
     EntityState, Journal as _, JournalError, Recovery, Replica, SnapshotError, SnapshotSource, SnapshotStore, Store,
-    StoreError, StoreOptions, encode_snapshot, journal::JournalOptions,
+    StoreError, StoreId, StoreOptions, encode_snapshot, journal::JournalOptions,
 };
 use holdfast_servers::{Nats, NatsOptions, NatsProxy};
 use serde_json::Value;
@@ -36,7 +36,7 @@ fn one_server() -> Nats {
 }
 
 /// Opens a node as a server does: bounded to nothing, so that whatever may go goes.
-fn open(folder: &Path, settings: &NatsSettings, store: [u8; 16]) -> anyhow::Result<Node> {
+fn open(folder: &Path, settings: &NatsSettings, store: StoreId) -> anyhow::Result<Node> {
     open_with(folder, settings, store, 1, |snapshots| Some(snapshots))
 }
 
@@ -44,7 +44,7 @@ fn open(folder: &Path, settings: &NatsSettings, store: [u8; 16]) -> anyhow::Resu
 fn open_with(
     folder: &Path,
     settings: &NatsSettings,
-    store: [u8; 16],
+    store: StoreId,
     retain_bytes: u64,
     archived: impl FnOnce(Arc<dyn SnapshotStore>) -> Option<Arc<dyn SnapshotSource>>,
 ) -> anyhow::Result<Node> {
@@ -165,12 +165,12 @@ fn every(ms: u64, nats: &Nats) -> NatsSettings {
 #[test]
 fn nothing_is_purged_before_the_archive_has_it_and_an_empty_folder_is_filled_from_there() {
     let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
-    let node = open(folder.path(), &every(3_600_000, &nats), [1; 16]).unwrap();
+    let node = open(folder.path(), &every(3_600_000, &nats), StoreId::from_bytes([1; 16])).unwrap();
     node.sell_up_to(1, 40).unwrap();
     assert_eq!(node.purge().unwrap(), 0, "only this folder has the snapshots");
     drop(node);
 
-    let node = open(folder.path(), &every(50, &nats), [1; 16]).unwrap();
+    let node = open(folder.path(), &every(50, &nats), StoreId::from_bytes([1; 16])).unwrap();
     node.sell_until_purged(1).unwrap();
     assert!(matches!(node.replayed(1), Err(JournalError::Purged { .. })));
     node.sell_up_to(0, 3).unwrap();
@@ -180,7 +180,7 @@ fn nothing_is_purged_before_the_archive_has_it_and_an_empty_folder_is_filled_fro
 
     // Another disk, with nothing on it.
     let empty = tempfile::tempdir().unwrap();
-    let node = open(empty.path(), &every(50, &nats), [2; 16]).unwrap();
+    let node = open(empty.path(), &every(50, &nats), StoreId::from_bytes([2; 16])).unwrap();
     assert_eq!(node.store.id, id, "the servers say whose the streams are");
     let recovery = node.store.recoveries.first();
     assert!(
@@ -203,7 +203,7 @@ fn nothing_is_purged_before_the_archive_has_it_and_an_empty_folder_is_filled_fro
 fn without_the_archive_or_with_another_stores_a_bounded_journal_says_what_is_missing() {
     let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
     let settings = every(50, &nats);
-    let node = open(folder.path(), &settings, [1; 16]).unwrap();
+    let node = open(folder.path(), &settings, StoreId::from_bytes([1; 16])).unwrap();
     node.sell_until_purged(0).unwrap();
     let requests = node.journal.requests().clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -212,13 +212,13 @@ fn without_the_archive_or_with_another_stores_a_bounded_journal_says_what_is_mis
     runtime.block_on(requests.client.request(delete, "".into())).unwrap();
     drop((node.journal, node.store));
     let empty = tempfile::tempdir().unwrap();
-    let error = open(empty.path(), &settings, [2; 16]).err().unwrap();
+    let error = open(empty.path(), &settings, StoreId::from_bytes([2; 16])).err().unwrap();
     assert!(matches!(error.downcast_ref(), Some(StoreError::SnapshotsLost { .. })), "{error}");
     // The folder that has them goes on, and the archive comes back by itself.
-    let node = open(folder.path(), &settings, [1; 16]).unwrap();
+    let node = open(folder.path(), &settings, StoreId::from_bytes([1; 16])).unwrap();
     node.sell_until_purged(0).unwrap();
     drop(node);
-    assert!(open(tempfile::tempdir().unwrap().path(), &settings, [3; 16]).is_ok());
+    assert!(open(tempfile::tempdir().unwrap().path(), &settings, StoreId::from_bytes([3; 16])).is_ok());
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn an_archive_that_a_server_does_not_show_is_not_written_anew() {
     let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
     let wire = NatsProxy::start(nats.client_port(0)).unwrap();
     let settings = NatsSettings { url: wire.url(), ..every(20, &nats) };
-    let node = open(folder.path(), &settings, [1; 16]).unwrap();
+    let node = open(folder.path(), &settings, StoreId::from_bytes([1; 16])).unwrap();
     node.sell_until_purged(0).unwrap();
     // Nothing is sold any more: once that is archived there is nothing to write.
     thread::sleep(Duration::from_millis(500));
@@ -246,7 +246,7 @@ fn a_shard_that_cannot_be_archived_holds_up_no_other_and_leaves_nothing_behind()
     let settings = every(20, &nats);
     let shard = ShardId(0);
     let damaged = |snapshots| Some(Arc::new(Damaged { snapshots, shard }) as Arc<dyn SnapshotSource>);
-    let node = open_with(folder.path(), &settings, [1; 16], 1, damaged).unwrap();
+    let node = open_with(folder.path(), &settings, StoreId::from_bytes([1; 16]), 1, damaged).unwrap();
     // It comes first, since it has the most history.
     node.sell_up_to(0, 5_000).unwrap();
     node.sell_until_purged(1).unwrap();
@@ -265,21 +265,22 @@ fn a_shard_that_cannot_be_archived_holds_up_no_other_and_leaves_nothing_behind()
 fn what_was_purged_while_a_database_had_it_is_archived_once_there_is_none() {
     let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
     let settings = every(50, &nats);
-    let node = open(folder.path(), &settings, [1; 16]).unwrap();
+    let node = open(folder.path(), &settings, StoreId::from_bytes([1; 16])).unwrap();
     node.sell_until_purged(1).unwrap();
     drop(node);
     // As if whatever goes had been projected into a database.
-    let node = open_with(folder.path(), &settings, [1; 16], 1, |_| None).unwrap();
+    let node = open_with(folder.path(), &settings, StoreId::from_bytes([1; 16]), 1, |_| None).unwrap();
     for _ in 0..2 {
         node.sell_up_to(1, node.journal.next_seq(ShardId(1)) + 100).unwrap();
     }
     assert!(node.purge().unwrap() > 0);
     drop(node);
     let empty = tempfile::tempdir().unwrap();
-    let error = open(empty.path(), &settings, [2; 16]).err().unwrap();
+    let error = open(empty.path(), &settings, StoreId::from_bytes([2; 16])).err().unwrap();
     assert!(matches!(error.downcast_ref(), Some(StoreError::ReplicaTooOld { .. })), "{error}");
     // The folder that has it is there again, nothing is sold, and there is less than is kept.
-    let node = open_with(folder.path(), &settings, [1; 16], 1 << 30, |snapshots| Some(snapshots)).unwrap();
+    let node = open_with(folder.path(), &settings, StoreId::from_bytes([1; 16]), 1 << 30, |snapshots| Some(snapshots))
+        .unwrap();
     wait_for("the archive", || {
         let archive = node.archive(&settings).unwrap();
         archive.pointer("/state/subjects").is_some_and(|subjects| {
@@ -289,7 +290,7 @@ fn what_was_purged_while_a_database_had_it_is_archived_once_there_is_none() {
     })
     .unwrap();
     drop(node);
-    assert!(open(tempfile::tempdir().unwrap().path(), &settings, [3; 16]).is_ok());
+    assert!(open(tempfile::tempdir().unwrap().path(), &settings, StoreId::from_bytes([3; 16])).is_ok());
 }
 
 #[test]
@@ -297,7 +298,8 @@ fn a_shard_with_small_states_that_sells_much_is_not_archived_at_every_look() {
     let (nats, folder) = (one_server(), tempfile::tempdir().unwrap());
     let settings = every(20, &nats);
     // Half of each shard's share is 50 kB.
-    let node = open_with(folder.path(), &settings, [1; 16], 200_000, |snapshots| Some(snapshots)).unwrap();
+    let node = open_with(folder.path(), &settings, StoreId::from_bytes([1; 16]), 200_000, |snapshots| Some(snapshots))
+        .unwrap();
     let mut purged = 0;
     for sold in 1..=120 {
         node.sell_up_to(1, sold * 100).unwrap();

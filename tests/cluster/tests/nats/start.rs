@@ -4,7 +4,7 @@ use std::{io::Write as _, net::TcpListener, sync::atomic::Ordering, thread};
 
 use holdfast_cluster::{JetStream, NatsError, NatsSettings};
 use holdfast_cluster_tests::{STORE, append, open, open_as, replay, settings, shards};
-use holdfast_persistence::journal::JournalOptions;
+use holdfast_persistence::{StoreId, journal::JournalOptions};
 use holdfast_servers::{Nats, NatsOptions, NatsProxy};
 
 fn start(options: &NatsOptions) -> Nats {
@@ -48,13 +48,13 @@ fn another_store_or_another_number_of_shards_is_refused() {
     let nats = start(&NatsOptions::default());
     let settings = settings(&nats.url(), 1);
     drop(open(&settings, shards(2).unwrap()).unwrap());
-    let error = open_as(&settings, shards(2).unwrap(), [9; 16]).unwrap_err();
+    let error = open_as(&settings, shards(2).unwrap(), StoreId::from_bytes([9; 16])).unwrap_err();
     assert!(error.to_string().contains("another store"), "{error}");
     let error = open(&settings, shards(1).unwrap()).unwrap_err();
     assert!(error.to_string().contains("the settings say 1"), "{error}");
     let elsewhere = NatsSettings { deployment: "other".to_owned(), ..settings };
-    drop(open_as(&elsewhere, shards(1).unwrap(), [9; 16]).unwrap());
-    assert_ne!(STORE, [9; 16]);
+    drop(open_as(&elsewhere, shards(1).unwrap(), StoreId::from_bytes([9; 16])).unwrap());
+    assert_ne!(STORE, StoreId::from_bytes([9; 16]));
 }
 
 #[test]
@@ -70,7 +70,11 @@ fn streams_that_a_server_shows_only_later_are_waited_for_and_never_begun_anew() 
         proxy.mischief.unfound.store(unfound, Ordering::Relaxed);
         let options = JournalOptions::default();
         let servers = JetStream::connect(&through, &options).unwrap();
-        assert_eq!(servers.store_or_begin(count, [9; 16]).unwrap(), STORE, "{unfound} times not found");
+        assert_eq!(
+            servers.store_or_begin(count, StoreId::from_bytes([9; 16])).unwrap(),
+            STORE,
+            "{unfound} times not found"
+        );
         proxy.mischief.unfound.store(unfound, Ordering::Relaxed);
         let (journal, _) = servers.open(STORE, count, &options).unwrap();
         assert_eq!(replay(&*journal, count, 1).unwrap()[&2].len(), 5, "{unfound} times not found");

@@ -3,10 +3,13 @@
 //! Must hold: a frame that is accepted is, byte for byte, the one that sealing its content gives; a sealed frame is
 //! accepted, and one with a flipped bit, of another store or another generation is not.
 
-use holdfast_persistence::journal::probe::{parse_frame, seal_frame};
+use holdfast_persistence::{
+    StoreId,
+    journal::probe::{parse_frame, seal_frame},
+};
 
-const STORE: [u8; 16] = *b"golden store id!";
-const OTHER_STORE: [u8; 16] = *b"another store id";
+const STORE: StoreId = StoreId::from_bytes(*b"golden store id!");
+const OTHER_STORE: StoreId = StoreId::from_bytes(*b"another store id");
 /// Bytes of a frame in front of its records.
 const HEADER: usize = 28;
 
