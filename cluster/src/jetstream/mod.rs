@@ -33,6 +33,7 @@ pub mod settings;
 mod shared;
 mod streams;
 mod tail;
+mod takeover;
 mod tenure;
 mod verdict;
 mod watch;
