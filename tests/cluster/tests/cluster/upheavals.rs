@@ -1,11 +1,12 @@
 //! What operators do under load: shards are handed over, rebalanced and drained, nodes are restarted, join and leave. Nobody is
 //! refused for it, and nothing is lost or there twice.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use holdfast_cluster_tests::{house::HousePlan, stage::Stage};
 use holdfast_core::ShardId;
+use holdfast_tests::binary;
 
 /// Moves of one shard, in number.
 const MOVES: usize = 12;
@@ -71,4 +72,26 @@ async fn a_change_made_at_one_node_is_known_to_every_other_one_that_is_asked_nex
     stage.house.settled(&[]).await?;
     // The last word on every node was that it is taken back.
     stage.house.all_alive().await
+}
+
+/// `holdfast admin drain n2`, and whether it ended well.
+fn drain(stage: &Stage, more: &[&str]) -> anyhow::Result<bool> {
+    let (admin, node) = (stage.house.admin(0), stage.house.name(1));
+    let mut command = Command::new(binary::holdfast()?);
+    command.args(["admin", "drain", node]).args(more).env("HOLDFAST_ADMIN_URL", admin.target().to_string());
+    command.env("HOLDFAST__ADMIN__TOKEN", admin.admin_token().context("a token")?).env("USER", "jo");
+    Ok(command.status()?.success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_is_repeated_ends_when_the_node_has_no_shards() -> anyhow::Result<()> {
+    let stage = Stage::empty(HousePlan::default(), 24).await?;
+    ensure!(!stage.house.shards_of(1).await?.is_empty(), "the node has shards");
+    ensure!(drain(&stage, &["--no-wait"])?, "it is planned");
+    // Whoever repeats it, since its answer was lost, is about to stop the node.
+    ensure!(drain(&stage, &[])?, "it is done");
+    let table = stage.house.shard_table(0).await?;
+    let left = table.iter().filter(|shard| shard.owner.as_deref() == Some(stage.house.name(1))).count();
+    ensure!(left == 0, "the node still has {left} shards");
+    Ok(())
 }
