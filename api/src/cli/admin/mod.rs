@@ -1,6 +1,7 @@
 //! `admin`: what operators ask of a running cluster, over the admin listener of any of its nodes.
 //!
-//! Exit codes beside the usual: 3 when no node could be reached. What is so already (a node drained twice) is done: 0.
+//! Exit codes beside the usual: 3 when no node could be reached. What is planned already (a node drained twice) is waited for
+//! all the same.
 
 mod change;
 pub(crate) mod client;
