@@ -15,6 +15,7 @@ use holdfast_api::load::{
     scratch::ScratchFolder,
     server_process::{Launch, ServerProcess},
     shop::Shop,
+    target::Target,
 };
 use holdfast_servers::{AppendFsync, Postgres, PostgresOptions, Redis};
 
@@ -31,6 +32,7 @@ pub(crate) enum Kind {
     /// Holdfast with its embedded journal.
     Holdfast,
     /// Holdfast with a PostgreSQL beside it, which gets every order after its answer.
+    #[value(name = "holdfast+postgres")]
     HoldfastPostgres,
     /// Holdfast as a node on its own, with its journal on a NATS server.
     #[value(name = "holdfast-cluster-1")]
@@ -43,8 +45,10 @@ pub(crate) enum Kind {
     /// Redis, syncing before it answers.
     RedisAlways,
     /// PostgreSQL over two connections.
+    #[value(name = "postgres-2")]
     Postgres2,
     /// PostgreSQL over thirty-two connections.
+    #[value(name = "postgres-32")]
     Postgres32,
 }
 
@@ -54,6 +58,8 @@ pub(crate) struct Contender {
     /// Where it sells: one address, or every node's.
     pub(crate) shops: Vec<Shop>,
     pub(crate) processes: Processes,
+    /// The operators' listener of one that projects into a PostgreSQL: it tells how far that is behind.
+    pub(crate) projecting: Option<Shop>,
     /// It ends with the contender; a cluster's nodes end with the cluster.
     _process: Option<ServerProcess>,
 }
@@ -156,8 +162,10 @@ impl Field {
         let (launch, behind, token) = self.launch(kind)?;
         let process = launch.start()?;
         let processes = Processes { front: vec![process.pid()], behind: behind.into_iter().collect() };
+        let admin = process.ready().admin.filter(|_| kind == Kind::HoldfastPostgres);
+        let projecting = admin.map(|address| Shop::new(Target::from(address), token.clone()));
         let shops = vec![Shop::new(process.target(), token)];
-        Ok(Contender { kind, shops, processes, _process: Some(process) })
+        Ok(Contender { kind, shops, processes, projecting, _process: Some(process) })
     }
 
     /// So many nodes on as many NATS servers.
@@ -166,7 +174,7 @@ impl Field {
         let processes = Processes { front: cluster.nodes(), behind: cluster.behind()? };
         let shops = cluster.shops();
         self.clusters.push(cluster);
-        Ok(Contender { kind, shops, processes, _process: None })
+        Ok(Contender { kind, shops, processes, projecting: None, _process: None })
     }
 
     fn launch(&mut self, kind: Kind) -> anyhow::Result<(Launch, Option<u32>, Option<String>)> {

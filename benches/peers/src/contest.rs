@@ -1,6 +1,6 @@
 //! The contest: every contender in turns, over several rounds, so that a machine that slows down slows all of them.
 
-use std::{num::NonZeroUsize, process::ExitCode, thread, time::Duration};
+use std::{num::NonZeroUsize, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -12,6 +12,7 @@ use crate::{
     contender::{Contender, Field, Kind},
     goods::{Goods, Sale, closed},
     promises::{self, Broken},
+    rest,
     standing::{Standing, Standings},
 };
 
@@ -30,13 +31,6 @@ pub(crate) const ALL: [Kind; 9] = [
 
 /// Who is in the plots: everybody that is one server.
 pub(crate) const PLOTTED: &[Kind] = ALL.split_at(7).0;
-
-/// What a server still has to do after a measurement (payments, snapshots, a projection) is not to fall into the next one's:
-/// it is at rest once it uses less than so much processor time in one look.
-const AT_REST: Duration = Duration::from_millis(30);
-const LOOK: Duration = Duration::from_millis(300);
-/// One that does not come to rest is not waited for longer than so many looks.
-const LOOKS: usize = 200;
 
 /// How the contest is held.
 #[derive(Debug, Args)]
@@ -114,26 +108,17 @@ pub(crate) fn measure(runtime: &Runtime, contender: &Contender, goods: Goods, lo
     let failed = || format!("{} did not sell {}", contender.kind.name(), goods.name());
     let sale = runtime.block_on(Sale::put_up(contender, goods)).with_context(failed)?;
     let (all, behind) = (contender.processes.all(), &contender.processes.behind);
-    wait_for_rest(&all);
+    runtime.block_on(rest::wait_for(contender)).with_context(failed)?;
+    rest::settle_disk();
     let before = (processor::used(&all), processor::used(behind));
     let mut report = runtime.block_on(sale.run(load));
     let used = (processor::used(&all).saturating_sub(before.0), processor::used(behind).saturating_sub(before.1));
-    wait_for_rest(&all);
+    runtime.block_on(rest::wait_for(contender)).with_context(failed)?;
     report.oversold = runtime.block_on(sale.oversold(report.sold)).with_context(failed)?;
     #[expect(clippy::cast_precision_loss, reason = "a run has fewer orders than 2^52")]
     let orders = report.orders.max(1) as f64;
     let per_order = |used: Duration| used.as_secs_f64() * 1e6 / orders;
     Ok(Turn { report, cpu_us_per_order: per_order(used.0), behind_us_per_order: per_order(used.1) })
-}
-
-fn wait_for_rest(processes: &[u32]) {
-    for _ in 0..LOOKS {
-        let before = processor::used(processes);
-        thread::sleep(LOOK);
-        if processor::used(processes).saturating_sub(before) < AT_REST {
-            return;
-        }
-    }
 }
 
 /// The generator's runtime: one thread, as in `holdfast bench`.

@@ -19,6 +19,7 @@ mod goods;
 mod memory_shop;
 mod postgres_shop;
 mod promises;
+mod rest;
 mod redis_shop;
 mod sale;
 mod standing;

@@ -56,9 +56,6 @@ pub(crate) struct PlotArguments {
     criterion: PathBuf,
 }
 
-/// How long the disk rests before a measurement.
-const REST: Duration = Duration::from_millis(500);
-
 impl PlotArguments {
     fn each(&self) -> Duration {
         Duration::from_secs(self.seconds)
@@ -102,7 +99,6 @@ fn sweep(
     for pass in 1..=arguments.passes.get() {
         for spot in &mut *spots {
             let contender = &field.contenders[spot.contender];
-            settle();
             let Report { rps: rate, latency, .. } = measure(&runtime, contender, Goods::One, load(spot.at))?.report;
             let measured = Latencies { rate, p50_ms: latency.p50_ms, p99_ms: latency.p99_ms };
             let (name, at) = (contender.kind.name(), spot.at);
@@ -111,12 +107,6 @@ fn sweep(
         }
     }
     Ok(())
-}
-
-/// Lets the disk come to rest, so that nobody waits for what the one before has written.
-fn settle() {
-    rustix::fs::sync();
-    std::thread::sleep(REST);
 }
 
 /// One line a contender, of the median over the passes of what is to be shown.
