@@ -11,6 +11,7 @@ mod actor;
 pub mod background;
 pub mod checkout;
 mod checkpoint_now;
+mod chunked_queue;
 pub mod clock;
 pub mod commerce;
 mod effects;

@@ -4,7 +4,7 @@
 use holdfast_core::{EntityId, ShardId};
 use holdfast_persistence::EntityState;
 
-use crate::{message::Message, payment::GatewayRequest};
+use crate::{chunked_queue::ChunkedQueue, message::Message, payment::GatewayRequest};
 
 /// One thing to be done outside the shard.
 #[derive(Debug)]
@@ -18,6 +18,16 @@ pub enum Outgoing {
     },
     /// Call the payment gateway.
     Gateway(GatewayRequest),
+    /// Put what a checkpoint is to contain in the order of the store, and hand it back: then what is written together lies
+    /// together.
+    Arrange {
+        /// Of which shard.
+        shard: ShardId,
+        /// The record it goes up to, which names the checkpoint.
+        sequence: u64,
+        /// The entities.
+        entities: ChunkedQueue<EntityId>,
+    },
     /// Write snapshots, whose events are all durable by now.
     Snapshots {
         /// Of which shard.

@@ -39,10 +39,16 @@ pub struct RuntimeSettings {
     pub max_live_entities: usize,
     /// A shard checkpoints after so many journal records: about what a restart replays per second and core.
     pub checkpoint_records: u64,
+    /// A shard checkpoints after no fewer journal records than so many for every entity it has: a restart reads all their
+    /// snapshots anyway, and a checkpoint writes anew whatever lies beside what changed.
+    pub checkpoint_records_per_entity: u64,
     /// A shard with changes checkpoints after so long, in milliseconds.
     pub checkpoint_interval_ms: i64,
     /// The most entities snapshotted in one turn, so that a checkpoint never stalls a sale.
     pub checkpoint_slice: usize,
+    /// The most entities written to the snapshot store at once: they are synced together, and what they lie beside is in memory
+    /// until then.
+    pub snapshot_batch: usize,
     /// How long a message to another shard may stay unanswered before it is sent again, in milliseconds.
     pub step_retry_ms: i64,
     /// After so many panics an entity is quarantined.
@@ -108,8 +114,10 @@ impl RuntimeSettings {
             ("passivate_after_ms", i128::from(self.passivate_after_ms), 1, LONGEST_MS),
             ("max_live_entities", counted(self.max_live_entities), 1, i128::MAX),
             ("checkpoint_records", i128::from(self.checkpoint_records), 1, i128::MAX),
+            ("checkpoint_records_per_entity", i128::from(self.checkpoint_records_per_entity), 0, 1_000),
             ("checkpoint_interval_ms", i128::from(self.checkpoint_interval_ms), 1, LONGEST_MS),
             ("checkpoint_slice", counted(self.checkpoint_slice), 1, 1_000_000),
+            ("snapshot_batch", counted(self.snapshot_batch), 1, 1_000_000),
             ("step_retry_ms", i128::from(self.step_retry_ms), 1, LONGEST_MS),
             ("quarantine_after", i128::from(self.quarantine_after), 1, 255),
         ];
@@ -139,8 +147,10 @@ impl Default for RuntimeSettings {
             passivate_after_ms: 5 * 60 * 1_000,
             max_live_entities: 5_000_000,
             checkpoint_records: 2_000_000,
+            checkpoint_records_per_entity: 2,
             checkpoint_interval_ms: 10 * 60 * 1_000,
             checkpoint_slice: 256,
+            snapshot_batch: 4_096,
             step_retry_ms: 2_000,
             quarantine_after: 3,
             shard_restarts_per_minute: 5,

@@ -60,7 +60,12 @@ impl SteppedNode {
         let (sender, jobs) = mpsc::channel();
         let (core, commerce, store) = NodeCore::assemble(parts, background, 1, sender, router)?;
         let retention = Retention::new(Arc::clone(&store.journal), store.snapshots.as_ref(), store.shards);
-        let snapshots = Writer::new(Arc::clone(&store.snapshots), retention, Arc::clone(&core.mailboxes));
+        let snapshots = Writer::new(
+            Arc::clone(&store.snapshots),
+            retention,
+            Arc::clone(&core.mailboxes),
+            core.settings.snapshot_batch,
+        );
         let runs = core.mailboxes.iter().map(|_| None).collect();
         Ok(Self { core, commerce, runs, jobs, waiting: RefCell::default(), snapshots, _store: store })
     }
@@ -152,6 +157,9 @@ impl SteppedNode {
             && let Some(job) = self.waiting.get_mut().pop_front()
         {
             self.snapshots.carry_out(job);
+            if self.snapshot_jobs() == 0 {
+                self.snapshots.flush();
+            }
         }
     }
 

@@ -25,7 +25,8 @@ pub use journal::{
 };
 pub use record::Record;
 pub use snapshot::{
-    EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, apply_changes, decode_snapshot, encode_snapshot,
+    EncodedSnapshot, SnapshotError, SnapshotSource, SnapshotStore, apply_changes, by_key, decode_snapshot,
+    encode_snapshot,
 };
 pub use state::{EntityState, EntityStateRef};
 pub use store::{

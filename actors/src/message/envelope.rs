@@ -107,6 +107,13 @@ pub enum Internal {
         /// Its state; `None` when it does not exist; the error in words when it could not be read.
         state: Box<Result<Option<EntityState>, String>>,
     },
+    /// What the checkpoint up to this record contains, in the order of the store.
+    Arranged {
+        /// The record.
+        sequence: u64,
+        /// The entities.
+        entities: Vec<EntityId>,
+    },
     /// These entities' snapshots are durable at these versions: they may leave memory.
     Snapshotted(Vec<(EntityId, u64)>),
     /// The shard's watermark is durable.

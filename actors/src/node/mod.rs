@@ -114,7 +114,12 @@ impl Node {
         let (core, commerce, store) =
             NodeCore::assemble(parts, Arc::new(runtime.clone()), workers, jobs.clone(), router)?;
         let retention = Retention::new(Arc::clone(&store.journal), store.snapshots.as_ref(), store.shards);
-        let writer = Writer::new(Arc::clone(&store.snapshots), retention, Arc::clone(&core.mailboxes));
+        let writer = Writer::new(
+            Arc::clone(&store.snapshots),
+            retention,
+            Arc::clone(&core.mailboxes),
+            core.settings.snapshot_batch,
+        );
         let thread = snapshot_writer::start(writer, receiver)?;
         Ok(Self {
             core,

@@ -1,5 +1,5 @@
-//! Checkpoints: every so often the changed entities are snapshotted, slice by slice, and the shard's watermark moves to
-//! where the checkpoint began. Recovery then starts from there.
+//! Checkpoints: every so often the changed entities are put in the order of the snapshot store and snapshotted, slice by slice,
+//! and the shard's watermark moves to where the checkpoint began. Recovery then starts from there.
 //!
 //! Invariant: when the watermark `w` is durable, every entity that had an event at or before `w` has a durable snapshot
 //! that contains it. A snapshot may be newer; replay skips what it contains by version.
@@ -7,16 +7,15 @@
 use holdfast_core::{EntityId, Timestamp, planted};
 use tokio::sync::oneshot;
 
-use super::{Shard, chunked_queue::ChunkedQueue, table::on_table};
-use crate::{outbound::Outgoing, settings::RuntimeSettings};
+use super::{Shard, table::on_table};
+use crate::{chunked_queue::ChunkedQueue, outbound::Outgoing, settings::RuntimeSettings};
 
 /// Where a shard's checkpoints stand.
 #[derive(Debug)]
 pub(super) struct Checkpointing {
     /// Entities changed since they were last snapshotted by a checkpoint, each once, in order of their first change.
     dirty: ChunkedQueue<EntityId>,
-    /// The checkpoint under way: its entities yet to be handed out, and the sequence it began at.
-    running: Option<(ChunkedQueue<EntityId>, u64)>,
+    running: Option<Running>,
     /// Whether the last checkpoint's watermark is still being written.
     writing: bool,
     /// Whether the checkpoint under way met an entity that is being rebuilt or is quarantined: then the watermark stays.
@@ -25,6 +24,15 @@ pub(super) struct Checkpointing {
     last_began: Timestamp,
     last_began_sequence: u64,
     demands: Demands,
+}
+
+/// The checkpoint under way.
+#[derive(Debug)]
+struct Running {
+    /// The record it began at.
+    sequence: u64,
+    /// Its entities yet to be handed out; `None` while they are put in order elsewhere.
+    pending: Option<std::vec::IntoIter<EntityId>>,
 }
 
 /// Who waits for a checkpoint: told the watermark once everything that had happened when they asked is in snapshots.
@@ -93,7 +101,17 @@ impl Checkpointing {
 
     /// Whether the checkpoint under way has entities left to hand out.
     pub(super) fn has_more(&self) -> bool {
-        self.running.is_some()
+        self.running.as_ref().is_some_and(|running| running.pending.is_some())
+    }
+
+    /// Takes in the entities of the checkpoint that began at `sequence`, in order. Those of an earlier life's checkpoint are
+    /// nobody's.
+    pub(super) fn arranged(&mut self, sequence: u64, entities: Vec<EntityId>) {
+        if let Some(running) = &mut self.running
+            && running.sequence == sequence
+        {
+            running.pending = Some(entities.into_iter());
+        }
     }
 
     /// Keeps an entity for the next checkpoint and this one's watermark where it is.
@@ -113,10 +131,14 @@ impl Shard {
     /// Begins a checkpoint when one is due and hands one slice of the one under way to the gate.
     pub(super) fn checkpoint_slice(&mut self) {
         self.begin_checkpoint_if_due();
-        let Some((mut pending, sequence)) = self.checkpointing.running.take() else { return };
-        let slice = pending.len().min(self.parts.settings.checkpoint_slice.max(1));
-        let mut states = Vec::with_capacity(slice);
-        for entity in (0..slice).map_while(|_| pending.pop_front()) {
+        let Some(Running { sequence, pending: Some(mut pending) }) =
+            self.checkpointing.running.take_if(|running| running.pending.is_some())
+        else {
+            return;
+        };
+        let slice = self.parts.settings.checkpoint_slice.max(1);
+        let mut states = Vec::with_capacity(pending.len().min(slice));
+        for entity in pending.by_ref().take(slice) {
             self.clear_dirty(&entity);
             match self.state_of(&entity) {
                 Some(state) => states.push(state),
@@ -132,8 +154,8 @@ impl Shard {
         if !states.is_empty() {
             self.staged.output.outgoing.push(Outgoing::Snapshots { shard, states });
         }
-        if !pending.is_empty() {
-            self.checkpointing.running = Some((pending, sequence));
+        if pending.len() > 0 {
+            self.checkpointing.running = Some(Running { sequence, pending: Some(pending) });
             return;
         }
         if std::mem::take(&mut self.checkpointing.held_back) {
@@ -156,17 +178,19 @@ impl Shard {
         }
         // Records of this turn are not yet numbered; the checkpoint covers those before it.
         let since = self.sequence - state.last_began_sequence;
-        let by_time = state.due(&self.parts.settings).is_some_and(|due| due <= self.now);
-        if since >= self.parts.settings.checkpoint_records
-            || by_time
-            || self.draining.is_some()
-            || !state.demands.waiting.is_empty()
-        {
+        let settings = &self.parts.settings;
+        // What changed lies spread over the snapshots of everything there is.
+        let entities = self.tables.count() as u64;
+        let enough = settings.checkpoint_records.max(entities.saturating_mul(settings.checkpoint_records_per_entity));
+        let by_time = state.due(settings).is_some_and(|due| due <= self.now);
+        if since >= enough || by_time || self.draining.is_some() || !state.demands.waiting.is_empty() {
             state.demands.running.append(&mut state.demands.waiting);
             state.last_began = self.now;
             state.last_began_sequence = self.sequence;
-            state.running =
-                Some((std::mem::take(&mut state.dirty), self.sequence + u64::from(planted!(WatermarkTooFar))));
+            let sequence = self.sequence + u64::from(planted!(WatermarkTooFar));
+            state.running = Some(Running { sequence, pending: None });
+            let (shard, entities) = (self.parts.id, std::mem::take(&mut state.dirty));
+            self.staged.output.outgoing.push(Outgoing::Arrange { shard, sequence, entities });
         }
     }
 

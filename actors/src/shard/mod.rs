@@ -8,7 +8,6 @@
 
 mod agenda;
 mod checkpoint;
-mod chunked_queue;
 mod following;
 mod meter;
 mod parted;
@@ -34,11 +33,12 @@ use holdfast_core::{EntityId, OrderId, ShardCount, ShardId, Timestamp};
 use holdfast_persistence::{Journal, SnapshotStore};
 
 use self::{
-    checkpoint::Checkpointing, chunked_queue::ChunkedQueue, following::Ownership, meter::ShardMetrics,
-    pursuit::Pursuit, staged::Staged, table::Tables,
+    checkpoint::Checkpointing, following::Ownership, meter::ShardMetrics, pursuit::Pursuit, staged::Staged,
+    table::Tables,
 };
 use crate::{
-    error::CommandError, fatal::Fatal, id_map::IdMap, payment::Backoff, releases::Releases, settings::RuntimeSettings,
+    chunked_queue::ChunkedQueue, error::CommandError, fatal::Fatal, id_map::IdMap, payment::Backoff,
+    releases::Releases, settings::RuntimeSettings,
 };
 
 pub use self::{recover::ReplayError, residence::Residence};

@@ -161,7 +161,8 @@ impl Shard {
         if live > settings.max_live_entities { PRESSURE_GRACE_MS } else { settings.passivate_after_ms }
     }
 
-    /// Snapshots entities that have been idle long enough; they leave memory once the snapshot is durable.
+    /// Has entities leave memory that have been idle long enough: at once if a checkpoint has saved them, else once their
+    /// snapshot is durable.
     pub(super) fn sweep_idle(&mut self) {
         let after_ms = self.idle_after_ms();
         let mut leaving = Vec::new();
@@ -175,10 +176,10 @@ impl Shard {
             if touched > seen || !may_leave {
                 let again = if may_leave { touched } else { self.now };
                 self.idle.push_back((again, entity));
-            } else {
+            } else if !self.evict(&entity) {
                 leaving.extend(self.state_of(&entity));
                 if planted!(PassivatedTooEarly) {
-                    self.evict(leaving.iter().map(|state: &EntityState| (state.id(), state.version())).collect());
+                    self.note_saved(leaving.iter().map(|state: &EntityState| (state.id(), state.version())).collect());
                 }
                 // Looked at again if it is touched before its snapshot is durable.
                 self.idle.push_back((self.now, entity));
@@ -206,13 +207,20 @@ impl Shard {
         }
     }
 
-    /// Drops from memory what is durable at its current version.
-    pub(super) fn evict(&mut self, entities: Vec<(EntityId, u64)>) {
-        let idle_before = self.now.saturating_add_millis(-self.idle_after_ms());
+    /// Takes in that these are durable at these versions. Those idle for long leave memory.
+    pub(super) fn note_saved(&mut self, entities: Vec<(EntityId, u64)>) {
         for (entity, version) in entities {
-            let Some((_, true)) = self.idleness(&entity) else { continue };
-            on_table!(&entity, self.tables, |table, key| table.evict(key, version, idle_before));
+            on_table!(&entity, self.tables, |table, key| table.note_saved(key, version));
+            if let Some((_, true)) = self.idleness(&entity) {
+                self.evict(&entity);
+            }
         }
+    }
+
+    /// Drops an idle entity from memory if its latest version is durable. Whether it did.
+    fn evict(&mut self, entity: &EntityId) -> bool {
+        let idle_before = self.now.saturating_add_millis(-self.idle_after_ms());
+        on_table!(entity, self.tables, |table, key| table.evict(key, idle_before))
     }
 
     /// An entity in memory as it is now.

@@ -97,7 +97,8 @@ impl Shard {
     pub(super) fn note(&mut self, internal: Internal) {
         match internal {
             Internal::Loaded { entity, state } => self.install(&entity, *state),
-            Internal::Snapshotted(entities) => self.evict(entities),
+            Internal::Arranged { sequence, entities } => self.checkpointing.arranged(sequence, entities),
+            Internal::Snapshotted(entities) => self.note_saved(entities),
             Internal::Checkpointed { watermark } => self.checkpointing.done(watermark),
             Internal::CheckpointNow(done) => self.checkpointing.demand(done),
             Internal::Drain(done) => self.begin_draining(done),

@@ -29,6 +29,8 @@ pub(crate) struct Live<E> {
     pub(crate) scheduled: Option<Timestamp>,
     /// Changed since its last snapshot.
     pub(crate) dirty: bool,
+    /// The version of its newest snapshot that is known to be durable; 0 when none is.
+    pub(crate) saved: u64,
     /// Changed in this turn: its view is owed an update.
     pub(crate) unseen: bool,
     /// The views know it already: its next update need not be whole.
@@ -77,7 +79,7 @@ pub(crate) trait Hosted: Entity + Sized {
 
 impl<E> Live<E> {
     pub(crate) fn new(entity: E, now: Timestamp) -> Self {
-        Self { entity, touched: now, scheduled: None, dirty: false, unseen: false, listed: false }
+        Self { entity, touched: now, scheduled: None, dirty: false, saved: 0, unseen: false, listed: false }
     }
 }
 
@@ -85,6 +87,11 @@ impl Tables {
     /// Entities in memory, of all kinds.
     pub(crate) fn live_count(&self) -> usize {
         self.stock.live.len() + self.products.live.len() + self.carts.live.len() + self.orders.live.len()
+    }
+
+    /// Entities in memory or passivated, of all kinds.
+    pub(crate) fn count(&self) -> usize {
+        self.live_count() + self.carts.cold.len() + self.orders.cold.len()
     }
 
     /// What all of them take in memory, about, in bytes.
@@ -123,14 +130,23 @@ impl<E: Hosted> Table<E> {
         }
     }
 
-    /// Keeps only its version, if its snapshot is current and nobody touched it since `idle_before`.
-    pub(crate) fn evict(&mut self, key: &E::Key, version: u64, idle_before: Timestamp) {
-        let may_leave =
-            self.live.get(key).is_some_and(|live| live.touched <= idle_before && live.entity.version() == version);
-        if may_leave {
-            self.live.remove(key);
-            self.cold.insert(key.clone(), version);
+    /// A snapshot of this version is durable.
+    pub(crate) fn note_saved(&mut self, key: &E::Key, version: u64) {
+        if let Some(live) = self.live.get_mut(key) {
+            live.saved = live.saved.max(version);
         }
+    }
+
+    /// Keeps only its version, if a snapshot of that is durable and nobody touched it since `idle_before`. Whether it left.
+    pub(crate) fn evict(&mut self, key: &E::Key, idle_before: Timestamp) -> bool {
+        let Some(live) = self.live.get(key) else { return false };
+        let version = live.entity.version();
+        if live.saved != version || live.touched > idle_before {
+            return false;
+        }
+        self.live.remove(key);
+        self.cold.insert(key.clone(), version);
+        true
     }
 
     pub(crate) fn get(&self, key: &E::Key) -> Option<&E> {

@@ -11,6 +11,7 @@ mod expiry;
 mod ownership;
 mod panic;
 mod recovery;
+mod residence;
 mod retention;
 mod shop;
 mod undecided;

@@ -1,9 +1,9 @@
 //! Coming back: after an orderly end, and after none.
 
 use holdfast_actors::RuntimeSettings;
-use holdfast_core::{CartId, Currency, OrderId, order::OrderStatus};
+use holdfast_core::{OrderId, order::OrderStatus};
 
-use crate::shop::{Setup, Shop, quantity, request, sku, skus_apart, token};
+use crate::shop::{Setup, Shop, request, skus_apart, token};
 
 /// Buys in every shard and gives the orders.
 pub(crate) async fn busy_shop(shop: &Shop, orders: u32) -> Vec<OrderId> {
@@ -107,27 +107,5 @@ async fn a_payment_under_way_at_a_crash_is_taken_up_again_under_the_same_key() {
     let shop = Shop::open(dir.path()).await;
     shop.wait_for(order, OrderStatus::Confirmed).await;
     assert!(shop.gateway.ledger().violations().is_empty());
-    shop.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_cart_leaves_memory_and_comes_back_when_it_is_asked_for() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let shop = Shop::open(dir.path()).await;
-    shop.stock("HP-1", 10).await;
-    let cart = CartId::from_u128(0xca57);
-    shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
-    shop.commerce().add_item(cart, sku("HP-1"), quantity(3), None).await.expect("added");
-    let idle = u64::try_from(RuntimeSettings::default().passivate_after_ms).expect("positive");
-    shop.clock.advance(idle + 1);
-    let passivated = async {
-        while shop.node.shards().iter().all(|report| report.figures.cold == 0) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(20), passivated).await.expect("the cart leaves memory");
-    let cart = shop.commerce().cart(cart).await.expect("it comes back");
-    assert_eq!(cart.lines().len(), 1);
-    assert_eq!(cart.lines()[0].quantity, quantity(3));
     shop.close().await;
 }

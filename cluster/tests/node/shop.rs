@@ -15,7 +15,7 @@ use holdfast_core::{
     product::ProductDetails,
     stock::{SalePolicy, StockLevel},
 };
-use holdfast_persistence::{Journal, Store, StoreError, StoreOptions, journal::JournalOptions};
+use holdfast_persistence::{Journal, SnapshotStore, Store, StoreError, StoreOptions, journal::JournalOptions};
 use tokio::runtime::{Builder, Runtime};
 
 /// The start of every test's time: 2026-01-01T00:00:00Z.
@@ -45,11 +45,13 @@ pub(crate) struct Setup {
     /// Segments of the smallest size, of which so many bytes are kept.
     pub(crate) retain_bytes: Option<u64>,
     /// What is put around the journal.
-    pub(crate) journal: Option<Around>,
+    pub(crate) journal: Option<Around<dyn Journal>>,
+    /// What is put around the snapshots.
+    pub(crate) snapshots: Option<Around<dyn SnapshotStore>>,
 }
 
-/// Puts something around a journal.
-pub(crate) type Around = Box<dyn FnOnce(Arc<dyn Journal>) -> Arc<dyn Journal> + Send>;
+/// Puts something around a journal or the snapshots.
+pub(crate) type Around<T> = Box<dyn FnOnce(Arc<T>) -> Arc<T> + Send>;
 
 impl Shop {
     pub(crate) async fn open(dir: &Path) -> Self {
@@ -77,6 +79,9 @@ impl Shop {
         let mut store = open_store(dir, &options).await;
         if let Some(around) = setup.journal {
             store.journal = around(store.journal);
+        }
+        if let Some(around) = setup.snapshots {
+            store.snapshots = around(store.snapshots);
         }
         let mut sandbox = SandboxSettings::default();
         sandbox.late_ms = setup.late_ms.unwrap_or(sandbox.late_ms);

@@ -3,6 +3,8 @@
 //! Invariant: the checksum covers the entity's id and all bytes before it, so an entry that was damaged or that turns up
 //! under another id is an error. (Without it, flipped bits decode to plausible values most of the time.)
 
+use std::cmp::Ordering;
+
 use holdfast_core::EntityId;
 
 use crate::{
@@ -21,6 +23,19 @@ pub struct EncodedSnapshot {
     pub version: u64,
     /// The bytes to store under the entity's id.
     pub bytes: Vec<u8>,
+}
+
+/// Compares entities as the keys do under which a shard's snapshots are stored: kind by kind, each by the bytes of its id.
+pub fn by_key(one: &EntityId, other: &EntityId) -> Ordering {
+    match (one, other) {
+        (EntityId::Stock(one), EntityId::Stock(other)) | (EntityId::Product(one), EntityId::Product(other)) => {
+            one.as_str().cmp(other.as_str())
+        }
+        // The id's bytes are stored the least one first.
+        (EntityId::Cart(one), EntityId::Cart(other)) => one.as_u128().swap_bytes().cmp(&other.as_u128().swap_bytes()),
+        (EntityId::Order(one), EntityId::Order(other)) => one.as_u128().swap_bytes().cmp(&other.as_u128().swap_bytes()),
+        _ => (one.kind() as u8).cmp(&(other.kind() as u8)),
+    }
 }
 
 /// Encodes a state. Pure: the thread that writes snapshots does it, so that no turn waits for a large one.

@@ -18,7 +18,7 @@ use holdfast_core::{EntityId, ShardId};
 
 pub(crate) use changes::Changes;
 pub use changes::apply_changes;
-pub use entry::{EncodedSnapshot, decode_snapshot, encode_snapshot};
+pub use entry::{EncodedSnapshot, by_key, decode_snapshot, encode_snapshot};
 pub use page::{Page, PageTitle, read_page};
 pub use sled_store::SnapshotOptions;
 pub(crate) use sled_store::{Contents, SledSnapshots};

@@ -107,7 +107,7 @@ impl SledSnapshots {
 
     /// Makes an empty database the one of `store`.
     pub(crate) fn claim(&self, store: StoreId) -> Result<(), SnapshotError> {
-        self.put("claim", std::iter::once((IDENTITY_KEY.to_vec(), identity(store).to_vec())))
+        self.put("claim", std::iter::once((IDENTITY_KEY.to_vec(), identity(store))))
     }
 
     /// Keeps `lock` for as long as the database is open.
@@ -128,15 +128,15 @@ impl SledSnapshots {
         })
     }
 
-    fn put(
+    fn put<V: AsRef<[u8]>>(
         &self,
         action: &'static str,
-        entries: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+        entries: impl Iterator<Item = (Vec<u8>, V)>,
     ) -> Result<(), SnapshotError> {
         let db = self.writer.lock();
         self.guarded(action, || {
             for (key, value) in entries {
-                db.insert(key, value)?;
+                db.insert(key, value.as_ref())?;
             }
             db.flush().map(drop)
         })
@@ -205,7 +205,7 @@ impl SnapshotSource for SledSnapshots {
 
 impl SnapshotStore for SledSnapshots {
     fn write(&self, shard: ShardId, snapshots: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
-        self.put("write", snapshots.iter().map(|snapshot| (key(shard, &snapshot.entity), snapshot.bytes.clone())))
+        self.put("write", snapshots.iter().map(|snapshot| (key(shard, &snapshot.entity), &snapshot.bytes)))
     }
 
     fn set_watermark(&self, shard: ShardId, seq: u64) -> Result<(), SnapshotError> {

@@ -97,6 +97,8 @@ fn settings(dice: &Dice) -> RuntimeSettings {
         checkpoint_records: one_of(dice, &[50, 400, 2_000], 400),
         checkpoint_interval_ms: one_of(dice, &[30_000, 600_000], 600_000),
         checkpoint_slice: one_of(dice, &[3, 256], 256),
+        snapshot_batch: one_of(dice, &[1, 10, 4_096], 4_096),
+        checkpoint_records_per_entity: one_of(dice, &[0, 2], 2),
         ..RuntimeSettings::default()
     }
 }

@@ -9,7 +9,7 @@ const CHUNK: usize = 4_096;
 
 /// First in, first out.
 #[derive(Debug)]
-pub(super) struct ChunkedQueue<T> {
+pub struct ChunkedQueue<T> {
     chunks: VecDeque<VecDeque<T>>,
     len: usize,
 }
@@ -21,19 +21,15 @@ impl<T> Default for ChunkedQueue<T> {
 }
 
 impl<T> ChunkedQueue<T> {
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    pub(super) fn front(&self) -> Option<&T> {
+    pub(crate) fn front(&self) -> Option<&T> {
         self.chunks.front()?.front()
     }
 
-    pub(super) fn push_back(&mut self, item: T) {
+    pub(crate) fn push_back(&mut self, item: T) {
         self.len += 1;
         match self.chunks.back_mut() {
             Some(last) if last.len() < CHUNK => last.push_back(item),
@@ -46,7 +42,12 @@ impl<T> ChunkedQueue<T> {
         }
     }
 
-    pub(super) fn pop_front(&mut self) -> Option<T> {
+    /// All items, in one piece. It copies every item once: not for a turn.
+    pub(crate) fn into_vec(self) -> Vec<T> {
+        self.chunks.into_iter().flatten().collect()
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<T> {
         let first = self.chunks.front_mut()?;
         let item = first.pop_front();
         if first.is_empty() {
@@ -73,7 +74,7 @@ mod tests {
     fn more_than_a_chunk_comes_out_as_it_went_in() {
         let mut queue = ChunkedQueue::default();
         queue.extend(0..=3 * CHUNK);
-        assert_eq!((queue.len(), queue.front()), (3 * CHUNK + 1, Some(&0)));
+        assert_eq!((queue.len, queue.front()), (3 * CHUNK + 1, Some(&0)));
         assert!(std::iter::from_fn(|| queue.pop_front()).eq(0..=3 * CHUNK));
         assert!(queue.is_empty() && queue.front().is_none() && queue.chunks.is_empty());
     }
@@ -89,7 +90,7 @@ mod tests {
                 } else {
                     prop_assert_eq!(queue.pop_front(), plain.pop_front());
                 }
-                prop_assert_eq!((queue.len(), queue.front()), (plain.len(), plain.front()));
+                prop_assert_eq!((queue.len, queue.front()), (plain.len(), plain.front()));
             }
         }
     }

@@ -1,0 +1,102 @@
+//! Who is in memory: the idle leave it, are written once for that, and come back when they are asked for.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use holdfast_actors::RuntimeSettings;
+use holdfast_core::{CartId, Currency, EntityId, OrderId, ShardId};
+use holdfast_persistence::{EncodedSnapshot, EntityState, SnapshotSource, SnapshotStore, snapshot::SnapshotError};
+
+use crate::{
+    recovery::busy_shop,
+    shop::{Setup, Shop, quantity, sku},
+};
+
+/// Lets the time pass after which what is idle leaves, and waits until so many have.
+async fn wait_until_idle_left(shop: &Shop, entities: usize) {
+    let idle = u64::try_from(RuntimeSettings::default().passivate_after_ms).expect("positive");
+    shop.clock.advance(idle + 1);
+    let left = || shop.node.shards().iter().map(|report| report.figures.cold).sum::<usize>();
+    let leave = async {
+        while left() < entities {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), leave).await;
+    waited.unwrap_or_else(|_| panic!("{} left memory, not {entities}", left()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_cart_leaves_memory_and_comes_back_when_it_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    shop.stock("HP-1", 10).await;
+    let cart = CartId::from_u128(0xca57);
+    shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
+    shop.commerce().add_item(cart, sku("HP-1"), quantity(3), None).await.expect("added");
+    wait_until_idle_left(&shop, 1).await;
+    let cart = shop.commerce().cart(cart).await.expect("it comes back");
+    assert_eq!(cart.lines().len(), 1);
+    assert_eq!(cart.lines()[0].quantity, quantity(3));
+    shop.close().await;
+}
+
+/// The snapshots, and how often each order was written to them.
+struct Counted {
+    store: Arc<dyn SnapshotStore>,
+    orders: Arc<Mutex<BTreeMap<OrderId, u32>>>,
+}
+
+impl SnapshotSource for Counted {
+    fn load(&self, shard: ShardId, entity: &EntityId) -> Result<Option<(u64, EntityState)>, SnapshotError> {
+        self.store.load(shard, entity)
+    }
+
+    fn scan(&self, shard: ShardId, sink: &mut dyn FnMut(EntityId, u64, EntityState)) -> Result<(), SnapshotError> {
+        self.store.scan(shard, sink)
+    }
+
+    fn watermark(&self, shard: ShardId) -> Result<u64, SnapshotError> {
+        self.store.watermark(shard)
+    }
+}
+
+impl SnapshotStore for Counted {
+    fn write(&self, shard: ShardId, snapshots: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
+        self.store.write(shard, snapshots)?;
+        let mut orders = self.orders.lock().expect("nobody panicked");
+        for snapshot in snapshots {
+            if let EntityId::Order(order) = snapshot.entity {
+                *orders.entry(order).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_watermark(&self, shard: ShardId, seq: u64) -> Result<(), SnapshotError> {
+        self.store.set_watermark(shard, seq)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_checkpoint_has_saved_leaves_memory_without_being_written_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let written = Arc::new(Mutex::new(BTreeMap::new()));
+    let orders = Arc::clone(&written);
+    let snapshots = Some(Box::new(|store| Arc::new(Counted { store, orders }) as Arc<dyn SnapshotStore>) as _);
+    let shop = Shop::open_with(dir.path(), Setup { snapshots, ..Setup::default() }).await;
+    let orders = busy_shop(&shop, 40).await;
+    let checkpoint = shop.node.checkpoint_now(None).await;
+    assert!(checkpoint.iter().all(|shard| shard.watermark.is_some()), "{checkpoint:?}");
+    let by_checkpoint = written.lock().expect("nobody panicked").clone();
+    assert_eq!(by_checkpoint.len(), orders.len(), "the checkpoint has every order");
+    wait_until_idle_left(&shop, orders.len()).await;
+    assert_eq!(*written.lock().expect("nobody panicked"), by_checkpoint);
+    for order in orders {
+        assert_eq!(shop.commerce().order(order).await.expect("it comes back").id(), order);
+    }
+    shop.close().await;
+}
