@@ -148,7 +148,7 @@ mod tests {
             let Some(Envelope::Request { port, .. }) = inbox.pop() else { panic!("it was put in") };
             let gate = Gate::new(Arc::new(Views::new()), Arc::new(Broken), Arc::clone(&mailbox), 0);
             gate.submit(1, Output { answers: vec![(port, Ok(Reply::Done))], outgoing, views: Vec::new() });
-            mailbox.deliver(Envelope::Internal(Internal::Snapshotted(Vec::new())));
+            mailbox.deliver(Envelope::Internal(Internal::Snapshotted { saved: Vec::new(), states: 0 }));
             assert!(!mailbox.is_woken(), "its batch is on the way");
             Self { gate, mailbox, answer }
         }

@@ -41,9 +41,18 @@ pub(crate) struct Writer {
     mailboxes: Arc<[Arc<Mailbox>]>,
     /// Shards with a snapshot that could not be written: their watermark stays where it is until the node restarts.
     failed: HashSet<ShardId>,
-    /// Encoded and not written yet, `batch` of them at most.
-    gathered: BTreeMap<ShardId, Vec<EncodedSnapshot>>,
+    /// Encoded and not written yet.
+    gathered: BTreeMap<ShardId, Gathered>,
+    /// From so many states on they are written.
     batch: usize,
+}
+
+/// What is to be written for one shard.
+#[derive(Debug, Default)]
+struct Gathered {
+    snapshots: Vec<EncodedSnapshot>,
+    /// How many states it was handed for that, with those that cannot be encoded.
+    states: usize,
 }
 
 /// Starts the writer of what comes in by `jobs`.
@@ -88,26 +97,33 @@ impl Writer {
     }
 
     fn gather(&mut self, shard: ShardId, states: Vec<EntityState>) {
+        let handed = states.len();
+        let mut snapshots = Vec::with_capacity(handed);
         for state in states {
             // A panic would end this thread, and with it the checkpoints of every shard.
             match catch_unwind(AssertUnwindSafe(|| encode_snapshot(&state.as_ref()))) {
-                Ok(Ok(snapshot)) => self.gathered.entry(shard).or_default().push(snapshot),
+                Ok(Ok(snapshot)) => snapshots.push(snapshot),
                 Ok(Err(error)) => self.note_failure(shard, &error),
                 Err(_) => self.note_failure(shard, &"encoding a state panicked"),
             }
         }
-        if self.gathered.values().map(Vec::len).sum::<usize>() >= self.batch {
+        let gathered = self.gathered.entry(shard).or_default();
+        gathered.snapshots.append(&mut snapshots);
+        gathered.states += handed;
+        if self.gathered.values().map(|gathered| gathered.states).sum::<usize>() >= self.batch {
             self.flush();
         }
     }
 
     /// Writes what is gathered.
     pub(crate) fn flush(&mut self) {
-        for (shard, snapshots) in mem::take(&mut self.gathered) {
-            match self.store.write(shard, &snapshots) {
-                Ok(()) => self.tell(shard, Internal::snapshotted(snapshots)),
-                Err(error) => self.note_failure(shard, &error),
+        for (shard, Gathered { mut snapshots, states }) in mem::take(&mut self.gathered) {
+            if let Err(error) = self.store.write(shard, &snapshots) {
+                self.note_failure(shard, &error);
+                snapshots.clear();
             }
+            let saved = snapshots.into_iter().map(|snapshot| (snapshot.entity, snapshot.version)).collect();
+            self.tell(shard, Internal::Snapshotted { saved, states });
         }
     }
 

@@ -114,8 +114,13 @@ pub enum Internal {
         /// The entities.
         entities: Vec<EntityId>,
     },
-    /// These entities' snapshots are durable at these versions: they may leave memory.
-    Snapshotted(Vec<(EntityId, u64)>),
+    /// The store is done with so many of the states it was handed.
+    Snapshotted {
+        /// Those whose snapshots are durable, at these versions: they may leave memory.
+        saved: Vec<(EntityId, u64)>,
+        /// How many states it was, with those that could not be written.
+        states: usize,
+    },
     /// The shard's watermark is durable.
     Checkpointed {
         /// Every record up to here is in the snapshots.

@@ -5,6 +5,7 @@
 //! that contains it. A snapshot may be newer; replay skips what it contains by version.
 
 use holdfast_core::{EntityId, Timestamp, planted};
+use holdfast_persistence::EntityState;
 use tokio::sync::oneshot;
 
 use super::{Shard, table::on_table};
@@ -21,6 +22,8 @@ pub(super) struct Checkpointing {
     /// Whether the checkpoint under way met an entity that is being rebuilt or is quarantined: then the watermark stays.
     held_back: bool,
     watermark: u64,
+    /// States handed out to be written that the store is not done with.
+    handed_out: usize,
     last_began: Timestamp,
     last_began_sequence: u64,
     demands: Demands,
@@ -52,6 +55,7 @@ impl Checkpointing {
             writing: false,
             held_back: false,
             watermark: 0,
+            handed_out: 0,
             last_began: now,
             last_began_sequence: 0,
             demands: Demands::default(),
@@ -99,8 +103,8 @@ impl Checkpointing {
         self.meet_demands();
     }
 
-    /// Whether the checkpoint under way has entities left to hand out.
-    pub(super) fn has_more(&self) -> bool {
+    /// Whether the checkpoint under way has entities to hand out.
+    fn is_arranged(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.pending.is_some())
     }
 
@@ -128,15 +132,42 @@ impl Checkpointing {
 }
 
 impl Shard {
+    /// How many more states may be handed out now: two batches of the store, one that it writes and one that waits.
+    pub(super) fn snapshot_room(&self) -> usize {
+        self.parts.settings.snapshot_batch.saturating_mul(2).saturating_sub(self.checkpointing.handed_out)
+    }
+
+    /// Has these states written once the gate lets them out.
+    pub(super) fn hand_out(&mut self, states: Vec<EntityState>) {
+        if !states.is_empty() {
+            self.checkpointing.handed_out += states.len();
+            self.staged.output.outgoing.push(Outgoing::Snapshots { shard: self.parts.id, states });
+        }
+    }
+
+    /// The store is done with so many states. Those of an earlier life of this shard are not among its own.
+    pub(super) fn note_written(&mut self, saved: Vec<(EntityId, u64)>, states: usize) {
+        self.checkpointing.handed_out = self.checkpointing.handed_out.saturating_sub(states);
+        self.note_saved(saved);
+    }
+
+    /// Whether the checkpoint under way can go on at once.
+    pub(super) fn has_more_to_checkpoint(&self) -> bool {
+        self.checkpointing.is_arranged() && self.snapshot_room() > 0
+    }
+
     /// Begins a checkpoint when one is due and hands one slice of the one under way to the gate.
     pub(super) fn checkpoint_slice(&mut self) {
         self.begin_checkpoint_if_due();
+        let slice = self.parts.settings.checkpoint_slice.min(self.snapshot_room());
+        if slice == 0 {
+            return;
+        }
         let Some(Running { sequence, pending: Some(mut pending) }) =
             self.checkpointing.running.take_if(|running| running.pending.is_some())
         else {
             return;
         };
-        let slice = self.parts.settings.checkpoint_slice.max(1);
         let mut states = Vec::with_capacity(pending.len().min(slice));
         for entity in pending.by_ref().take(slice) {
             self.clear_dirty(&entity);
@@ -151,9 +182,7 @@ impl Shard {
         if planted!(WatermarkBeforeSnapshots) {
             self.staged.output.outgoing.push(Outgoing::Watermark { shard, sequence });
         }
-        if !states.is_empty() {
-            self.staged.output.outgoing.push(Outgoing::Snapshots { shard, states });
-        }
+        self.hand_out(states);
         if pending.len() > 0 {
             self.checkpointing.running = Some(Running { sequence, pending: Some(pending) });
             return;

@@ -162,7 +162,7 @@ impl Shard {
 
     /// When the next turn is wanted if nobody writes; the past when work is left over.
     pub(crate) fn next_due(&self) -> Timestamp {
-        if self.checkpointing.has_more() {
+        if self.has_more_to_checkpoint() {
             return self.now;
         }
         let is_ours = self.ownership.is_ours();

@@ -13,7 +13,7 @@ use holdfast_core::{
     product::Product,
     stock::StockItem,
 };
-use holdfast_persistence::{EncodedSnapshot, EntityState, EntityStateRef};
+use holdfast_persistence::{EntityState, EntityStateRef};
 
 use super::{
     Shard,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::CommandError,
-    message::{Envelope, Internal, Reply},
+    message::{Envelope, Reply},
     outbound::Outgoing,
 };
 
@@ -149,9 +149,9 @@ impl Shard {
         }
     }
 
-    /// When the next candidate may leave.
+    /// When the next candidate may leave. `None` as well while the store has enough to write: what it is done with wakes the shard.
     pub(super) fn idle_due(&self) -> Option<Timestamp> {
-        let (seen, _) = self.idle.front()?;
+        let (seen, _) = self.idle.front().filter(|_| self.snapshot_room() > 0)?;
         Some(seen.saturating_add_millis(self.idle_after_ms()))
     }
 
@@ -166,7 +166,7 @@ impl Shard {
     pub(super) fn sweep_idle(&mut self) {
         let after_ms = self.idle_after_ms();
         let mut leaving = Vec::new();
-        for _ in 0..SWEEP_PER_TURN {
+        for _ in 0..SWEEP_PER_TURN.min(self.snapshot_room()) {
             match self.idle.front() {
                 Some((seen, _)) if seen.saturating_add_millis(after_ms) <= self.now => {}
                 _ => break,
@@ -179,15 +179,13 @@ impl Shard {
             } else if !self.evict(&entity) {
                 leaving.extend(self.state_of(&entity));
                 if planted!(PassivatedTooEarly) {
-                    self.note_saved(leaving.iter().map(|state: &EntityState| (state.id(), state.version())).collect());
+                    self.note_saved(leaving.iter().map(|state: &EntityState| (state.id(), state.version())));
                 }
                 // Looked at again if it is touched before its snapshot is durable.
                 self.idle.push_back((self.now, entity));
             }
         }
-        if !leaving.is_empty() {
-            self.staged.output.outgoing.push(Outgoing::Snapshots { shard: self.parts.id, states: leaving });
-        }
+        self.hand_out(leaving);
     }
 
     /// When a candidate was last touched and whether nothing is owed to it; `None` when it has left already.
@@ -208,7 +206,7 @@ impl Shard {
     }
 
     /// Takes in that these are durable at these versions. Those idle for long leave memory.
-    pub(super) fn note_saved(&mut self, entities: Vec<(EntityId, u64)>) {
+    pub(super) fn note_saved(&mut self, entities: impl IntoIterator<Item = (EntityId, u64)>) {
         for (entity, version) in entities {
             on_table!(&entity, self.tables, |table, key| table.note_saved(key, version));
             if let Some((_, true)) = self.idleness(&entity) {
@@ -294,12 +292,5 @@ impl<E: Hosted> Table<E> {
             (None, Some(version)) => Residence::Cold(*version),
             (None, None) => Residence::Absent,
         }
-    }
-}
-
-impl Internal {
-    /// What to tell the shard about snapshots that are durable.
-    pub(crate) fn snapshotted(snapshots: Vec<EncodedSnapshot>) -> Self {
-        Self::Snapshotted(snapshots.into_iter().map(|snapshot| (snapshot.entity, snapshot.version)).collect())
     }
 }

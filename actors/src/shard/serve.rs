@@ -98,7 +98,7 @@ impl Shard {
         match internal {
             Internal::Loaded { entity, state } => self.install(&entity, *state),
             Internal::Arranged { sequence, entities } => self.checkpointing.arranged(sequence, entities),
-            Internal::Snapshotted(entities) => self.note_saved(entities),
+            Internal::Snapshotted { saved, states } => self.note_written(saved, states),
             Internal::Checkpointed { watermark } => self.checkpointing.done(watermark),
             Internal::CheckpointNow(done) => self.checkpointing.demand(done),
             Internal::Drain(done) => self.begin_draining(done),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use holdfast_actors::RuntimeSettings;
-use holdfast_core::{CartId, Currency, EntityId, OrderId, ShardId};
+use holdfast_core::{CartId, Currency, EntityId, OrderId, ShardId, order::OrderStatus};
 use holdfast_persistence::{EncodedSnapshot, EntityState, SnapshotSource, SnapshotStore, snapshot::SnapshotError};
 
 use crate::{
@@ -44,10 +44,24 @@ async fn an_idle_cart_leaves_memory_and_comes_back_when_it_is_asked_for() {
     shop.close().await;
 }
 
+/// How often each order was written.
+type Written = Arc<Mutex<BTreeMap<OrderId, u32>>>;
+
 /// The snapshots, and how often each order was written to them.
 struct Counted {
     store: Arc<dyn SnapshotStore>,
-    orders: Arc<Mutex<BTreeMap<OrderId, u32>>>,
+    orders: Written,
+    /// Nothing is written while this is held.
+    stuck: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Counted {
+    /// The setup of a shop whose snapshots are counted in `orders` and wait for `stuck`.
+    fn setup(settings: RuntimeSettings, orders: &Written, stuck: &Arc<tokio::sync::Mutex<()>>) -> Setup {
+        let (orders, stuck) = (Arc::clone(orders), Arc::clone(stuck));
+        let snapshots = Box::new(|store| Arc::new(Self { store, orders, stuck }) as Arc<dyn SnapshotStore>);
+        Setup { settings, snapshots: Some(snapshots), ..Setup::default() }
+    }
 }
 
 impl SnapshotSource for Counted {
@@ -66,6 +80,7 @@ impl SnapshotSource for Counted {
 
 impl SnapshotStore for Counted {
     fn write(&self, shard: ShardId, snapshots: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
+        drop(self.stuck.blocking_lock());
         self.store.write(shard, snapshots)?;
         let mut orders = self.orders.lock().expect("nobody panicked");
         for snapshot in snapshots {
@@ -84,10 +99,9 @@ impl SnapshotStore for Counted {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_checkpoint_has_saved_leaves_memory_without_being_written_again() {
     let dir = tempfile::tempdir().expect("a directory");
-    let written = Arc::new(Mutex::new(BTreeMap::new()));
-    let orders = Arc::clone(&written);
-    let snapshots = Some(Box::new(|store| Arc::new(Counted { store, orders }) as Arc<dyn SnapshotStore>) as _);
-    let shop = Shop::open_with(dir.path(), Setup { snapshots, ..Setup::default() }).await;
+    let written = Written::default();
+    let setup = Counted::setup(RuntimeSettings::default(), &written, &Arc::default());
+    let shop = Shop::open_with(dir.path(), setup).await;
     let orders = busy_shop(&shop, 40).await;
     let checkpoint = shop.node.checkpoint_now(None).await;
     assert!(checkpoint.iter().all(|shard| shard.watermark.is_some()), "{checkpoint:?}");
@@ -98,5 +112,32 @@ async fn what_a_checkpoint_has_saved_leaves_memory_without_being_written_again()
     for order in orders {
         assert_eq!(shop.commerce().order(order).await.expect("it comes back").id(), order);
     }
+    shop.close().await;
+}
+
+/// While the store was slow, whoever was idle was handed out again and again: seven gigabytes of states waited to be written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_stuck_is_handed_two_batches_and_no_more() {
+    const ORDERS: u32 = 60;
+    const BATCH: usize = 4;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (written, stuck) = (Written::default(), Arc::new(tokio::sync::Mutex::new(())));
+    let settings = RuntimeSettings { max_live_entities: 1, snapshot_batch: BATCH, ..RuntimeSettings::default() };
+    let held = stuck.lock().await;
+    let shop = Shop::open_with(dir.path(), Counted::setup(settings, &written, &stuck)).await;
+    shop.stock("HP-1", 1_000).await;
+    for key in 0..ORDERS {
+        let order = shop.buy(key, &[("HP-1", 1)]).await.expect("placed").order.id();
+        shop.wait_for(order, OrderStatus::Confirmed).await;
+    }
+    for _ in 0..10 {
+        shop.clock.advance(1_500);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(held);
+    wait_until_idle_left(&shop, ORDERS as usize).await;
+    let writes: u32 = written.lock().expect("nobody panicked").values().sum();
+    let most = ORDERS + 2 * u32::try_from(BATCH).expect("few");
+    assert!((ORDERS..=most).contains(&writes), "{writes} writes of {ORDERS} orders");
     shop.close().await;
 }
