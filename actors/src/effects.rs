@@ -40,11 +40,7 @@ impl Outbound for Arc<Effects> {
             match item {
                 Outgoing::Message { to, message } => self.router.send(to, message),
                 Outgoing::Gateway(request) => calls.push(request),
-                Outgoing::Arrange { shard, sequence, entities } => {
-                    self.write(Job::Arrange { shard, sequence, entities });
-                }
-                Outgoing::Snapshots { shard, states } => self.write(Job::Snapshots { shard, states }),
-                Outgoing::Watermark { shard, sequence } => self.write(Job::Watermark { shard, sequence }),
+                Outgoing::Snapshots { life, task } => self.write(Job::Task { life, task }),
                 Outgoing::Load { shard, entity, rebuild } => self.load(shard, entity, rebuild),
             }
         }

@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     mailbox::Mailbox,
     message::{Outcome, ReplyPort},
-    outbound::{Outbound, Outgoing},
+    outbound::{Outbound, Outgoing, SnapshotTask},
     view::{ViewUpdate, Views},
 };
 
@@ -222,7 +222,9 @@ impl Gate {
             self.leak_answers(output);
         }
         if planted!(SnapshotAheadOfJournal) {
-            let outgoing = output.outgoing.extract_if(.., |item| matches!(item, Outgoing::Snapshots { .. })).collect();
+            let is_write =
+                |item: &mut Outgoing| matches!(item, Outgoing::Snapshots { task: SnapshotTask::Write(_), .. });
+            let outgoing = output.outgoing.extract_if(.., is_write).collect();
             self.release(Output { outgoing, ..Output::default() });
         }
     }

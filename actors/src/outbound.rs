@@ -18,29 +18,12 @@ pub enum Outgoing {
     },
     /// Call the payment gateway.
     Gateway(GatewayRequest),
-    /// Put what a checkpoint is to contain in the order of the store, and hand it back: then what is written together lies
-    /// together.
-    Arrange {
-        /// Of which shard.
-        shard: ShardId,
-        /// The record it goes up to, which names the checkpoint.
-        sequence: u64,
-        /// The entities.
-        entities: ChunkedQueue<EntityId>,
-    },
-    /// Write snapshots, whose events are all durable by now.
+    /// Have the snapshots' thread do something.
     Snapshots {
-        /// Of which shard.
-        shard: ShardId,
-        /// The entities as they were. They are encoded where they are written: a hot SKU's takes longer than a turn may.
-        states: Vec<EntityState>,
-    },
-    /// Move the shard's watermark, after the snapshots before it.
-    Watermark {
-        /// Of which shard.
-        shard: ShardId,
-        /// Every record up to here is contained in snapshots.
-        sequence: u64,
+        /// Who asks.
+        life: Life,
+        /// What.
+        task: SnapshotTask,
     },
     /// Read an entity from the snapshot store, or rebuild it from the journal, and hand it back.
     Load {
@@ -51,6 +34,28 @@ pub enum Outgoing {
         /// Whether the journal must be asked (after a panic), not only the snapshot store.
         rebuild: bool,
     },
+}
+
+/// One life of a shard, from its recovery to its end. What an earlier one asked for may be answered to a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Which shard.
+    pub shard: ShardId,
+    /// Which life: no two of a node have the same number.
+    pub number: u64,
+}
+
+/// What the thread that writes snapshots does for a shard, in the order in which it is asked.
+#[derive(Debug)]
+pub enum SnapshotTask {
+    /// Put what a checkpoint is to contain in the order of the store, and hand it back: then what is written together lies
+    /// together.
+    Arrange(ChunkedQueue<EntityId>),
+    /// Write the snapshots of these entities as they were; their events are all durable by now. They are encoded where they are
+    /// written: a hot SKU's takes longer than a turn may.
+    Write(Vec<EntityState>),
+    /// Move the shard's watermark here, after the snapshots before: they contain every record up to it.
+    Watermark(u64),
 }
 
 /// Makes it happen. Called from a task of the runtime or a shard's turn: it must not block.

@@ -95,8 +95,8 @@ mod tests {
         gate::Output,
         lease::Lease,
         mailbox::Mailbox,
-        message::{Envelope, Internal, Outcome, Reply, Request},
-        outbound::{Outbound, Outgoing},
+        message::{Envelope, Internal, Outcome, Reply, Request, SnapshotProgress},
+        outbound::{Life, Outbound, Outgoing, SnapshotTask},
         settings::RuntimeSettings,
         view::Views,
     };
@@ -148,7 +148,10 @@ mod tests {
             let Some(Envelope::Request { port, .. }) = inbox.pop() else { panic!("it was put in") };
             let gate = Gate::new(Arc::new(Views::new()), Arc::new(Broken), Arc::clone(&mailbox), 0);
             gate.submit(1, Output { answers: vec![(port, Ok(Reply::Done))], outgoing, views: Vec::new() });
-            mailbox.deliver(Envelope::Internal(Internal::Snapshotted { saved: Vec::new(), states: 0 }));
+            mailbox.deliver(Envelope::Internal(Internal::Snapshots {
+                life: 0,
+                progress: SnapshotProgress::Checkpointed { watermark: 0 },
+            }));
             assert!(!mailbox.is_woken(), "its batch is on the way");
             Self { gate, mailbox, answer }
         }
@@ -193,7 +196,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_what_one_shard_lets_out_ends_that_shard_alone() {
         let releases = Releases::new(Arc::new(CurrentRuntime));
-        let watermark = Outgoing::Watermark { shard: ShardId(0), sequence: 1 };
+        let life = Life { shard: ShardId(0), number: 0 };
+        let watermark = Outgoing::Snapshots { life, task: SnapshotTask::Watermark(1) };
         let broken = Waiting::of(0, vec![watermark]);
         let mut sound = Waiting::of(1, Vec::new());
         releases.durable(Arc::clone(&broken.gate), 1);

@@ -5,7 +5,7 @@
 //! entities are put in that order first, and what waits is written together.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt, io, iter, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
@@ -16,21 +16,17 @@ use holdfast_core::{EntityId, ShardId};
 use holdfast_persistence::{EncodedSnapshot, EntityState, SnapshotStore, by_key, encode_snapshot};
 
 use crate::{
-    chunked_queue::ChunkedQueue,
     mailbox::Mailbox,
-    message::{Envelope, Internal},
+    message::{Envelope, Internal, SnapshotProgress},
+    outbound::{Life, SnapshotTask},
     retention::Retention,
 };
 
 /// What the writer is to do.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Put the entities of a checkpoint in order and hand them back.
-    Arrange { shard: ShardId, sequence: u64, entities: ChunkedQueue<EntityId> },
-    /// Write these entities.
-    Snapshots { shard: ShardId, states: Vec<EntityState> },
-    /// Everything up to here is written.
-    Watermark { shard: ShardId, sequence: u64 },
+    /// What a shard asks for.
+    Task { life: Life, task: SnapshotTask },
     /// Finish what came before and end.
     Stop,
 }
@@ -41,18 +37,20 @@ pub(crate) struct Writer {
     mailboxes: Arc<[Arc<Mailbox>]>,
     /// Shards with a snapshot that could not be written: their watermark stays where it is until the node restarts.
     failed: HashSet<ShardId>,
-    /// Encoded and not written yet.
-    gathered: BTreeMap<ShardId, Gathered>,
+    /// The newest life of each shard that has asked for anything.
+    lives: HashMap<ShardId, u64>,
+    /// Encoded and not written yet, by shard and the number of its life.
+    gathered: BTreeMap<(ShardId, u64), Gathered>,
     /// From so many states on they are written.
     batch: usize,
 }
 
-/// What is to be written for one shard.
+/// What is to be written for one life of a shard.
 #[derive(Debug, Default)]
 struct Gathered {
     snapshots: Vec<EncodedSnapshot>,
-    /// How many states it was handed for that, with those that cannot be encoded.
-    states: usize,
+    /// Entities whose states could not be encoded.
+    unsaved: Vec<EntityId>,
 }
 
 /// Starts the writer of what comes in by `jobs`.
@@ -78,57 +76,69 @@ impl Writer {
         mailboxes: Arc<[Arc<Mailbox>]>,
         batch: usize,
     ) -> Self {
-        Self { store, retention, mailboxes, failed: HashSet::new(), gathered: BTreeMap::new(), batch }
+        let (failed, lives, gathered) = (HashSet::new(), HashMap::new(), BTreeMap::new());
+        Self { store, retention, mailboxes, failed, lives, gathered, batch }
     }
 
     /// Does one job; snapshots may stay gathered until [`Writer::flush`]. `false` when it was the last.
     pub(crate) fn carry_out(&mut self, job: Job) -> bool {
-        match job {
-            Job::Arrange { shard, sequence, entities } => {
+        let Job::Task { life, task } = job else { return false };
+        let newest = self.lives.entry(life.shard).or_insert(life.number);
+        if life.number < *newest {
+            // The shard has come back since, and what it has is newer.
+            return true;
+        }
+        *newest = life.number;
+        match task {
+            SnapshotTask::Arrange(entities) => {
                 let mut entities = entities.into_vec();
                 entities.sort_unstable_by(by_key);
-                self.tell(shard, Internal::Arranged { sequence, entities });
+                entities.dedup();
+                self.tell(life, SnapshotProgress::Arranged(entities));
             }
-            Job::Snapshots { shard, states } => self.gather(shard, states),
-            Job::Watermark { shard, sequence } => self.mark(shard, sequence),
-            Job::Stop => return false,
+            SnapshotTask::Write(states) => self.gather(life, states),
+            SnapshotTask::Watermark(sequence) => self.mark(life, sequence),
         }
         true
     }
 
-    fn gather(&mut self, shard: ShardId, states: Vec<EntityState>) {
-        let handed = states.len();
-        let mut snapshots = Vec::with_capacity(handed);
+    fn gather(&mut self, life: Life, states: Vec<EntityState>) {
+        let (mut snapshots, mut unsaved) = (Vec::with_capacity(states.len()), Vec::new());
         for state in states {
             // A panic would end this thread, and with it the checkpoints of every shard.
             match catch_unwind(AssertUnwindSafe(|| encode_snapshot(&state.as_ref()))) {
-                Ok(Ok(snapshot)) => snapshots.push(snapshot),
-                Ok(Err(error)) => self.note_failure(shard, &error),
-                Err(_) => self.note_failure(shard, &"encoding a state panicked"),
+                Ok(Ok(snapshot)) => {
+                    snapshots.push(snapshot);
+                    continue;
+                }
+                Ok(Err(error)) => self.note_failure(life.shard, &error),
+                Err(_) => self.note_failure(life.shard, &"encoding a state panicked"),
             }
+            unsaved.push(state.id());
         }
-        let gathered = self.gathered.entry(shard).or_default();
+        let gathered = self.gathered.entry((life.shard, life.number)).or_default();
         gathered.snapshots.append(&mut snapshots);
-        gathered.states += handed;
-        if self.gathered.values().map(|gathered| gathered.states).sum::<usize>() >= self.batch {
+        gathered.unsaved.append(&mut unsaved);
+        if self.gathered.values().map(|gathered| gathered.snapshots.len()).sum::<usize>() >= self.batch {
             self.flush();
         }
     }
 
     /// Writes what is gathered.
     pub(crate) fn flush(&mut self) {
-        for (shard, Gathered { mut snapshots, states }) in mem::take(&mut self.gathered) {
+        for ((shard, number), Gathered { mut snapshots, mut unsaved }) in mem::take(&mut self.gathered) {
             if let Err(error) = self.store.write(shard, &snapshots) {
                 self.note_failure(shard, &error);
-                snapshots.clear();
+                unsaved.extend(snapshots.drain(..).map(|snapshot| snapshot.entity));
             }
             let saved = snapshots.into_iter().map(|snapshot| (snapshot.entity, snapshot.version)).collect();
-            self.tell(shard, Internal::Snapshotted { saved, states });
+            self.tell(Life { shard, number }, SnapshotProgress::Written { saved, unsaved });
         }
     }
 
-    fn mark(&mut self, shard: ShardId, sequence: u64) {
+    fn mark(&mut self, life: Life, sequence: u64) {
         self.flush();
+        let shard = life.shard;
         let watermark = if self.failed.contains(&shard) {
             0
         } else if let Err(error) = self.store.set_watermark(shard, sequence) {
@@ -137,7 +147,7 @@ impl Writer {
         } else {
             sequence
         };
-        self.tell(shard, Internal::Checkpointed { watermark });
+        self.tell(life, SnapshotProgress::Checkpointed { watermark });
         if watermark > 0 {
             self.retention.note_watermark(shard, watermark);
         }
@@ -149,27 +159,33 @@ impl Writer {
         self.failed.insert(shard);
     }
 
-    fn tell(&self, shard: ShardId, internal: Internal) {
+    fn tell(&self, Life { shard, number: life }: Life, progress: SnapshotProgress) {
         if let Some(mailbox) = self.mailboxes.get(usize::from(shard.0)) {
-            mailbox.deliver(Envelope::Internal(internal));
+            mailbox.deliver(Envelope::Internal(Internal::Snapshots { life, progress }));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use holdfast_core::{OrderId, SkuId, order::Order, stock::StockItem};
     use holdfast_persistence::{SnapshotSource, Store, StoreOptions, snapshot::SnapshotError};
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::{chunked_queue::ChunkedQueue, lease::Lease, settings::RuntimeSettings};
 
     const SHARD: ShardId = ShardId(0);
+    const LIFE: Life = Life { shard: SHARD, number: 7 };
 
-    /// The snapshots of a real store, and the entities of each write.
+    /// The snapshots of a real store, and the size of each write.
     struct Watched {
         store: Store,
-        writes: Mutex<Vec<Vec<EntityId>>>,
+        writes: Mutex<Vec<usize>>,
+        /// The next write fails.
+        fails: AtomicBool,
     }
 
     impl SnapshotSource for Watched {
@@ -188,7 +204,11 @@ mod tests {
 
     impl SnapshotStore for Watched {
         fn write(&self, shard: ShardId, snapshots: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
-            self.writes.lock().push(snapshots.iter().map(|snapshot| snapshot.entity.clone()).collect());
+            self.writes.lock().push(snapshots.len());
+            if self.fails.swap(false, Ordering::Relaxed) {
+                let source = io::Error::other("the disk is full");
+                return Err(SnapshotError::Io { action: "write", path: "snapshots".into(), source });
+            }
             self.store.snapshots.write(shard, snapshots)
         }
 
@@ -197,65 +217,137 @@ mod tests {
         }
     }
 
-    fn writer(dir: &std::path::Path, batch: usize) -> (Writer, Arc<Watched>) {
-        let store = Store::open(dir, &StoreOptions { shards: 1, ..StoreOptions::default() }).expect("a store");
-        let watched = Arc::new(Watched { store, writes: Mutex::default() });
-        let Watched { store, .. } = watched.as_ref();
-        let retention = Retention::new(Arc::clone(&store.journal), watched.as_ref(), store.shards);
-        (Writer::new(Arc::clone(&watched) as _, retention, Arc::new([]), batch), watched)
+    /// A writer over a store, and what it tells its shard.
+    struct Desk {
+        writer: Writer,
+        watched: Arc<Watched>,
+        mailbox: Arc<Mailbox>,
+        _folder: tempfile::TempDir,
     }
 
-    fn orders(numbers: std::ops::Range<u128>) -> Job {
-        let state = |number| EntityState::Order(Order::new(OrderId::from_u128(number)));
-        Job::Snapshots { shard: SHARD, states: numbers.map(state).collect() }
+    impl Desk {
+        fn new(batch: usize) -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let options = StoreOptions { shards: 1, ..StoreOptions::default() };
+            let store = Store::open(folder.path(), &options).expect("a store");
+            let watched = Arc::new(Watched { store, writes: Mutex::default(), fails: AtomicBool::new(false) });
+            let Watched { store, .. } = watched.as_ref();
+            let retention = Retention::new(Arc::clone(&store.journal), watched.as_ref(), store.shards);
+            let mailbox = Mailbox::new(SHARD, &RuntimeSettings::default(), Lease::perpetual());
+            mailbox.open_stepped();
+            let mailboxes = Arc::new([Arc::clone(&mailbox)]);
+            let writer = Writer::new(Arc::clone(&watched) as _, retention, mailboxes, batch);
+            Self { writer, watched, mailbox, _folder: folder }
+        }
+
+        fn carry_out(&mut self, task: SnapshotTask) {
+            assert!(self.writer.carry_out(Job::Task { life: LIFE, task }));
+        }
+
+        fn sizes(&self) -> Vec<usize> {
+            self.watched.writes.lock().clone()
+        }
+
+        /// What the shard was told since the last time.
+        fn told(&self) -> Vec<SnapshotProgress> {
+            let mut inbox = Vec::new();
+            self.mailbox.take(&mut inbox);
+            let progress = |envelope| match envelope {
+                Envelope::Internal(Internal::Snapshots { life, progress }) if life == LIFE.number => progress,
+                other => panic!("{other:?}"),
+            };
+            inbox.into_iter().map(progress).collect()
+        }
     }
 
-    fn sizes(watched: &Watched) -> Vec<usize> {
-        watched.writes.lock().iter().map(Vec::len).collect()
+    fn order(number: u128) -> EntityState {
+        EntityState::Order(Order::new(OrderId::from_u128(number)))
+    }
+
+    fn orders(numbers: std::ops::Range<u128>) -> SnapshotTask {
+        SnapshotTask::Write(numbers.map(order).collect())
     }
 
     #[test]
     fn what_waits_is_written_together_up_to_a_batch_and_before_the_watermark() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (mut writer, watched) = writer(dir.path(), 4);
-        for job in [orders(0..2), orders(2..3), orders(3..6), orders(6..7)] {
-            assert!(writer.carry_out(job));
+        let mut desk = Desk::new(4);
+        for task in [orders(0..2), orders(2..3), orders(3..6), orders(6..7)] {
+            desk.carry_out(task);
         }
-        assert_eq!(sizes(&watched), [6]);
-        assert!(writer.carry_out(Job::Watermark { shard: SHARD, sequence: 9 }));
-        assert_eq!((sizes(&watched), watched.watermark(SHARD).expect("read")), (vec![6, 1], 9));
-        writer.flush();
-        assert_eq!(sizes(&watched), [6, 1], "there was nothing left");
+        assert_eq!(desk.sizes(), [6]);
+        desk.carry_out(SnapshotTask::Watermark(9));
+        assert_eq!((desk.sizes(), desk.watched.watermark(SHARD).expect("read")), (vec![6, 1], 9));
+        desk.writer.flush();
+        assert_eq!(desk.sizes(), [6, 1], "there was nothing left");
+        match &desk.told()[..] {
+            [
+                SnapshotProgress::Written { saved: six, unsaved: none },
+                SnapshotProgress::Written { saved: one, unsaved: nothing },
+                SnapshotProgress::Checkpointed { watermark: 9 },
+            ] => assert_eq!((six.len(), one.len(), none.len(), nothing.len()), (6, 1, 0, 0)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_write_that_fails_saves_nothing_says_of_whom_and_keeps_the_watermark() {
+        let mut desk = Desk::new(4);
+        desk.watched.fails.store(true, Ordering::Relaxed);
+        for task in [orders(0..3), SnapshotTask::Watermark(9), orders(3..4), SnapshotTask::Watermark(10)] {
+            desk.carry_out(task);
+        }
+        assert_eq!(desk.watched.watermark(SHARD).expect("read"), 0);
+        match &desk.told()[..] {
+            [
+                SnapshotProgress::Written { saved: none, unsaved: three },
+                SnapshotProgress::Checkpointed { watermark: 0 },
+                SnapshotProgress::Written { saved: one, unsaved: nothing },
+                SnapshotProgress::Checkpointed { watermark: 0 },
+            ] => assert_eq!((none.len(), three.len(), one.len(), nothing.len()), (0, 3, 1, 0)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_life_of_a_shard_asks_for_late_is_not_done() {
+        let mut desk = Desk::new(1_000);
+        desk.carry_out(orders(0..1));
+        for task in [orders(0..1), SnapshotTask::Watermark(9)] {
+            assert!(desk.writer.carry_out(Job::Task { life: Life { number: LIFE.number - 1, ..LIFE }, task }));
+        }
+        desk.writer.flush();
+        assert_eq!((desk.sizes(), desk.watched.watermark(SHARD).expect("read")), (vec![1], 0));
     }
 
     #[test]
     fn the_thread_writes_everything_before_it_ends() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (writer, watched) = writer(dir.path(), 1_000);
+        let Desk { writer, watched, _folder, .. } = Desk::new(1_000);
         let (sender, jobs) = mpsc::channel();
-        for job in [orders(0..3), orders(3..5), Job::Stop] {
-            sender.send(job).expect("taken");
+        for task in [orders(0..3), orders(3..5)] {
+            sender.send(Job::Task { life: LIFE, task }).expect("taken");
         }
+        sender.send(Job::Stop).expect("taken");
         start(writer, jobs).expect("a thread").join().expect("it ends");
-        assert_eq!(sizes(&watched), [5]);
+        assert_eq!(*watched.writes.lock(), [5]);
     }
 
     #[test]
-    fn snapshots_come_out_of_the_store_in_the_order_a_checkpoint_puts_them_in() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (mut writer, watched) = writer(dir.path(), 1_000);
+    fn a_checkpoint_is_arranged_as_the_store_has_its_snapshots_each_once() {
+        let mut desk = Desk::new(1_000);
         // Slots, which are the low bits, that differ in either byte.
         let numbers = [0x0102, 0x0201, 0xff00, 0x00ff, 1 << 127, (1 << 64) | 0x0102];
-        let order = |number| EntityState::Order(Order::new(OrderId::from_u128(number)));
         let mut states: Vec<EntityState> = numbers.into_iter().map(order).collect();
         states
             .extend(["B", "A", "AB"].map(|sku| EntityState::Stock(StockItem::new(SkuId::parse(sku).expect("a SKU")))));
-        let mut arranged: Vec<EntityId> = states.iter().map(EntityState::id).collect();
-        arranged.sort_unstable_by(by_key);
-        writer.carry_out(Job::Snapshots { shard: SHARD, states });
-        writer.flush();
+        let mut entities = ChunkedQueue::default();
+        entities.extend(states.iter().chain(&states[..2]).map(EntityState::id));
+        desk.carry_out(SnapshotTask::Arrange(entities));
+        let told = desk.told();
+        let [SnapshotProgress::Arranged(arranged)] = &told[..] else { panic!("{told:?}") };
+        desk.carry_out(SnapshotTask::Write(states));
+        desk.writer.flush();
         let mut stored = Vec::new();
-        watched.scan(SHARD, &mut |entity, _, _| stored.push(entity)).expect("read");
-        assert_eq!(stored, arranged);
+        desk.watched.scan(SHARD, &mut |entity, _, _| stored.push(entity)).expect("read");
+        assert_eq!(stored, *arranged);
     }
 }

@@ -97,6 +97,25 @@ impl Message {
     }
 }
 
+/// How far the thread that writes snapshots is with what a shard has asked for.
+#[derive(Debug)]
+pub enum SnapshotProgress {
+    /// These are what the checkpoint under way contains, in the order of the store, each once.
+    Arranged(Vec<EntityId>),
+    /// The store is done with these of the states it was handed.
+    Written {
+        /// Those whose snapshots are durable, at these versions: they may leave memory.
+        saved: Vec<(EntityId, u64)>,
+        /// Those that could not be written.
+        unsaved: Vec<EntityId>,
+    },
+    /// The checkpoint under way is over.
+    Checkpointed {
+        /// Every record up to here is in the snapshots; 0 when the watermark could not be moved.
+        watermark: u64,
+    },
+}
+
 /// What a shard's own background work reports to it.
 #[derive(Debug)]
 pub enum Internal {
@@ -107,24 +126,12 @@ pub enum Internal {
         /// Its state; `None` when it does not exist; the error in words when it could not be read.
         state: Box<Result<Option<EntityState>, String>>,
     },
-    /// What the checkpoint up to this record contains, in the order of the store.
-    Arranged {
-        /// The record.
-        sequence: u64,
-        /// The entities.
-        entities: Vec<EntityId>,
-    },
-    /// The store is done with so many of the states it was handed.
-    Snapshotted {
-        /// Those whose snapshots are durable, at these versions: they may leave memory.
-        saved: Vec<(EntityId, u64)>,
-        /// How many states it was, with those that could not be written.
-        states: usize,
-    },
-    /// The shard's watermark is durable.
-    Checkpointed {
-        /// Every record up to here is in the snapshots.
-        watermark: u64,
+    /// What became of what the snapshots' thread was asked for.
+    Snapshots {
+        /// By which life of the shard.
+        life: u64,
+        /// What became of it.
+        progress: SnapshotProgress,
     },
     /// Write a checkpoint of everything up to now, and say up to where the snapshots then go.
     CheckpointNow(oneshot::Sender<u64>),

@@ -6,6 +6,6 @@ mod repeat;
 mod reply;
 mod request;
 
-pub use envelope::{Envelope, Internal, Message};
+pub use envelope::{Envelope, Internal, Message, SnapshotProgress};
 pub use reply::{HeldLine, Outcome, Reply, ReplyPort};
 pub use request::{NewProduct, Place, PlaceLine, Request};

@@ -3,7 +3,11 @@
 //!
 //! Invariant: a shard is recovered only after everything it had handed to the journal is durable, or never will be.
 
-use std::sync::{Arc, atomic::AtomicUsize, mpsc};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+    mpsc,
+};
 
 use holdfast_core::{ShardCount, ShardId};
 use holdfast_persistence::{JournalError, Store};
@@ -48,6 +52,8 @@ pub(crate) struct NodeCore {
     pub(super) gates: Mutex<Vec<Option<Arc<Gate>>>>,
     pub(super) figures: Vec<Arc<RwLock<ShardFigures>>>,
     population: Arc<AtomicUsize>,
+    /// Lives of shards so far.
+    lives: AtomicU64,
     /// Threads that read snapshots in a recovery.
     workers: usize,
 }
@@ -87,6 +93,7 @@ impl NodeCore {
             backoff: Backoff::new(&payments),
             progress: RecoveryProgress::default(),
             population: Arc::default(),
+            lives: AtomicU64::new(0),
             settings: Arc::clone(&settings),
             clock: clock.clone(),
             views: Arc::clone(&views),
@@ -166,6 +173,7 @@ impl NodeCore {
     fn shard_parts(&self, id: ShardId) -> ShardParts {
         ShardParts {
             id,
+            life: self.lives.fetch_add(1, Ordering::Relaxed),
             shards: self.shards,
             settings: Arc::clone(&self.settings),
             backoff: self.backoff,

@@ -9,7 +9,12 @@ use holdfast_persistence::EntityState;
 use tokio::sync::oneshot;
 
 use super::{Shard, table::on_table};
-use crate::{chunked_queue::ChunkedQueue, outbound::Outgoing, settings::RuntimeSettings};
+use crate::{
+    chunked_queue::ChunkedQueue,
+    message::SnapshotProgress,
+    outbound::{Life, Outgoing, SnapshotTask},
+    settings::RuntimeSettings,
+};
 
 /// Where a shard's checkpoints stand.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub(super) struct Checkpointing {
 struct Running {
     /// The record it began at.
     sequence: u64,
+    /// Whether it began after the node was told to write everything out.
+    is_last: bool,
     /// Its entities yet to be handed out; `None` while they are put in order elsewhere.
     pending: Option<std::vec::IntoIter<EntityId>>,
 }
@@ -97,7 +104,7 @@ impl Checkpointing {
         self.watermark
     }
 
-    pub(super) fn done(&mut self, watermark: u64) {
+    fn done(&mut self, watermark: u64) {
         self.watermark = self.watermark.max(watermark);
         self.writing = false;
         self.meet_demands();
@@ -108,12 +115,9 @@ impl Checkpointing {
         self.running.as_ref().is_some_and(|running| running.pending.is_some())
     }
 
-    /// Takes in the entities of the checkpoint that began at `sequence`, in order. Those of an earlier life's checkpoint are
-    /// nobody's.
-    pub(super) fn arranged(&mut self, sequence: u64, entities: Vec<EntityId>) {
-        if let Some(running) = &mut self.running
-            && running.sequence == sequence
-        {
+    /// Takes in the entities of the checkpoint under way, in order.
+    fn arranged(&mut self, entities: Vec<EntityId>) {
+        if let Some(running) = &mut self.running {
             running.pending = Some(entities.into_iter());
         }
     }
@@ -141,14 +145,29 @@ impl Shard {
     pub(super) fn hand_out(&mut self, states: Vec<EntityState>) {
         if !states.is_empty() {
             self.checkpointing.handed_out += states.len();
-            self.staged.output.outgoing.push(Outgoing::Snapshots { shard: self.parts.id, states });
+            self.ask_for_snapshots(SnapshotTask::Write(states));
         }
     }
 
-    /// The store is done with so many states. Those of an earlier life of this shard are not among its own.
-    pub(super) fn note_written(&mut self, saved: Vec<(EntityId, u64)>, states: usize) {
-        self.checkpointing.handed_out = self.checkpointing.handed_out.saturating_sub(states);
-        self.note_saved(saved);
+    /// Takes in how far the snapshots' thread is. What an earlier life of this shard has asked for is none of this one's.
+    pub(super) fn note_snapshots(&mut self, life: u64, progress: SnapshotProgress) {
+        if life != self.parts.life {
+            return;
+        }
+        match progress {
+            SnapshotProgress::Arranged(entities) => self.checkpointing.arranged(entities),
+            SnapshotProgress::Written { saved, unsaved } => {
+                self.checkpointing.handed_out -= saved.len() + unsaved.len();
+                self.note_unsaved(&unsaved);
+                self.note_saved(saved);
+            }
+            SnapshotProgress::Checkpointed { watermark } => self.checkpointing.done(watermark),
+        }
+    }
+
+    fn ask_for_snapshots(&mut self, task: SnapshotTask) {
+        let life = Life { shard: self.parts.id, number: self.parts.life };
+        self.staged.output.outgoing.push(Outgoing::Snapshots { life, task });
     }
 
     /// Whether the checkpoint under way can go on at once.
@@ -163,7 +182,7 @@ impl Shard {
         if slice == 0 {
             return;
         }
-        let Some(Running { sequence, pending: Some(mut pending) }) =
+        let Some(Running { sequence, is_last, pending: Some(mut pending) }) =
             self.checkpointing.running.take_if(|running| running.pending.is_some())
         else {
             return;
@@ -171,29 +190,28 @@ impl Shard {
         let mut states = Vec::with_capacity(pending.len().min(slice));
         for entity in pending.by_ref().take(slice) {
             self.clear_dirty(&entity);
-            match self.state_of(&entity) {
+            match on_table!(&entity, self.tables, |table, key| table.hand_out(key)) {
                 Some(state) => states.push(state),
                 None if self.is_troubled(&entity) => self.checkpointing.hold_back(entity),
-                // Not in memory: it left after a snapshot of its latest version was durable.
+                // Its latest version is on its way already, or it left after a snapshot of that was durable.
                 None => {}
             }
         }
-        let shard = self.parts.id;
         if planted!(WatermarkBeforeSnapshots) {
-            self.staged.output.outgoing.push(Outgoing::Watermark { shard, sequence });
+            self.ask_for_snapshots(SnapshotTask::Watermark(sequence));
         }
         self.hand_out(states);
         if pending.len() > 0 {
-            self.checkpointing.running = Some(Running { sequence, pending: Some(pending) });
+            self.checkpointing.running = Some(Running { sequence, is_last, pending: Some(pending) });
             return;
         }
         if std::mem::take(&mut self.checkpointing.held_back) {
             self.checkpointing.meet_demands();
         } else {
-            self.staged.output.outgoing.push(Outgoing::Watermark { shard, sequence });
+            self.ask_for_snapshots(SnapshotTask::Watermark(sequence));
             self.checkpointing.writing = true;
         }
-        if self.draining.is_some() {
+        if self.draining.is_some() && (is_last || self.checkpointing.dirty.is_empty()) {
             // The snapshots themselves are written before the node closes the store: what is told is that they are on
             // their way, and that is so when the gate has this turn's output.
             self.drained = self.draining.take();
@@ -217,9 +235,9 @@ impl Shard {
             state.last_began = self.now;
             state.last_began_sequence = self.sequence;
             let sequence = self.sequence + u64::from(planted!(WatermarkTooFar));
-            state.running = Some(Running { sequence, pending: None });
-            let (shard, entities) = (self.parts.id, std::mem::take(&mut state.dirty));
-            self.staged.output.outgoing.push(Outgoing::Arrange { shard, sequence, entities });
+            state.running = Some(Running { sequence, is_last: self.draining.is_some(), pending: None });
+            let entities = std::mem::take(&mut state.dirty);
+            self.ask_for_snapshots(SnapshotTask::Arrange(entities));
         }
     }
 

@@ -70,6 +70,8 @@ pub struct ShardFigures {
 /// What a shard is made with.
 pub(crate) struct ShardParts {
     pub(crate) id: ShardId,
+    /// The number of this life of it.
+    pub(crate) life: u64,
     pub(crate) shards: ShardCount,
     pub(crate) settings: Arc<RuntimeSettings>,
     pub(crate) backoff: Backoff,

@@ -165,25 +165,27 @@ impl Shard {
     /// snapshot is durable.
     pub(super) fn sweep_idle(&mut self) {
         let after_ms = self.idle_after_ms();
-        let mut leaving = Vec::new();
-        for _ in 0..SWEEP_PER_TURN.min(self.snapshot_room()) {
-            match self.idle.front() {
-                Some((seen, _)) if seen.saturating_add_millis(after_ms) <= self.now => {}
-                _ => break,
-            }
-            let Some((seen, entity)) = self.idle.pop_front() else { break };
-            let Some((touched, may_leave)) = self.idleness(&entity) else { continue };
-            if touched > seen || !may_leave {
-                let again = if may_leave { touched } else { self.now };
-                self.idle.push_back((again, entity));
-            } else if !self.evict(&entity) {
-                leaving.extend(self.state_of(&entity));
-                if planted!(PassivatedTooEarly) {
-                    self.note_saved(leaving.iter().map(|state: &EntityState| (state.id(), state.version())));
+        let (mut leaving, room) = (Vec::new(), self.snapshot_room());
+        for _ in 0..SWEEP_PER_TURN {
+            let due = |seen: Timestamp| seen.saturating_add_millis(after_ms) <= self.now;
+            let Some((seen, entity)) = self.idle.front().filter(|(seen, _)| due(*seen)).cloned() else { break };
+            match self.idleness(&entity) {
+                None => {}
+                Some((touched, true)) if touched > seen => self.idle.push_back((touched, entity)),
+                Some((_, false)) => self.idle.push_back((self.now, entity)),
+                Some(_) if self.evict(&entity) => {}
+                // What the store is done with wakes the shard.
+                Some(_) if leaving.len() >= room => break,
+                Some(_) => {
+                    leaving.extend(on_table!(&entity, self.tables, |table, key| table.hand_out(key)));
+                    if planted!(PassivatedTooEarly) {
+                        self.note_saved(leaving.iter().map(|state: &EntityState| (state.id(), state.version())));
+                    }
+                    // Looked at again if it is touched before its snapshot is durable.
+                    self.idle.push_back((self.now, entity));
                 }
-                // Looked at again if it is touched before its snapshot is durable.
-                self.idle.push_back((self.now, entity));
             }
+            self.idle.pop_front();
         }
         self.hand_out(leaving);
     }
@@ -215,15 +217,17 @@ impl Shard {
         }
     }
 
+    /// These could not be written: they may be handed out again.
+    pub(super) fn note_unsaved(&mut self, entities: &[EntityId]) {
+        for entity in entities {
+            on_table!(entity, self.tables, |table, key| table.note_unsaved(key));
+        }
+    }
+
     /// Drops an idle entity from memory if its latest version is durable. Whether it did.
     fn evict(&mut self, entity: &EntityId) -> bool {
         let idle_before = self.now.saturating_add_millis(-self.idle_after_ms());
         on_table!(entity, self.tables, |table, key| table.evict(key, idle_before))
-    }
-
-    /// An entity in memory as it is now.
-    pub(super) fn state_of(&mut self, entity: &EntityId) -> Option<EntityState> {
-        on_table!(entity, self.tables, |table, key| table.get(key).map(|entity| entity.state_ref().cloned()))
     }
 
     fn mark_loading(&mut self, entity: &EntityId) -> bool {

@@ -97,9 +97,7 @@ impl Shard {
     pub(super) fn note(&mut self, internal: Internal) {
         match internal {
             Internal::Loaded { entity, state } => self.install(&entity, *state),
-            Internal::Arranged { sequence, entities } => self.checkpointing.arranged(sequence, entities),
-            Internal::Snapshotted { saved, states } => self.note_written(saved, states),
-            Internal::Checkpointed { watermark } => self.checkpointing.done(watermark),
+            Internal::Snapshots { life, progress } => self.note_snapshots(life, progress),
             Internal::CheckpointNow(done) => self.checkpointing.demand(done),
             Internal::Drain(done) => self.begin_draining(done),
             Internal::Followed { records, done } => self.follow(records, done),

@@ -1,13 +1,13 @@
 //! The entities of one kind that live in a shard: hot ones in memory, passivated ones by their version, troubled ones with
 //! the messages that wait for them.
 
-use std::{fmt::Debug, hash::Hash};
+use std::{fmt::Debug, hash::Hash, mem};
 
 use holdfast_core::{
     CartId, Entity, EntityId, Event, OrderId, SkuId, Timestamp, cart::Cart, order::Order, product::Product,
     stock::StockItem,
 };
-use holdfast_persistence::EntityStateRef;
+use holdfast_persistence::{EntityState, EntityStateRef};
 
 use super::parted::{Parted, PartedMap};
 use crate::{id_map::IdMap, message::Envelope};
@@ -27,9 +27,11 @@ pub(crate) struct Live<E> {
     pub(crate) touched: Timestamp,
     /// The agenda's entry for it: never later than its next deadline.
     pub(crate) scheduled: Option<Timestamp>,
-    /// Changed since its last snapshot.
+    /// In the list of the next checkpoint.
     pub(crate) dirty: bool,
-    /// The version of its newest snapshot that is known to be durable; 0 when none is.
+    /// The newest version that was handed out to be written; 0 when none was.
+    pub(crate) handed_out: u64,
+    /// The newest version whose snapshot is known to be durable; 0 when none is.
     pub(crate) saved: u64,
     /// Changed in this turn: its view is owed an update.
     pub(crate) unseen: bool,
@@ -79,7 +81,16 @@ pub(crate) trait Hosted: Entity + Sized {
 
 impl<E> Live<E> {
     pub(crate) fn new(entity: E, now: Timestamp) -> Self {
-        Self { entity, touched: now, scheduled: None, dirty: false, saved: 0, unseen: false, listed: false }
+        Self {
+            entity,
+            touched: now,
+            scheduled: None,
+            dirty: false,
+            handed_out: 0,
+            saved: 0,
+            unseen: false,
+            listed: false,
+        }
     }
 }
 
@@ -127,6 +138,21 @@ impl<E: Hosted> Table<E> {
         match self.troubled.insert(key.clone(), Trouble::Quarantined) {
             Some(Trouble::Loading(waiting)) => waiting,
             _ => Vec::new(),
+        }
+    }
+
+    /// The entity, to be written as it is now. None when that is on its way, or nothing is known of it.
+    pub(crate) fn hand_out(&mut self, key: &E::Key) -> Option<EntityState> {
+        let live = self.live.get_mut(key)?;
+        let version = live.entity.version();
+        let is_new = mem::replace(&mut live.handed_out, version) != version;
+        is_new.then(|| live.entity.state_ref().cloned())
+    }
+
+    /// What was handed out could not be written.
+    pub(crate) fn note_unsaved(&mut self, key: &E::Key) {
+        if let Some(live) = self.live.get_mut(key) {
+            live.handed_out = live.saved;
         }
     }
 

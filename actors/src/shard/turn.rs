@@ -35,8 +35,8 @@ impl Shard {
                 break;
             }
         }
-        self.sweep_idle();
         self.checkpoint_slice();
+        self.sweep_idle();
         self.submit(gate);
         self.note_ownership(gate);
         if let Some(done) = self.drained.take() {

@@ -81,6 +81,22 @@ async fn checkpoints_in_the_middle_of_a_sale_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_begins_after_so_many_records_but_not_before_so_many_for_every_entity() {
+    for (checkpoint_records_per_entity, begins) in [(0, true), (1_000, false)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let settings =
+            RuntimeSettings { checkpoint_records: 50, checkpoint_records_per_entity, ..RuntimeSettings::default() };
+        let shop = Shop::open_with(dir.path(), Setup { settings, ..Setup::default() }).await;
+        busy_shop(&shop, 120).await;
+        shop.crash().await;
+        let shop = Shop::open(dir.path()).await;
+        let progress = shop.node.recovery_progress();
+        assert_eq!(progress.snapshots > 0, begins, "{checkpoint_records_per_entity} for each: {progress:?}");
+        shop.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_after_a_restart_returns_the_same_order() {
     let dir = tempfile::tempdir().expect("a directory");
     let shop = Shop::open(dir.path()).await;
