@@ -7,14 +7,14 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use holdfast_core::{EntityId, OrderId, ShardId, order::GatewayCall};
+use holdfast_core::{EntityId, OrderId, order::GatewayCall};
 use holdfast_persistence::{Journal, SnapshotStore};
 
 use crate::{
     background::Background,
     mailbox::{Mailbox, Nudges},
     message::{Envelope, Internal, Message},
-    outbound::{Outbound, Outgoing},
+    outbound::{Life, Outbound, Outgoing},
     payment::{Attempt, GatewayError, GatewayRequest, PaymentDriver},
     rebuild,
     router::Router,
@@ -41,7 +41,7 @@ impl Outbound for Arc<Effects> {
                 Outgoing::Message { to, message } => self.router.send(to, message),
                 Outgoing::Gateway(request) => calls.push(request),
                 Outgoing::Snapshots { life, task } => self.write(Job::Task { life, task }),
-                Outgoing::Load { shard, entity, rebuild } => self.load(shard, entity, rebuild),
+                Outgoing::Load { life, entity, rebuild } => self.load(life, entity, rebuild),
             }
         }
         if calls.is_empty() {
@@ -73,7 +73,7 @@ impl Effects {
         }
     }
 
-    fn load(self: &Arc<Self>, shard: ShardId, entity: EntityId, rebuild: bool) {
+    fn load(self: &Arc<Self>, Life { shard, number: life }: Life, entity: EntityId, rebuild: bool) {
         let effects = Arc::clone(self);
         self.background.run_blocking(Box::new(move || {
             let snapshots = effects.snapshots.as_ref();
@@ -82,7 +82,7 @@ impl Effects {
             } else {
                 rebuild::load(snapshots, shard, &entity)
             };
-            let internal = Internal::Loaded { entity, state: Box::new(state) };
+            let internal = Internal::Loaded { life, entity, state: Box::new(state) };
             if let Some(mailbox) = effects.mailboxes.get(usize::from(shard.0)) {
                 mailbox.deliver(Envelope::Internal(internal));
             }

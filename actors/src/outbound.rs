@@ -27,8 +27,8 @@ pub enum Outgoing {
     },
     /// Read an entity from the snapshot store, or rebuild it from the journal, and hand it back.
     Load {
-        /// Of which shard.
-        shard: ShardId,
+        /// Who asks.
+        life: Life,
         /// Which entity.
         entity: EntityId,
         /// Whether the journal must be asked (after a panic), not only the snapshot store.

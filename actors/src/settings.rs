@@ -39,9 +39,10 @@ pub struct RuntimeSettings {
     pub max_live_entities: usize,
     /// A shard checkpoints after so many journal records: about what a restart replays per second and core.
     pub checkpoint_records: u64,
-    /// A shard checkpoints after no fewer journal records than so many for every entity it has: a restart reads all their
-    /// snapshots anyway, and a checkpoint writes anew whatever lies beside what changed.
-    pub checkpoint_records_per_entity: u64,
+    /// ... once so many of its entities have changed, in percent: a checkpoint writes anew whatever lies beside what changed.
+    pub checkpoint_changed_percent: u8,
+    /// ... and after so many journal records however few they are.
+    pub checkpoint_records_at_most: u64,
     /// A shard with changes checkpoints after so long, in milliseconds.
     pub checkpoint_interval_ms: i64,
     /// The most entities snapshotted in one turn, so that a checkpoint never stalls a sale.
@@ -114,7 +115,8 @@ impl RuntimeSettings {
             ("passivate_after_ms", i128::from(self.passivate_after_ms), 1, LONGEST_MS),
             ("max_live_entities", counted(self.max_live_entities), 1, i128::MAX),
             ("checkpoint_records", i128::from(self.checkpoint_records), 1, i128::MAX),
-            ("checkpoint_records_per_entity", i128::from(self.checkpoint_records_per_entity), 0, 1_000),
+            ("checkpoint_changed_percent", i128::from(self.checkpoint_changed_percent), 0, 100),
+            ("checkpoint_records_at_most", i128::from(self.checkpoint_records_at_most), 1, i128::MAX),
             ("checkpoint_interval_ms", i128::from(self.checkpoint_interval_ms), 1, LONGEST_MS),
             ("checkpoint_slice", counted(self.checkpoint_slice), 1, 1_000_000),
             ("snapshot_batch", counted(self.snapshot_batch), 1, 1_000_000),
@@ -147,7 +149,8 @@ impl Default for RuntimeSettings {
             passivate_after_ms: 5 * 60 * 1_000,
             max_live_entities: 5_000_000,
             checkpoint_records: 2_000_000,
-            checkpoint_records_per_entity: 2,
+            checkpoint_changed_percent: 25,
+            checkpoint_records_at_most: 16_000_000,
             checkpoint_interval_ms: 10 * 60 * 1_000,
             checkpoint_slice: 256,
             snapshot_batch: 4_096,

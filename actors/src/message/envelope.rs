@@ -121,6 +121,8 @@ pub enum SnapshotProgress {
 pub enum Internal {
     /// An entity was read from the snapshot store or rebuilt from the journal.
     Loaded {
+        /// For which life of the shard.
+        life: u64,
         /// Which.
         entity: EntityId,
         /// Its state; `None` when it does not exist; the error in words when it could not be read.

@@ -12,14 +12,14 @@ use super::{Shard, table::on_table};
 use crate::{
     chunked_queue::ChunkedQueue,
     message::SnapshotProgress,
-    outbound::{Life, Outgoing, SnapshotTask},
+    outbound::{Outgoing, SnapshotTask},
     settings::RuntimeSettings,
 };
 
 /// Where a shard's checkpoints stand.
 #[derive(Debug)]
 pub(super) struct Checkpointing {
-    /// Entities changed since they were last snapshotted by a checkpoint, each once, in order of their first change.
+    /// Entities changed since they were last in a checkpoint, in order of their first change; some more than once.
     dirty: ChunkedQueue<EntityId>,
     running: Option<Running>,
     /// Whether the last checkpoint's watermark is still being written.
@@ -128,10 +128,14 @@ impl Checkpointing {
         self.held_back = true;
     }
 
+    /// Whether there is something to write and no checkpoint under way.
+    fn can_begin(&self) -> bool {
+        !self.dirty.is_empty() && self.running.is_none() && !self.writing
+    }
+
     /// When the next checkpoint begins by time; `None` when nothing changed or one is under way.
     pub(super) fn due(&self, settings: &RuntimeSettings) -> Option<Timestamp> {
-        let wanted = !self.dirty.is_empty() && self.running.is_none() && !self.writing;
-        wanted.then(|| self.last_began.saturating_add_millis(settings.checkpoint_interval_ms))
+        self.can_begin().then(|| self.last_began.saturating_add_millis(settings.checkpoint_interval_ms))
     }
 }
 
@@ -166,13 +170,12 @@ impl Shard {
     }
 
     fn ask_for_snapshots(&mut self, task: SnapshotTask) {
-        let life = Life { shard: self.parts.id, number: self.parts.life };
-        self.staged.output.outgoing.push(Outgoing::Snapshots { life, task });
+        self.staged.output.outgoing.push(Outgoing::Snapshots { life: self.life(), task });
     }
 
-    /// Whether the checkpoint under way can go on at once.
+    /// Whether the checkpoint under way can go on at once, or one that is waited for begin.
     pub(super) fn has_more_to_checkpoint(&self) -> bool {
-        self.checkpointing.is_arranged() && self.snapshot_room() > 0
+        self.is_checkpoint_asked_for() || self.checkpointing.is_arranged() && self.snapshot_room() > 0
     }
 
     /// Begins a checkpoint when one is due and hands one slice of the one under way to the gate.
@@ -218,19 +221,29 @@ impl Shard {
         }
     }
 
+    /// Whether somebody waits for a checkpoint that can begin now.
+    fn is_checkpoint_asked_for(&self) -> bool {
+        let is_asked = self.draining.is_some() || !self.checkpointing.demands.waiting.is_empty();
+        is_asked && self.checkpointing.can_begin()
+    }
+
     fn begin_checkpoint_if_due(&mut self) {
+        let is_asked = self.is_checkpoint_asked_for();
         let state = &mut self.checkpointing;
-        if state.running.is_some() || state.writing || state.dirty.is_empty() {
+        if !state.can_begin() {
             return;
         }
         // Records of this turn are not yet numbered; the checkpoint covers those before it.
         let since = self.sequence - state.last_began_sequence;
         let settings = &self.parts.settings;
         // What changed lies spread over the snapshots of everything there is.
-        let entities = self.tables.count() as u64;
-        let enough = settings.checkpoint_records.max(entities.saturating_mul(settings.checkpoint_records_per_entity));
+        let changed = state.dirty.len().saturating_mul(100);
+        let is_worth_it = changed
+            >= self.tables.count().saturating_mul(usize::from(settings.checkpoint_changed_percent))
+            || since >= settings.checkpoint_records_at_most;
+        let by_records = since >= settings.checkpoint_records && is_worth_it;
         let by_time = state.due(settings).is_some_and(|due| due <= self.now);
-        if since >= enough || by_time || self.draining.is_some() || !state.demands.waiting.is_empty() {
+        if by_records || by_time || is_asked {
             state.demands.running.append(&mut state.demands.waiting);
             state.last_began = self.now;
             state.last_began_sequence = self.sequence;

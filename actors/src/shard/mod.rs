@@ -37,7 +37,7 @@ use self::{
     table::Tables,
 };
 use crate::{
-    chunked_queue::ChunkedQueue, error::CommandError, fatal::Fatal, id_map::IdMap, payment::Backoff,
+    chunked_queue::ChunkedQueue, error::CommandError, fatal::Fatal, id_map::IdMap, outbound::Life, payment::Backoff,
     releases::Releases, settings::RuntimeSettings,
 };
 
@@ -151,6 +151,11 @@ impl Shard {
         }
     }
 
+    /// Which life of which shard this is.
+    fn life(&self) -> Life {
+        Life { shard: self.parts.id, number: self.parts.life }
+    }
+
     /// Adds to the node's count what this shard's has changed by.
     fn report_population(&mut self) {
         let live = self.tables.live_count();
@@ -177,7 +182,9 @@ impl Shard {
 
     /// Whether another turn would have work although nothing new arrived. What the journal refuses waits for the next tick.
     pub(crate) fn has_more_now(&self) -> bool {
-        self.next_due() <= self.now && self.parts.journal.writable(self.parts.id).is_ok()
+        // A checkpoint appends nothing.
+        let due = self.next_due() <= self.now && self.parts.journal.writable(self.parts.id).is_ok();
+        due || self.has_more_to_checkpoint()
     }
 
     pub(crate) fn figures(&self) -> ShardFigures {

@@ -124,7 +124,7 @@ impl Shard {
         let address = E::address(key);
         let now = self.now;
         let table: &mut Table<E> = E::table_mut(&mut self.tables);
-        // Nothing waits for it: it was asked for by an earlier life of this shard, and may be behind what is in memory.
+        // Nothing waits for it: it may be behind what is in memory.
         let Some(Trouble::Loading(_)) = table.troubled.get(key) else { return Vec::new() };
         let Some(Trouble::Loading(waiting)) = table.troubled.remove(key) else { return Vec::new() };
         table.cold.remove(key);
@@ -247,7 +247,7 @@ impl Shard {
     }
 
     fn ask_to_load(&mut self, entity: EntityId, rebuild: bool) {
-        self.staged.output.outgoing.push(Outgoing::Load { shard: self.parts.id, entity, rebuild });
+        self.staged.output.outgoing.push(Outgoing::Load { life: self.life(), entity, rebuild });
     }
 }
 

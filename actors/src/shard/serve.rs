@@ -96,7 +96,9 @@ impl Shard {
 
     pub(super) fn note(&mut self, internal: Internal) {
         match internal {
-            Internal::Loaded { entity, state } => self.install(&entity, *state),
+            // What an earlier life has asked for may be older than what this one has decided.
+            Internal::Loaded { life, .. } if life != self.parts.life => {}
+            Internal::Loaded { entity, state, .. } => self.install(&entity, *state),
             Internal::Snapshots { life, progress } => self.note_snapshots(life, progress),
             Internal::CheckpointNow(done) => self.checkpointing.demand(done),
             Internal::Drain(done) => self.begin_draining(done),

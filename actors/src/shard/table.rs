@@ -27,9 +27,9 @@ pub(crate) struct Live<E> {
     pub(crate) touched: Timestamp,
     /// The agenda's entry for it: never later than its next deadline.
     pub(crate) scheduled: Option<Timestamp>,
-    /// In the list of the next checkpoint.
+    /// In the list of the next checkpoint, or of the one under way.
     pub(crate) dirty: bool,
-    /// The newest version that was handed out to be written; 0 when none was.
+    /// The version that is on its way to the store, or was there last; 0 when there is none.
     pub(crate) handed_out: u64,
     /// The newest version whose snapshot is known to be durable; 0 when none is.
     pub(crate) saved: u64,
@@ -141,7 +141,7 @@ impl<E: Hosted> Table<E> {
         }
     }
 
-    /// The entity, to be written as it is now. None when that is on its way, or nothing is known of it.
+    /// The entity, to be written as it is now. None when that is on its way or saved, or it is not in memory.
     pub(crate) fn hand_out(&mut self, key: &E::Key) -> Option<EntityState> {
         let live = self.live.get_mut(key)?;
         let version = live.entity.version();

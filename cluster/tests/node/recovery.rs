@@ -1,9 +1,9 @@
 //! Coming back: after an orderly end, and after none.
 
 use holdfast_actors::RuntimeSettings;
-use holdfast_core::{OrderId, order::OrderStatus};
+use holdfast_core::{CartId, Currency, OrderId, order::OrderStatus};
 
-use crate::shop::{Setup, Shop, request, skus_apart, token};
+use crate::shop::{Setup, Shop, quantity, request, sku, skus_apart, token};
 
 /// Buys in every shard and gives the orders.
 pub(crate) async fn busy_shop(shop: &Shop, orders: u32) -> Vec<OrderId> {
@@ -81,17 +81,35 @@ async fn checkpoints_in_the_middle_of_a_sale_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_checkpoint_begins_after_so_many_records_but_not_before_so_many_for_every_entity() {
-    for (checkpoint_records_per_entity, begins) in [(0, true), (1_000, false)] {
+async fn a_checkpoint_waits_until_enough_has_changed_but_not_for_ever() {
+    let defaults = RuntimeSettings { checkpoint_records: 20, ..RuntimeSettings::default() };
+    let most = defaults.checkpoint_records_at_most;
+    for (percent, checkpoint_records_at_most, begins) in [(25, most, false), (0, most, true), (25, 20, true)] {
         let dir = tempfile::tempdir().expect("a directory");
         let settings =
-            RuntimeSettings { checkpoint_records: 50, checkpoint_records_per_entity, ..RuntimeSettings::default() };
+            RuntimeSettings { checkpoint_changed_percent: percent, checkpoint_records_at_most, ..defaults.clone() };
         let shop = Shop::open_with(dir.path(), Setup { settings, ..Setup::default() }).await;
-        busy_shop(&shop, 120).await;
-        shop.crash().await;
-        let shop = Shop::open(dir.path()).await;
-        let progress = shop.node.recovery_progress();
-        assert_eq!(progress.snapshots > 0, begins, "{checkpoint_records_per_entity} for each: {progress:?}");
+        // Forty entities in one shard, all of them in a checkpoint.
+        for key in 0..40 {
+            let cart = CartId::from_u128(key << 16);
+            shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
+        }
+        let watermark = || shop.node.shards()[0].figures.watermark;
+        let asked = shop.node.checkpoint_now(None).await;
+        let before = asked[0].watermark.expect("it is written");
+        assert!(before >= 40, "{before}");
+        // One of them changes forty times.
+        shop.stock("HP-1", 10).await;
+        for _ in 0..40 {
+            shop.commerce().add_item(CartId::from_u128(0), sku("HP-1"), quantity(1), None).await.expect("added");
+        }
+        let began = async {
+            while watermark() <= before {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(if begins { 20_000 } else { 300 }), began);
+        assert_eq!(waited.await.is_ok(), begins, "{percent} percent, at most {checkpoint_records_at_most}");
         shop.close().await;
     }
 }

@@ -20,7 +20,8 @@ use crate::{
 const RETAIN_BYTES: u64 = 128 << 10;
 
 fn bounded() -> Setup {
-    let settings = RuntimeSettings { checkpoint_records: 20, ..RuntimeSettings::default() };
+    let settings =
+        RuntimeSettings { checkpoint_records: 20, checkpoint_changed_percent: 0, ..RuntimeSettings::default() };
     Setup { settings, retain_bytes: Some(RETAIN_BYTES), ..Setup::default() }
 }
 

@@ -98,7 +98,8 @@ fn settings(dice: &Dice) -> RuntimeSettings {
         checkpoint_interval_ms: one_of(dice, &[30_000, 600_000], 600_000),
         checkpoint_slice: one_of(dice, &[3, 256], 256),
         snapshot_batch: one_of(dice, &[1, 10, 4_096], 4_096),
-        checkpoint_records_per_entity: one_of(dice, &[0, 2], 2),
+        checkpoint_changed_percent: one_of(dice, &[0, 25], 25),
+        checkpoint_records_at_most: one_of(dice, &[500, 16_000_000], 16_000_000),
         ..RuntimeSettings::default()
     }
 }

@@ -42,7 +42,7 @@ impl Model {
                 self.check_order_of(sku, event)
             }
             (EntityId::Order(order), Event::Order(event)) => {
-                self.check_order(*order, event)?;
+                self.check_order(*order, event, record.at)?;
                 let model = self.orders.entry(*order).or_default();
                 model.take_in(event, record.at).map_err(|(promise, what)| (promise, format!("{order}: {what}")))
             }

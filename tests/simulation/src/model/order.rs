@@ -174,7 +174,7 @@ impl OrderModel {
 
 impl Model {
     /// What an order says of its units must be what stock says.
-    pub(super) fn check_order(&mut self, order: OrderId, event: &OrderEvent) -> Result<(), Broken> {
+    pub(super) fn check_order(&mut self, order: OrderId, event: &OrderEvent, at: Timestamp) -> Result<(), Broken> {
         match event {
             OrderEvent::Placed(placement) => {
                 if let Some(other) = self.keys.insert(order.key_digest(), order).filter(|other| *other != order) {
@@ -191,7 +191,12 @@ impl Model {
             OrderEvent::LineAllocated { line } => self.check_line(order, *line, |place| place == Place::Allocated),
             OrderEvent::LineFulfilled { line } => self.check_line(order, *line, |place| place == Place::Gone),
             OrderEvent::LineReleased { line } => {
-                self.check_line(order, *line, |place| matches!(place, Place::Back | Place::Nowhere))
+                // A hold past its deadline is nobody's, also while a turn that is full of other deadlines has not lapsed it yet.
+                self.check_line(order, *line, |place| match place {
+                    Place::Back | Place::Nowhere => true,
+                    Place::Held { until } => until <= at,
+                    Place::Allocated | Place::Gone => false,
+                })
             }
             _ => Ok(()),
         }
