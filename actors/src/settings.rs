@@ -47,8 +47,8 @@ pub struct RuntimeSettings {
     pub checkpoint_interval_ms: i64,
     /// The most entities snapshotted in one turn, so that a checkpoint never stalls a sale.
     pub checkpoint_slice: usize,
-    /// From so many entities on what waits is written to the snapshot store: they are synced together, and what they lie beside is
-    /// in memory until then. A shard hands out twice as many, and no more until some are written.
+    /// From so many entities on what waits is written to the snapshot store: those of a shard are synced together, and what they
+    /// lie beside is in memory until then. A shard hands out twice as many, and no more until some are written.
     pub snapshot_batch: usize,
     /// How long a message to another shard may stay unanswered before it is sent again, in milliseconds.
     pub step_retry_ms: i64,

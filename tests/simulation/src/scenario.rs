@@ -87,7 +87,7 @@ fn one_of<T: Copy>(dice: &Dice, choices: &[T], otherwise: T) -> T {
 
 fn settings(dice: &Dice) -> RuntimeSettings {
     let capture = if dice.coin() { CaptureSetting::OnShipment } else { CaptureSetting::OnConfirmation };
-    RuntimeSettings {
+    let settings = RuntimeSettings {
         hold_ttl_ms: one_of(dice, &[60_000, 600_000, 600_000], 600_000),
         capture,
         turn_messages: one_of(dice, &[4, 64, 1_024], 64),
@@ -98,10 +98,12 @@ fn settings(dice: &Dice) -> RuntimeSettings {
         checkpoint_interval_ms: one_of(dice, &[30_000, 600_000], 600_000),
         checkpoint_slice: one_of(dice, &[3, 256], 256),
         snapshot_batch: one_of(dice, &[1, 10, 4_096], 4_096),
-        checkpoint_changed_percent: one_of(dice, &[0, 25], 25),
-        checkpoint_records_at_most: one_of(dice, &[500, 16_000_000], 16_000_000),
+        checkpoint_changed_percent: 0,
         ..RuntimeSettings::default()
-    }
+    };
+    let worth_it =
+        RuntimeSettings { checkpoint_changed_percent: 25, checkpoint_records_at_most: 500, ..settings.clone() };
+    if dice.coin() { settings } else { worth_it }
 }
 
 fn journal(dice: &Dice) -> JournalOptions {
