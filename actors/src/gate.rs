@@ -31,6 +31,11 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Whether somebody goes on once it is let out: a client with its answer, a shard that is asked something.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.answers.is_empty() || self.outgoing.iter().any(|item| matches!(item, Outgoing::Message { .. }))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.views.is_empty() && self.answers.is_empty() && self.outgoing.is_empty()
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use holdfast_core::{EntityId, Timestamp};
-use holdfast_persistence::{AppendError, Record};
+use holdfast_persistence::{AppendError, Completion, Record};
 
 use super::{
     Shard,
@@ -161,6 +161,7 @@ impl Shard {
         if let Some(followed) = self.ownership.take_followed() {
             gate.advance(followed);
         }
+        let is_awaited = output.is_awaited();
         if !output.is_empty() || count > 0 {
             gate.submit(self.sequence, output);
         }
@@ -170,22 +171,24 @@ impl Shard {
         let (gate, fatal) = (Arc::clone(gate), self.parts.fatal.clone());
         let releases = Arc::clone(&self.parts.releases);
         let (last, shard) = (self.sequence, self.parts.id);
-        self.parts.journal.append(
-            self.staged.batch(),
-            Box::new(move |written| match written {
-                Ok(()) => releases.durable(gate, last),
-                Err(error @ AppendError::Failed(_)) => {
-                    gate.refuse(true);
-                    fatal.raise(&error.to_string());
-                }
-                // The journal goes on without this batch, so the shard that decided it must not: it dies and is replayed.
-                Err(error) => {
-                    tracing::error!(shard = shard.0, %error, "the journal did not take a batch");
-                    gate.refuse(false);
-                    fatal.wake(shard);
-                }
-            }),
-        );
+        let done: Completion = Box::new(move |written| match written {
+            Ok(()) => releases.durable(gate, last),
+            Err(error @ AppendError::Failed(_)) => {
+                gate.refuse(true);
+                fatal.raise(&error.to_string());
+            }
+            // The journal goes on without this batch, so the shard that decided it must not: it dies and is replayed.
+            Err(error) => {
+                tracing::error!(shard = shard.0, %error, "the journal did not take a batch");
+                gate.refuse(false);
+                fatal.wake(shard);
+            }
+        });
+        if is_awaited {
+            self.parts.journal.append(self.staged.batch(), done);
+        } else {
+            self.parts.journal.append_unawaited(self.staged.batch(), done);
+        }
         self.staged.clear();
     }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use holdfast_actors::RuntimeSettings;
 use holdfast_core::{ShardCount, order::OrderStatus};
 
-use crate::shop::{Setup, Shop, request, sku, token};
+use crate::{
+    ownership,
+    shop::{Setup, Shop, request, sku, token},
+};
 
 fn small_batches() -> Setup {
     Setup { small_batches: true, ..Setup::default() }
@@ -61,4 +64,16 @@ async fn a_crowd_of_hundred_line_orders_is_answered_to_the_last() {
         shop.wait_for(order, OrderStatus::Confirmed).await;
     }
     assert_eq!(shop.wait_for_level(&names[99], 0, 100).await.available(), 900);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_is_told_which_batches_nobody_waits_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (shop, journal) = ownership::open(dir.path(), Setup::default()).await;
+    shop.stock("HP-1", 10).await;
+    assert_eq!(journal.unawaited(), 0, "its seller waits for it");
+    shop.buy(1, &[("HP-1", 1)]).await.expect("placed");
+    shop.wait_for_level("HP-1", 0, 1).await;
+    assert!(journal.unawaited() > 0, "the gateway's answer brings nobody back");
+    Arc::into_inner(shop).expect("nobody else has it").crash().await;
 }

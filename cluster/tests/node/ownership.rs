@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     unread: AtomicU64,
     /// The shards come here at the end of the next replay.
     comes_after_replay: AtomicBool,
+    /// Batches that nobody waited for.
+    unawaited: AtomicUsize,
 }
 
 impl Shared {
@@ -43,7 +45,13 @@ impl Shared {
             held_up: Mutex::default(),
             unread: AtomicU64::new(0),
             comes_after_replay: AtomicBool::new(false),
+            unawaited: AtomicUsize::new(0),
         })
+    }
+
+    /// How many batches nobody waited for.
+    pub(crate) fn unawaited(&self) -> usize {
+        self.unawaited.load(Ordering::SeqCst)
     }
 
     /// Waits until a batch is held up.
@@ -76,6 +84,11 @@ impl Journal for Shared {
         } else {
             self.inner.append(batch, done);
         }
+    }
+
+    fn append_unawaited(&self, batch: &Batch, done: Completion) {
+        self.unawaited.fetch_add(1, Ordering::SeqCst);
+        self.append(batch, done);
     }
 
     fn writable(&self, shard: ShardId) -> Result<(), Unwritable> {
@@ -138,7 +151,7 @@ async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-async fn open(dir: &Path, setup: Setup) -> (Arc<Shop>, Arc<Shared>) {
+pub(crate) async fn open(dir: &Path, setup: Setup) -> (Arc<Shop>, Arc<Shared>) {
     let journal: Arc<OnceLock<Arc<Shared>>> = Arc::default();
     let seen = Arc::clone(&journal);
     let around = Box::new(move |inner| {

@@ -4,6 +4,9 @@
 //! writer that begins with the first has one batch in its frame, and the others wait for the sync after that: more
 //! syncs for the same orders.
 //!
+//! Batches that nobody waits for, as those with a payment gateway's answers, bring nobody back and are not counted: every few
+//! milliseconds a lone client's orders have some of several shards.
+//!
 //! Invariant: where frames have one batch, as with one client or in a sale of one SKU, nothing is waited for.
 
 use std::time::Duration;
@@ -11,7 +14,7 @@ use std::time::Duration;
 /// What the writer expects.
 pub(super) struct Gathering {
     limit: Duration,
-    /// The batches of the last frames: the most, and less with every frame since.
+    /// The batches of the last frames that somebody waited for: the most, and less with every frame since.
     expected: usize,
 }
 
@@ -26,7 +29,7 @@ impl Gathering {
         (self.expected > 1 && !self.limit.is_zero()).then_some((self.expected, self.limit))
     }
 
-    /// So many batches are taken at once.
+    /// So many batches that somebody waits for are taken at once.
     pub(super) fn note(&mut self, batches: usize) {
         self.expected = batches.max(self.expected * 3 / 4);
     }

@@ -27,7 +27,18 @@ pub(super) struct Entry {
     pub(super) records: u32,
     /// Set when nothing of the batch is in the frame.
     pub(super) refusal: Option<AppendError>,
+    /// Whether another batch may come of it once it is durable.
+    pub(super) is_awaited: bool,
     pub(super) done: Completion,
+}
+
+/// What a sleeping writer is to be woken for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// A batch, whichever.
+    Any,
+    /// So many batches that somebody waits for.
+    Awaited(usize),
 }
 
 /// The queue itself; it lives under one lock.
@@ -39,8 +50,10 @@ pub(super) struct Queue {
     pub(super) next_seqs: Vec<u64>,
     /// Batches in the frames.
     batches: usize,
-    /// The writer sleeps until so many batches are here. `None` while it is awake.
-    wanted: Option<usize>,
+    /// Those of them that somebody waits for.
+    awaited: usize,
+    /// What the writer sleeps for. `None` while it is awake.
+    wanted: Option<Wanted>,
     /// No more appends will come.
     pub(super) closing: bool,
 }
@@ -55,14 +68,23 @@ impl Queue {
         self.batches
     }
 
-    /// The writer goes to sleep and wants to be woken once so many batches are here.
-    pub(super) const fn sleep_until(&mut self, batches: usize) {
-        self.wanted = Some(batches);
+    /// Those of them that somebody waits for.
+    pub(super) const fn awaited(&self) -> usize {
+        self.awaited
+    }
+
+    /// The writer goes to sleep and wants to be woken for that.
+    pub(super) const fn sleep_until(&mut self, wanted: Wanted) {
+        self.wanted = Some(wanted);
     }
 
     /// Whether the writer sleeps and has what it sleeps for: then it is to be woken, and says so only once.
     pub(super) fn rouse(&mut self) -> bool {
-        self.wanted.take_if(|wanted| self.batches >= *wanted).is_some()
+        let is_here = |wanted: &mut Wanted| match *wanted {
+            Wanted::Any => self.batches > 0,
+            Wanted::Awaited(batches) => self.awaited >= batches,
+        };
+        self.wanted.take_if(is_here).is_some()
     }
 
     /// Adds encoded records (none if refused) to the last frame, or to a new one if it would pass `limit` bytes.
@@ -77,6 +99,7 @@ impl Queue {
         if let Some(frame) = self.frames.last_mut() {
             frame.bytes.extend_from_slice(encoded);
             frame.records += entry.records;
+            self.awaited += usize::from(entry.is_awaited);
             frame.entries.push(entry);
             self.batches += 1;
         }
@@ -92,7 +115,7 @@ impl Queue {
                 self.kept.push(frame);
             }
         }
-        self.batches = 0;
+        (self.batches, self.awaited) = (0, 0);
         self.wanted = None;
         std::mem::swap(&mut self.frames, list);
     }
@@ -105,16 +128,21 @@ mod tests {
     #[test]
     fn a_sleeping_writer_is_woken_once_and_only_by_as_many_batches_as_it_sleeps_for() {
         let mut queue = Queue::new(vec![1]);
-        let push = |queue: &mut Queue| {
-            queue.push(b"x", Entry { shard: ShardId(0), records: 1, refusal: None, done: Box::new(|_| {}) }, 1 << 20);
+        let push = |queue: &mut Queue, is_awaited| {
+            let entry = Entry { shard: ShardId(0), records: 1, refusal: None, is_awaited, done: Box::new(|_| {}) };
+            queue.push(b"x", entry, 1 << 20);
             queue.rouse()
         };
-        assert!(!push(&mut queue), "it is awake");
-        queue.sleep_until(3);
-        let woken: Vec<bool> = (0..3).map(|_| push(&mut queue)).collect();
-        assert_eq!(woken, [false, true, false]);
+        assert!(!push(&mut queue, true), "it is awake");
+        queue.sleep_until(Wanted::Awaited(3));
+        let woken = [true, false, true, true].map(|is_awaited| push(&mut queue, is_awaited));
+        assert_eq!(woken, [false, false, true, false], "what nobody waits for does not count");
+        assert_eq!((queue.batches(), queue.awaited()), (5, 4));
         queue.swap(&mut Vec::new());
-        queue.sleep_until(1);
-        assert!(push(&mut queue), "what was taken does not count");
+        queue.sleep_until(Wanted::Awaited(1));
+        assert!(push(&mut queue, true), "nor what was taken");
+        queue.swap(&mut Vec::new());
+        queue.sleep_until(Wanted::Any);
+        assert!(push(&mut queue, false), "a writer with nothing to do hears of everything");
     }
 }

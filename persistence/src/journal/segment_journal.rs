@@ -179,7 +179,22 @@ impl SegmentJournal {
         Ok(())
     }
 
-    fn enqueue(&self, batch: &Batch, encoded: &[u8], refused: Option<BatchRefusal>, done: Completion) {
+    fn encode_and_enqueue(&self, batch: &Batch, is_awaited: bool, done: Completion) {
+        ENCODED.with_borrow_mut(|encoded| {
+            encoded.clear();
+            let refused = self.encode(batch, encoded).err();
+            self.enqueue(batch, encoded, refused, is_awaited, done);
+        });
+    }
+
+    fn enqueue(
+        &self,
+        batch: &Batch,
+        encoded: &[u8],
+        refused: Option<BatchRefusal>,
+        is_awaited: bool,
+        done: Completion,
+    ) {
         let shard = batch.shard;
         let mut queue = self.shared.queue.lock();
         let mut refusal = refused.map(|reason| AppendError::Refused { shard, reason: Arc::new(reason) });
@@ -197,7 +212,7 @@ impl SegmentJournal {
         }
         let encoded = if records == 0 { &[] } else { encoded };
         let limit = usize::try_from(self.options.frame_limit_bytes).unwrap_or(usize::MAX);
-        queue.push(encoded, Entry { shard, records, refusal, done }, limit);
+        queue.push(encoded, Entry { shard, records, refusal, is_awaited, done }, limit);
         let wake = queue.rouse();
         drop(queue);
         if wake {
@@ -214,11 +229,11 @@ impl Journal for SegmentJournal {
             self.append(&Batch { records: first.to_vec(), ..*batch }, Box::new(|_| {}));
             return self.append(&Batch { shard: batch.shard, first_seq: rest_seq, records: rest.to_vec() }, done);
         }
-        ENCODED.with_borrow_mut(|encoded| {
-            encoded.clear();
-            let refused = self.encode(batch, encoded).err();
-            self.enqueue(batch, encoded, refused, done);
-        });
+        self.encode_and_enqueue(batch, true, done);
+    }
+
+    fn append_unawaited(&self, batch: &Batch, done: Completion) {
+        self.encode_and_enqueue(batch, false, done);
     }
 
     fn writable(&self, _shard: ShardId) -> Result<(), Unwritable> {

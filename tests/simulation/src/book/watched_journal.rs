@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use holdfast_core::ShardId;
-use holdfast_persistence::{AppendError, Batch, Journal, JournalError, Record};
+use holdfast_persistence::{AppendError, Batch, Completion, Journal, JournalError, Record};
 
 use super::Book;
 use crate::violation::Promise;
@@ -14,20 +14,30 @@ pub(crate) struct WatchedJournal {
     pub(crate) book: Book,
 }
 
-impl Journal for WatchedJournal {
-    fn append(&self, batch: &Batch, done: holdfast_persistence::Completion) {
+impl WatchedJournal {
+    /// Enters the batch in the book; what it gives is told in place of `done`.
+    fn watch(&self, batch: &Batch, done: Completion) -> Completion {
         self.book.append(batch);
         let (book, shard) = (self.book.clone(), batch.shard);
         let last = batch.first_seq + batch.records.len() as u64 - 1;
-        let told = move |written: Result<(), AppendError>| {
+        Box::new(move |written: Result<(), AppendError>| {
             match &written {
                 Ok(()) => book.note_durable(shard, last),
                 Err(AppendError::Failed(_)) => {}
                 Err(error) => book.violations.report(Promise::State, format!("a batch was not taken: {error}")),
             }
             done(written);
-        };
-        self.journal.append(batch, Box::new(told));
+        })
+    }
+}
+
+impl Journal for WatchedJournal {
+    fn append(&self, batch: &Batch, done: Completion) {
+        self.journal.append(batch, self.watch(batch, done));
+    }
+
+    fn append_unawaited(&self, batch: &Batch, done: Completion) {
+        self.journal.append_unawaited(batch, self.watch(batch, done));
     }
 
     fn writable(&self, shard: ShardId) -> Result<(), holdfast_persistence::Unwritable> {
