@@ -25,8 +25,8 @@ pub struct RuntimeSettings {
     /// A turn takes no further message once its journal records come to about so many bytes. With the largest single record
     /// on top it must stay below the journal's `reserve_bytes`, which bounds a batch.
     pub turn_bytes: usize,
-    /// While a batch of the shard is on its way to the disk, the next turn waits until so many messages have gathered. What is
-    /// decided meanwhile waits for the disk, which then goes on at once and takes all of it together.
+    /// While a batch of the shard is on its way to the disk, the next turn waits until so many messages have gathered; while only
+    /// that shard has one, until a quarter of its requests under way have, if that is less. 1 takes a turn for each at once.
     pub gather_messages: usize,
     /// What a refused client is asked to wait, in milliseconds.
     pub retry_after_ms: u64,
@@ -143,7 +143,7 @@ impl Default for RuntimeSettings {
             mailbox_permits: 8_192,
             turn_messages: 1_024,
             turn_bytes: 1 << 20,
-            gather_messages: 2,
+            gather_messages: 32,
             retry_after_ms: 1_000,
             tick_ms: 100,
             passivate_after_ms: 5 * 60 * 1_000,

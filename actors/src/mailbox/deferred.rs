@@ -1,10 +1,7 @@
 //! What nobody waits for: it rides along with the next turn that somebody wakes the shard for, and gets one of its own when
 //! nobody does.
 
-use std::{
-    mem,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{mem, sync::Arc};
 
 use super::Mailbox;
 use crate::message::Envelope;
@@ -30,7 +27,7 @@ impl Mailbox {
         queue.envelopes.extend(envelopes);
         queue.urgent |= queue.envelopes.len() > before + 1;
         // Whoever ends the commit looks at the queue after that, and finds them.
-        let turn_comes = queue.urgent && self.committing.load(Ordering::SeqCst);
+        let turn_comes = queue.urgent && self.commit.is_under_way();
         let is_first = !turn_comes && !mem::replace(&mut queue.deferred, true);
         is_first.then(|| Deferred { mailbox: Arc::clone(self), turns: queue.turns })
     }

@@ -4,6 +4,7 @@
 //! when work arrives, and one turn takes everything that waits: that is where a batch comes from. Messages between shards
 //! need no permit, since refusing them could not undo what was decided elsewhere.
 
+mod commit;
 mod deferred;
 mod nudges;
 
@@ -20,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
+use self::commit::{Commit, Commits};
 pub(crate) use self::{deferred::Deferred, nudges::Nudges};
 use crate::{
     error::{CommandError, Unavailable},
@@ -40,8 +42,6 @@ pub struct Mailbox {
     shard: ShardId,
     limit: usize,
     retry_after_ms: u64,
-    /// So many messages get a turn although a batch is on its way to the disk.
-    gather: usize,
     standing: Standing,
     /// Permits in use: requests that wait, are in a turn, or wait for their batch to be durable.
     in_use: AtomicUsize,
@@ -49,9 +49,8 @@ pub struct Mailbox {
     /// Whether a wake is on its way, so that a thousand senders cast once.
     scheduled: AtomicBool,
     /// Whether a batch of the shard is on its way to the disk. What arrives meanwhile could not be durable before the batch
-    /// after it, so it waits here and makes that batch larger, instead of taking a turn of its own; once enough waits for a
-    /// batch worth a sync, its turn is taken while the disk is busy.
-    committing: AtomicBool,
+    /// after it, so it waits here and makes that batch larger; once enough waits, its turn is taken while the disk is busy.
+    commit: Commit,
     /// When the shard wants to be woken although nobody writes, in milliseconds since the epoch.
     next_due_ms: AtomicI64,
     actor: RwLock<Option<ActorRef<Wake>>>,
@@ -88,18 +87,32 @@ struct Waiting {
 pub struct Permit(Arc<Mailbox>);
 
 impl Mailbox {
-    /// An empty mailbox that refuses requests until its shard has recovered, and whenever `lease` has run out.
+    /// The mailboxes of `shards`, all of a node. They refuse requests until their shards have recovered, and whenever `lease` has
+    /// run out.
+    pub(crate) fn of_node(
+        shards: impl Iterator<Item = ShardId>,
+        settings: &RuntimeSettings,
+        lease: &Lease,
+    ) -> Arc<[Arc<Self>]> {
+        let commits = Commits::default();
+        shards.map(|shard| Self::beside(shard, settings, lease.clone(), Arc::clone(&commits))).collect()
+    }
+
+    /// The mailbox of a node's only shard.
     pub fn new(shard: ShardId, settings: &RuntimeSettings, lease: Lease) -> Arc<Self> {
+        Self::beside(shard, settings, lease, Commits::default())
+    }
+
+    fn beside(shard: ShardId, settings: &RuntimeSettings, lease: Lease, commits: Commits) -> Arc<Self> {
         Arc::new(Self {
             shard,
             limit: settings.mailbox_permits,
             retry_after_ms: settings.retry_after_ms,
-            gather: settings.gather_messages,
             standing: Standing::recovering(),
             in_use: AtomicUsize::new(0),
             queue: Mutex::default(),
             scheduled: AtomicBool::new(false),
-            committing: AtomicBool::new(false),
+            commit: Commit::new(settings.gather_messages, commits),
             next_due_ms: AtomicI64::new(i64::MAX),
             actor: RwLock::new(None),
             lease,
@@ -164,20 +177,20 @@ impl Mailbox {
     }
 
     fn wake_for(&self, waiting: usize) {
-        if waiting >= self.gather || !self.committing.load(Ordering::SeqCst) {
+        if !self.commit.holds_up(waiting, self.depth()) {
             self.wake();
         }
     }
 
     /// A batch of the shard went to the journal.
     pub(crate) fn begin_commit(&self) {
-        self.committing.store(true, Ordering::SeqCst);
+        self.commit.set(true);
     }
 
     /// Every batch of the shard is durable, or none ever will be: what has gathered gets its turn, unless it can wait for a
     /// client's. Whoever delivers after this looked at the queue finds the mark gone and wakes the shard itself.
     pub(crate) fn end_commit(&self) {
-        self.committing.store(false, Ordering::SeqCst);
+        self.commit.set(false);
         if self.queue.lock().urgent {
             self.wake();
         }
@@ -254,7 +267,7 @@ impl Mailbox {
 
     fn reopen(&self, role: Role) {
         // A panic after the gate had marked a batch and before the journal had it leaves the mark with nobody to end it.
-        self.committing.store(false, Ordering::SeqCst);
+        self.commit.set(false);
         self.standing.recover(role);
         self.scheduled.store(false, Ordering::Release);
         self.wake();

@@ -71,8 +71,7 @@ impl NodeCore {
         settings.check()?;
         let shards = store.shards;
         let settings = Arc::new(settings);
-        let mailboxes: Arc<[Arc<Mailbox>]> =
-            shards.iter().map(|shard| Mailbox::new(shard, &settings, lease.clone())).collect();
+        let mailboxes = Mailbox::of_node(shards.iter(), &settings, &lease);
         let router = router(shards, Arc::clone(&mailboxes));
         let driver = PaymentDriver::new(gateway, &payments).waiting_in(Arc::clone(&background));
         let effects = Arc::new(Effects {

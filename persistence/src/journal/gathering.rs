@@ -4,17 +4,15 @@
 //! writer that begins with the first has one batch in its frame, and the others wait for the sync after that: more
 //! syncs for the same orders.
 //!
-//! Batches that nobody waits for, as those with a payment gateway's answers, bring nobody back and are not counted: every few
-//! milliseconds a lone client's orders have some of several shards.
-//!
-//! Invariant: where frames have one batch, as with one client or in a sale of one SKU, nothing is waited for.
+//! Invariant: where frames have one batch that somebody waits for, as with one client or in a sale of one SKU, nothing is
+//! waited for: the others, as those with a payment gateway's answers to orders before, bring nobody back.
 
 use std::time::Duration;
 
 /// What the writer expects.
 pub(super) struct Gathering {
     limit: Duration,
-    /// The batches of the last frames that somebody waited for: the most, and less with every frame since.
+    /// The batches of the last frames: the most, and less with every frame since.
     expected: usize,
 }
 
@@ -29,9 +27,10 @@ impl Gathering {
         (self.expected > 1 && !self.limit.is_zero()).then_some((self.expected, self.limit))
     }
 
-    /// So many batches that somebody waits for are taken at once.
-    pub(super) fn note(&mut self, batches: usize) {
-        self.expected = batches.max(self.expected * 3 / 4);
+    /// So many batches are taken at once, and so many of them are waited for by somebody.
+    pub(super) fn note(&mut self, batches: usize, awaited: usize) {
+        let come_back = if awaited > 1 { batches } else { awaited };
+        self.expected = come_back.max(self.expected * 3 / 4);
     }
 }
 
@@ -45,11 +44,11 @@ mod tests {
     fn as_many_are_waited_for_as_came_together_before_and_fewer_when_fewer_come() {
         let mut gathering = Gathering::new(LIMIT);
         assert_eq!(gathering.wait(), None);
-        gathering.note(16);
+        gathering.note(16, 16);
         assert_eq!(gathering.wait(), Some((16, LIMIT)));
         let waits: Vec<usize> = (0..9)
             .map_while(|_| {
-                gathering.note(1);
+                gathering.note(1, 1);
                 gathering.wait().map(|(batches, _)| batches)
             })
             .collect();
@@ -57,12 +56,23 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_waits_for_is_counted_in_a_crowd_and_not_beside_a_lone_client() {
+        let mut gathering = Gathering::new(LIMIT);
+        gathering.note(9, 1);
+        assert_eq!(gathering.wait(), None);
+        gathering.note(8, 0);
+        assert_eq!(gathering.wait(), None);
+        gathering.note(9, 2);
+        assert_eq!(gathering.wait(), Some((9, LIMIT)));
+    }
+
+    #[test]
     fn a_lone_batch_and_a_limit_of_zero_wait_for_nothing() {
         let mut gathering = Gathering::new(LIMIT);
-        gathering.note(1);
+        gathering.note(1, 1);
         assert_eq!(gathering.wait(), None);
         let mut gathering = Gathering::new(Duration::ZERO);
-        gathering.note(16);
+        gathering.note(16, 16);
         assert_eq!(gathering.wait(), None);
     }
 }

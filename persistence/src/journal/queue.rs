@@ -32,15 +32,6 @@ pub(super) struct Entry {
     pub(super) done: Completion,
 }
 
-/// What a sleeping writer is to be woken for.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted {
-    /// A batch, whichever.
-    Any,
-    /// So many batches that somebody waits for.
-    Awaited(usize),
-}
-
 /// The queue itself; it lives under one lock.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -52,8 +43,8 @@ pub(super) struct Queue {
     batches: usize,
     /// Those of them that somebody waits for.
     awaited: usize,
-    /// What the writer sleeps for. `None` while it is awake.
-    wanted: Option<Wanted>,
+    /// The writer sleeps until so many batches are here. `None` while it is awake.
+    wanted: Option<usize>,
     /// No more appends will come.
     pub(super) closing: bool,
 }
@@ -73,18 +64,14 @@ impl Queue {
         self.awaited
     }
 
-    /// The writer goes to sleep and wants to be woken for that.
-    pub(super) const fn sleep_until(&mut self, wanted: Wanted) {
-        self.wanted = Some(wanted);
+    /// The writer goes to sleep and wants to be woken once so many batches are here.
+    pub(super) const fn sleep_until(&mut self, batches: usize) {
+        self.wanted = Some(batches);
     }
 
     /// Whether the writer sleeps and has what it sleeps for: then it is to be woken, and says so only once.
     pub(super) fn rouse(&mut self) -> bool {
-        let is_here = |wanted: &mut Wanted| match *wanted {
-            Wanted::Any => self.batches > 0,
-            Wanted::Awaited(batches) => self.awaited >= batches,
-        };
-        self.wanted.take_if(is_here).is_some()
+        self.wanted.take_if(|wanted| self.batches >= *wanted).is_some()
     }
 
     /// Adds encoded records (none if refused) to the last frame, or to a new one if it would pass `limit` bytes.
@@ -134,15 +121,13 @@ mod tests {
             queue.rouse()
         };
         assert!(!push(&mut queue, true), "it is awake");
-        queue.sleep_until(Wanted::Awaited(3));
-        let woken = [true, false, true, true].map(|is_awaited| push(&mut queue, is_awaited));
-        assert_eq!(woken, [false, false, true, false], "what nobody waits for does not count");
-        assert_eq!((queue.batches(), queue.awaited()), (5, 4));
+        queue.sleep_until(3);
+        let woken = [true, false, true].map(|is_awaited| push(&mut queue, is_awaited));
+        assert_eq!(woken, [false, true, false]);
+        assert_eq!((queue.batches(), queue.awaited()), (4, 3));
         queue.swap(&mut Vec::new());
-        queue.sleep_until(Wanted::Awaited(1));
-        assert!(push(&mut queue, true), "nor what was taken");
-        queue.swap(&mut Vec::new());
-        queue.sleep_until(Wanted::Any);
-        assert!(push(&mut queue, false), "a writer with nothing to do hears of everything");
+        assert_eq!((queue.batches(), queue.awaited()), (0, 0));
+        queue.sleep_until(1);
+        assert!(push(&mut queue, true), "what was taken does not count");
     }
 }

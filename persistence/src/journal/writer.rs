@@ -19,7 +19,7 @@ use super::{
     frame::{self, Place, Seed},
     gathering::Gathering,
     prepare::{Identity, Preparer, Spare},
-    queue::{PendingFrame, Wanted},
+    queue::PendingFrame,
     recovery::Active,
     segment::{self, Header},
     shared::Shared,
@@ -63,20 +63,20 @@ impl Writer {
     fn take(&mut self, frames: &mut Vec<PendingFrame>) -> bool {
         let mut queue = self.shared.queue.lock();
         if let Some((batches, time)) = self.gathering.wait()
-            && queue.awaited() < batches
+            && queue.batches() < batches
             && !queue.closing
         {
-            queue.sleep_until(Wanted::Awaited(batches));
+            queue.sleep_until(batches);
             self.shared.wake.wait_for(&mut queue, time);
         }
         while queue.batches() == 0 {
             if queue.closing {
                 return false;
             }
-            queue.sleep_until(Wanted::Any);
+            queue.sleep_until(1);
             self.shared.wake.wait(&mut queue);
         }
-        self.gathering.note(queue.awaited());
+        self.gathering.note(queue.batches(), queue.awaited());
         queue.swap(frames);
         true
     }
