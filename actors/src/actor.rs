@@ -45,7 +45,13 @@ impl Actor for ShardActor {
     }
 
     async fn handle(&self, _myself: ActorRef<Wake>, _: Wake, run: &mut ShardRun) -> Result<(), ActorProcessingErr> {
-        Ok(run.wake()?)
+        if run.wake()? {
+            // The runtime looks at its sockets when no task is ready, or after sixty. A shard that wakes itself for one slice of a
+            // checkpoint after the other would be all sixty: so it goes on when the others were polled and the sockets looked at.
+            tokio::task::yield_now().await;
+            run.mailbox.wake();
+        }
+        Ok(())
     }
 }
 
@@ -55,14 +61,15 @@ impl Actor for ShardActor {
 pub(crate) struct Ahead;
 
 impl ShardRun {
-    /// What a wake is answered with: a pass over the mailbox, or the end of the shard.
-    pub(crate) fn wake(&mut self) -> Result<(), Ahead> {
+    /// What a wake is answered with: a pass over the mailbox, or the end of the shard. Whether there is more to do that nobody will
+    /// wake it for.
+    pub(crate) fn wake(&mut self) -> Result<bool, Ahead> {
         if self.gate.has_failed() {
             return Err(Ahead);
         }
         self.pass();
         // Whoever failed the gate during the pass found the shard woken already, and woke nobody.
-        if self.gate.has_failed() { Err(Ahead) } else { Ok(()) }
+        if self.gate.has_failed() { Err(Ahead) } else { Ok(self.shard.has_more_now()) }
     }
 
     /// Takes everything that waits, in turns of bounded size.
@@ -78,8 +85,5 @@ impl ShardRun {
         drop(inbox);
         self.mailbox.set_next_due(self.shard.next_due());
         *self.figures.write() = self.shard.figures();
-        if self.shard.has_more_now() {
-            self.mailbox.wake();
-        }
     }
 }

@@ -114,11 +114,14 @@ impl SteppedNode {
     /// Lets the shard take its turns over what waits in its mailbox.
     pub fn turn(&mut self, shard: ShardId) -> Turn {
         let Some(slot) = self.runs.get_mut(usize::from(shard.0)) else { return Turn::Died };
-        if let Some(Ok(())) = slot.as_mut().map(ShardRun::wake) {
-            return Turn::Taken;
+        let Some(Ok(has_more)) = slot.as_mut().map(ShardRun::wake) else {
+            *slot = None;
+            return Turn::Died;
+        };
+        if has_more && let Some(run) = slot {
+            run.mailbox.wake();
         }
-        *slot = None;
-        Turn::Died
+        Turn::Taken
     }
 
     /// Kills a shard, as a panic outside a message's work does.

@@ -209,9 +209,11 @@ impl Shard {
 
     /// Takes in that these are durable at these versions. Those idle for long leave memory.
     pub(super) fn note_saved(&mut self, entities: impl IntoIterator<Item = (EntityId, u64)>) {
+        let idle_before = self.idle_before();
         for (entity, version) in entities {
-            on_table!(&entity, self.tables, |table, key| table.note_saved(key, version));
-            if let Some((_, true)) = self.idleness(&entity) {
+            let is_idle = on_table!(&entity, self.tables, |table, key| table.note_saved(key, version, idle_before));
+            // Asked only of the few that are idle: a checkpoint's thousands are told at once, and a sale waits meanwhile.
+            if is_idle && let Some((_, true)) = self.idleness(&entity) {
                 self.evict(&entity);
             }
         }
@@ -226,8 +228,13 @@ impl Shard {
 
     /// Drops an idle entity from memory if its latest version is durable. Whether it did.
     fn evict(&mut self, entity: &EntityId) -> bool {
-        let idle_before = self.now.saturating_add_millis(-self.idle_after_ms());
+        let idle_before = self.idle_before();
         on_table!(entity, self.tables, |table, key| table.evict(key, idle_before))
+    }
+
+    /// What was not touched since then may leave memory.
+    fn idle_before(&self) -> Timestamp {
+        self.now.saturating_add_millis(-self.idle_after_ms())
     }
 
     fn mark_loading(&mut self, entity: &EntityId) -> bool {

@@ -156,11 +156,12 @@ impl<E: Hosted> Table<E> {
         }
     }
 
-    /// A snapshot of this version is durable.
-    pub(crate) fn note_saved(&mut self, key: &E::Key, version: u64) {
-        if let Some(live) = self.live.get_mut(key) {
+    /// A snapshot of this version is durable. Whether it is of an entity in memory that was not touched since `idle_before`.
+    pub(crate) fn note_saved(&mut self, key: &E::Key, version: u64, idle_before: Timestamp) -> bool {
+        self.live.get_mut(key).is_some_and(|live| {
             live.saved = live.saved.max(version);
-        }
+            live.touched <= idle_before
+        })
     }
 
     /// Keeps only its version, if a snapshot of that is durable and nobody touched it since `idle_before`. Whether it left.
