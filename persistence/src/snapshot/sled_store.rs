@@ -12,6 +12,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
 };
 
 use holdfast_core::{EntityId, ShardId};
@@ -30,6 +32,9 @@ use crate::{
 
 /// Entries per leaf: small, because a checkpoint rewrites the leaves of scattered keys.
 const LEAF_FANOUT: usize = 64;
+/// How often a database that is being let go of is tried, and after how long again.
+const RELEASE_ATTEMPTS: u32 = 500;
+const RELEASE_PAUSE: Duration = Duration::from_millis(10);
 const IDENTITY_KEY: [u8; 2] = [0xff, 0xff];
 const IDENTITY_MAGIC: &[u8; 8] = b"HFSNAPS\x01";
 const WATERMARK_KIND: u8 = 0;
@@ -85,7 +90,7 @@ impl SledSnapshots {
             .flush_every_ms(None);
         let db = guarded("open", path, || {
             create_directory(path)?;
-            let db = config.open()?;
+            let db = open_released(&config)?;
             sync_entries(path)?;
             Ok(db)
         })?;
@@ -213,6 +218,18 @@ impl SnapshotStore for SledSnapshots {
         value.extend_from_slice(&watermark_crc(shard, seq).to_le_bytes());
         self.put("move the watermark", std::iter::once((watermark_key(shard), value)))
     }
+}
+
+/// Opens the database once whoever had it has let go of it. That is never another process, which the data folder's lock keeps out, but
+/// may be a handle of our own: sled lets go of a closed or damaged database in a thread of its own.
+fn open_released(config: &sled::Config) -> io::Result<sled::Db<LEAF_FANOUT>> {
+    for _ in 0..RELEASE_ATTEMPTS {
+        match config.open() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RELEASE_PAUSE),
+            opened => return opened,
+        }
+    }
+    config.open()
 }
 
 /// Makes the files and folders directly in `path`, and their names, durable. sled makes its metadata folder and its cookie

@@ -1,6 +1,9 @@
 //! The data directory: what opens fits together, and what does not is refused by name.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, ops::ControlFlow, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    collections::BTreeMap, ffi::OsString, fs, ops::ControlFlow, os::unix::fs::PermissionsExt as _, path::Path, thread,
+    time::Duration,
+};
 
 use holdfast_core::ShardId;
 use holdfast_persistence::{
@@ -166,6 +169,21 @@ fn whatever_is_damaged_the_snapshots_are_whole_or_rebuilt() {
             println!("{kind} {part}: {:?}", store.recoveries);
         }
     }
+}
+
+#[test]
+fn a_database_that_sled_has_yet_to_let_go_of_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    used(dir.path());
+    let held = fs::File::open(dir.path().join("snapshots")).unwrap();
+    held.try_lock().unwrap();
+    let release = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        drop(held);
+    });
+    let store = Store::open(dir.path(), &options()).unwrap();
+    assert_eq!(store.recoveries, []);
+    release.join().unwrap();
 }
 
 /// Damages every file of a directory.
