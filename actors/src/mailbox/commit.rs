@@ -44,8 +44,8 @@ impl Commit {
         self.is_under_way() && waiting < self.enough(requests)
     }
 
-    /// So many messages get a turn: the disk shall find something to do when it is done with the batch. That is a quarter of the
-    /// requests, or what other shards have sent it.
+    /// So many messages get a turn: the disk shall find something to do when it is done with the batch. With batches of other shards
+    /// on their way it does anyway.
     fn enough(&self, requests: usize) -> usize {
         if self.node.load(Ordering::Relaxed) > 1 { self.gather } else { (requests / 4).max(2).min(self.gather) }
     }

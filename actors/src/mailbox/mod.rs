@@ -49,7 +49,7 @@ pub struct Mailbox {
     /// Whether a wake is on its way, so that a thousand senders cast once.
     scheduled: AtomicBool,
     /// Whether a batch of the shard is on its way to the disk. What arrives meanwhile could not be durable before the batch
-    /// after it, so it waits here and makes that batch larger; once enough waits, its turn is taken while the disk is busy.
+    /// after it, so it waits here and makes that batch larger, until enough waits for a turn while the disk is busy.
     commit: Commit,
     /// When the shard wants to be woken although nobody writes, in milliseconds since the epoch.
     next_due_ms: AtomicI64,

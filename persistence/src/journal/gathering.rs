@@ -4,15 +4,15 @@
 //! writer that begins with the first has one batch in its frame, and the others wait for the sync after that: more
 //! syncs for the same orders.
 //!
-//! Invariant: where frames have one batch that somebody waits for, as with one client or in a sale of one SKU, nothing is
-//! waited for: the others, as those with a payment gateway's answers to orders before, bring nobody back.
+//! Invariant: where a frame is of one shard that somebody waits for, as with one client or in a sale of one SKU, nothing is
+//! waited for: other batches, as those with a payment gateway's answers to orders before, bring nobody back.
 
 use std::time::Duration;
 
 /// What the writer expects.
 pub(super) struct Gathering {
     limit: Duration,
-    /// The batches of the last frames: the most, and less with every frame since.
+    /// The shards of the last frames: the most, and less with every frame since.
     expected: usize,
 }
 
@@ -22,14 +22,14 @@ impl Gathering {
         Self { limit, expected: 0 }
     }
 
-    /// Until how many batches are there is to be waited, and how long at most. `None`: not at all.
+    /// Until batches of how many shards are there is to be waited, and how long at most. `None`: not at all.
     pub(super) fn wait(&self) -> Option<(usize, Duration)> {
         (self.expected > 1 && !self.limit.is_zero()).then_some((self.expected, self.limit))
     }
 
-    /// So many batches are taken at once, and so many of them are waited for by somebody.
-    pub(super) fn note(&mut self, batches: usize, awaited: usize) {
-        let come_back = if awaited > 1 { batches } else { awaited };
+    /// Batches of so many shards are taken at once, and somebody waits for those of `awaited` of them.
+    pub(super) fn note(&mut self, shards: usize, awaited: usize) {
+        let come_back = if awaited > 1 { shards } else { awaited };
         self.expected = come_back.max(self.expected * 3 / 4);
     }
 }

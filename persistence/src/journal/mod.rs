@@ -218,8 +218,8 @@ pub trait Journal: Send + Sync + 'static {
     /// The queue has no bound of its own: whoever admits commands bounds it (an admission permit per command).
     fn append(&self, batch: &Batch, done: Completion);
 
-    /// As [`Journal::append`], for a batch that no client and no other shard waits for. A journal that waits for the next batches
-    /// of those it has answered expects none from here.
+    /// As [`Journal::append`], for a batch that no client and no other shard waits for: a journal that waits for the next batches
+    /// of those it has answered need not expect any.
     fn append_unawaited(&self, batch: &Batch, done: Completion) {
         self.append(batch, done);
     }

@@ -32,6 +32,34 @@ pub(super) struct Entry {
     pub(super) done: Completion,
 }
 
+/// How many different shards were noted since the last time they were forgotten.
+#[derive(Default)]
+struct Distinct {
+    count: usize,
+    round: u64,
+    /// Per shard, the round it was noted in last; before the first that is 0.
+    noted: Vec<u64>,
+}
+
+impl Distinct {
+    fn note(&mut self, shard: ShardId) {
+        let index = usize::from(shard.0);
+        if self.noted.len() <= index {
+            self.noted.resize(index + 1, 0);
+        }
+        if let Some(noted) = self.noted.get_mut(index)
+            && std::mem::replace(noted, self.round + 1) != self.round + 1
+        {
+            self.count += 1;
+        }
+    }
+
+    const fn forget(&mut self) {
+        self.count = 0;
+        self.round += 1;
+    }
+}
+
 /// The queue itself; it lives under one lock.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -41,9 +69,11 @@ pub(super) struct Queue {
     pub(super) next_seqs: Vec<u64>,
     /// Batches in the frames.
     batches: usize,
-    /// Those of them that somebody waits for.
-    awaited: usize,
-    /// The writer sleeps until so many batches are here. `None` while it is awake.
+    /// Whose they are.
+    shards: Distinct,
+    /// Whose of them are waited for by somebody.
+    awaited: Distinct,
+    /// The writer sleeps until batches of so many shards are here. `None` while it is awake.
     wanted: Option<usize>,
     /// No more appends will come.
     pub(super) closing: bool,
@@ -59,19 +89,24 @@ impl Queue {
         self.batches
     }
 
-    /// Those of them that somebody waits for.
-    pub(super) const fn awaited(&self) -> usize {
-        self.awaited
+    /// How many shards they are of.
+    pub(super) const fn shards(&self) -> usize {
+        self.shards.count
     }
 
-    /// The writer goes to sleep and wants to be woken once so many batches are here.
-    pub(super) const fn sleep_until(&mut self, batches: usize) {
-        self.wanted = Some(batches);
+    /// How many shards have one among them that somebody waits for.
+    pub(super) const fn awaited_shards(&self) -> usize {
+        self.awaited.count
+    }
+
+    /// The writer goes to sleep and wants to be woken once batches of so many shards are here.
+    pub(super) const fn sleep_until(&mut self, shards: usize) {
+        self.wanted = Some(shards);
     }
 
     /// Whether the writer sleeps and has what it sleeps for: then it is to be woken, and says so only once.
     pub(super) fn rouse(&mut self) -> bool {
-        self.wanted.take_if(|wanted| self.batches >= *wanted).is_some()
+        self.wanted.take_if(|wanted| self.shards.count >= *wanted).is_some()
     }
 
     /// Adds encoded records (none if refused) to the last frame, or to a new one if it would pass `limit` bytes.
@@ -86,7 +121,10 @@ impl Queue {
         if let Some(frame) = self.frames.last_mut() {
             frame.bytes.extend_from_slice(encoded);
             frame.records += entry.records;
-            self.awaited += usize::from(entry.is_awaited);
+            self.shards.note(entry.shard);
+            if entry.is_awaited {
+                self.awaited.note(entry.shard);
+            }
             frame.entries.push(entry);
             self.batches += 1;
         }
@@ -102,7 +140,9 @@ impl Queue {
                 self.kept.push(frame);
             }
         }
-        (self.batches, self.awaited) = (0, 0);
+        self.batches = 0;
+        self.shards.forget();
+        self.awaited.forget();
         self.wanted = None;
         std::mem::swap(&mut self.frames, list);
     }
@@ -113,21 +153,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sleeping_writer_is_woken_once_and_only_by_as_many_batches_as_it_sleeps_for() {
-        let mut queue = Queue::new(vec![1]);
-        let push = |queue: &mut Queue, is_awaited| {
-            let entry = Entry { shard: ShardId(0), records: 1, refusal: None, is_awaited, done: Box::new(|_| {}) };
+    fn a_sleeping_writer_is_woken_once_and_only_by_batches_of_as_many_shards_as_it_sleeps_for() {
+        let mut queue = Queue::new(vec![1; 3]);
+        let push = |queue: &mut Queue, shard, is_awaited| {
+            let entry = Entry { shard: ShardId(shard), records: 1, refusal: None, is_awaited, done: Box::new(|_| {}) };
             queue.push(b"x", entry, 1 << 20);
             queue.rouse()
         };
-        assert!(!push(&mut queue, true), "it is awake");
+        assert!(!push(&mut queue, 0, true), "it is awake");
         queue.sleep_until(3);
-        let woken = [true, false, true].map(|is_awaited| push(&mut queue, is_awaited));
-        assert_eq!(woken, [false, true, false]);
-        assert_eq!((queue.batches(), queue.awaited()), (4, 3));
+        let woken = [(0, true), (2, false), (2, false), (1, true), (1, true)];
+        let woken = woken.map(|(shard, is_awaited)| push(&mut queue, shard, is_awaited));
+        assert_eq!(woken, [false, false, false, true, false]);
+        assert_eq!((queue.batches(), queue.shards(), queue.awaited_shards()), (6, 3, 2));
         queue.swap(&mut Vec::new());
-        assert_eq!((queue.batches(), queue.awaited()), (0, 0));
+        assert_eq!((queue.batches(), queue.shards(), queue.awaited_shards()), (0, 0, 0));
         queue.sleep_until(1);
-        assert!(push(&mut queue, true), "what was taken does not count");
+        assert!(push(&mut queue, 0, false), "what was taken does not count");
+        assert_eq!((queue.shards(), queue.awaited_shards()), (1, 0));
     }
 }

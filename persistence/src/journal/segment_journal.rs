@@ -180,6 +180,13 @@ impl SegmentJournal {
     }
 
     fn encode_and_enqueue(&self, batch: &Batch, is_awaited: bool, done: Completion) {
+        if planted!(BatchSplit) && batch.records.len() > 1 {
+            let (first, rest) = batch.records.split_at(batch.records.len() / 2);
+            let rest_seq = batch.first_seq + first.len() as u64;
+            self.encode_and_enqueue(&Batch { records: first.to_vec(), ..*batch }, is_awaited, Box::new(|_| {}));
+            let rest = Batch { shard: batch.shard, first_seq: rest_seq, records: rest.to_vec() };
+            return self.encode_and_enqueue(&rest, is_awaited, done);
+        }
         ENCODED.with_borrow_mut(|encoded| {
             encoded.clear();
             let refused = self.encode(batch, encoded).err();
@@ -223,12 +230,6 @@ impl SegmentJournal {
 
 impl Journal for SegmentJournal {
     fn append(&self, batch: &Batch, done: Completion) {
-        if planted!(BatchSplit) && batch.records.len() > 1 {
-            let (first, rest) = batch.records.split_at(batch.records.len() / 2);
-            let rest_seq = batch.first_seq + first.len() as u64;
-            self.append(&Batch { records: first.to_vec(), ..*batch }, Box::new(|_| {}));
-            return self.append(&Batch { shard: batch.shard, first_seq: rest_seq, records: rest.to_vec() }, done);
-        }
         self.encode_and_enqueue(batch, true, done);
     }
 

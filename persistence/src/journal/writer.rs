@@ -62,11 +62,11 @@ impl Writer {
     /// Waits for frames. `false` when there will be no more.
     fn take(&mut self, frames: &mut Vec<PendingFrame>) -> bool {
         let mut queue = self.shared.queue.lock();
-        if let Some((batches, time)) = self.gathering.wait()
-            && queue.batches() < batches
+        if let Some((shards, time)) = self.gathering.wait()
+            && queue.shards() < shards
             && !queue.closing
         {
-            queue.sleep_until(batches);
+            queue.sleep_until(shards);
             self.shared.wake.wait_for(&mut queue, time);
         }
         while queue.batches() == 0 {
@@ -76,7 +76,7 @@ impl Writer {
             queue.sleep_until(1);
             self.shared.wake.wait(&mut queue);
         }
-        self.gathering.note(queue.batches(), queue.awaited());
+        self.gathering.note(queue.shards(), queue.awaited_shards());
         queue.swap(frames);
         true
     }
