@@ -176,7 +176,8 @@ async fn a_shard_that_was_given_up_lets_out_nothing_of_a_batch_on_its_way() {
     };
     let first = buy(1);
     journal.wait_held_up().await;
-    // Both wait behind the batch on its way, and become one turn: the second order's batch is on its way when the shard goes.
+    // It waits behind the batch on its way. With the hand-over there are two, enough for a turn: the second order's batch is on its
+    // way too when the shard goes.
     let second = buy(2);
     eventually("the second order waits", || shop.mailboxes[usize::from(home().0)].depth() == 2).await;
     let giving = Arc::clone(&shop);
