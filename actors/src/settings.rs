@@ -25,8 +25,8 @@ pub struct RuntimeSettings {
     /// A turn takes no further message once its journal records come to about so many bytes. With the largest single record
     /// on top it must stay below the journal's `reserve_bytes`, which bounds a batch.
     pub turn_bytes: usize,
-    /// While a batch of the shard is on its way to the disk, the next turn waits until so many messages have gathered; while only
-    /// that shard has one, until a quarter of its requests under way have, if that is less. 1 takes a turn for each at once.
+    /// While a batch of the shard is on its way to the disk, the next turn waits until so many messages have gathered, or as many
+    /// as a quarter of the node's requests under way (two at least), if that is less. 1 takes a turn for each at once.
     pub gather_messages: usize,
     /// What a refused client is asked to wait, in milliseconds.
     pub retry_after_ms: u64,

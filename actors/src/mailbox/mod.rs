@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-use self::commit::{Commit, Commits};
+use self::commit::Commit;
 pub(crate) use self::{deferred::Deferred, nudges::Nudges};
 use crate::{
     error::{CommandError, Unavailable},
@@ -45,6 +45,8 @@ pub struct Mailbox {
     standing: Standing,
     /// Permits in use: requests that wait, are in a turn, or wait for their batch to be durable.
     in_use: AtomicUsize,
+    /// The same of all shards of the node.
+    crowd: Arc<AtomicUsize>,
     queue: Mutex<Waiting>,
     /// Whether a wake is on its way, so that a thousand senders cast once.
     scheduled: AtomicBool,
@@ -94,25 +96,26 @@ impl Mailbox {
         settings: &RuntimeSettings,
         lease: &Lease,
     ) -> Arc<[Arc<Self>]> {
-        let commits = Commits::default();
-        shards.map(|shard| Self::beside(shard, settings, lease.clone(), Arc::clone(&commits))).collect()
+        let crowd = Arc::default();
+        shards.map(|shard| Self::beside(shard, settings, lease.clone(), Arc::clone(&crowd))).collect()
     }
 
     /// The mailbox of a node's only shard.
     pub fn new(shard: ShardId, settings: &RuntimeSettings, lease: Lease) -> Arc<Self> {
-        Self::beside(shard, settings, lease, Commits::default())
+        Self::beside(shard, settings, lease, Arc::default())
     }
 
-    fn beside(shard: ShardId, settings: &RuntimeSettings, lease: Lease, commits: Commits) -> Arc<Self> {
+    fn beside(shard: ShardId, settings: &RuntimeSettings, lease: Lease, crowd: Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
             shard,
             limit: settings.mailbox_permits,
             retry_after_ms: settings.retry_after_ms,
             standing: Standing::recovering(),
             in_use: AtomicUsize::new(0),
+            crowd,
             queue: Mutex::default(),
             scheduled: AtomicBool::new(false),
-            commit: Commit::new(settings.gather_messages, commits),
+            commit: Commit::new(settings.gather_messages),
             next_due_ms: AtomicI64::new(i64::MAX),
             actor: RwLock::new(None),
             lease,
@@ -148,6 +151,7 @@ impl Mailbox {
             let error = CommandError::Overloaded { retry_after_ms: self.retry_after_ms };
             return Err(Box::new(Refused { error, request, guard }));
         }
+        self.crowd.fetch_add(1, Ordering::Relaxed);
         let permit = Permit(Arc::clone(self));
         let (sender, receiver) = oneshot::channel();
         let waiting = {
@@ -177,7 +181,7 @@ impl Mailbox {
     }
 
     fn wake_for(&self, waiting: usize) {
-        if !self.commit.holds_up(waiting, self.depth()) {
+        if !self.commit.holds_up(waiting, self.crowd.load(Ordering::Relaxed)) {
             self.wake();
         }
     }
@@ -315,6 +319,7 @@ impl Mailbox {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.in_use.fetch_sub(1, Ordering::Relaxed);
+        self.0.crowd.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -337,6 +342,25 @@ mod tests {
         assert!(!something_waits(&mailbox));
         mailbox.end_commit();
         assert!(something_waits(&mailbox));
+    }
+
+    #[test]
+    fn how_much_gathers_follows_from_the_requests_of_all_shards_of_the_node() {
+        let shards = [ShardId(0), ShardId(1)].into_iter();
+        let mailboxes = Mailbox::of_node(shards, &RuntimeSettings::default(), &Lease::perpetual());
+        mailboxes.iter().for_each(|mailbox| mailbox.open_stepped());
+        let (busy, other) = (&mailboxes[0], &mailboxes[1]);
+        busy.take(&mut Vec::new());
+        busy.begin_commit();
+        let sku = holdfast_core::SkuId::parse("SNEAKER").expect("a SKU");
+        let ask = || other.request(Request::ReadProduct(sku.clone()), None).expect("it is open");
+        let asked: Vec<_> = (0..12).map(|_| ask()).collect();
+        busy.wake_for(2);
+        assert!(!busy.is_woken(), "a quarter of twelve is three");
+        other.take(&mut Vec::new());
+        drop(asked);
+        busy.wake_for(2);
+        assert!(busy.is_woken(), "the twelve were answered");
     }
 
     #[test]
