@@ -9,11 +9,7 @@ use holdfast_cluster::{Archive, Archivist, BootId, JetStream, JetStreamJournal, 
 use holdfast_core::ShardCount;
 use holdfast_persistence::{Replica, SnapshotStore, Store, StoreError, StoreId};
 
-use crate::{
-    beside,
-    serve::ServeError,
-    settings::{Settings, StoreSettings},
-};
+use crate::{beside, serve::ServeError, settings::Settings};
 
 /// An open store.
 pub(crate) struct Storage {
@@ -31,7 +27,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Storage, ServeError> {
     let replica = beside::replica(&settings.postgres)?;
     let opening = tokio::task::spawn_blocking(move || {
         let replica = replica.as_ref().map(|replica| replica as &dyn Replica);
-        if settings.nats.is_on() { open_over_nats(&settings, replica) } else { open_here(&settings.store, replica) }
+        if settings.nats.is_on() { open_over_nats(&settings, replica) } else { open_here(&settings, replica) }
     });
     let storage =
         opening.await.map_err(|error| ServeError::System { what: "a thread", source: io::Error::other(error) })??;
@@ -41,13 +37,13 @@ pub(crate) async fn open(settings: &Settings) -> Result<Storage, ServeError> {
     Ok(storage)
 }
 
-fn open_here(settings: &StoreSettings, replica: Option<&dyn Replica>) -> Result<Storage, ServeError> {
-    let store = Store::open_beside(&settings.path, &settings.options(), replica)?;
+fn open_here(settings: &Settings, replica: Option<&dyn Replica>) -> Result<Storage, ServeError> {
+    let store = Store::open_beside(&settings.store.path, &settings.store_options(), replica)?;
     Ok(Storage { store, shared_journal: None, archivist: None })
 }
 
 fn open_over_nats(settings: &Settings, replica: Option<&dyn Replica>) -> Result<Storage, ServeError> {
-    let options = settings.store.options();
+    let options = settings.store_options();
     let shards = ShardCount::new(options.shards)?;
     let servers = JetStream::connect(&settings.nats, &options.journal)?;
     let random = |error: getrandom::Error| ServeError::System { what: "randomness", source: io::Error::other(error) };

@@ -60,7 +60,7 @@ fn a_busy_port_names_itself() -> anyhow::Result<()> {
 fn a_bad_setting_names_itself_and_leaves_with_2() -> anyhow::Result<()> {
     let folder = ScratchFolder::new(None, "test")?;
     for (set, word) in [
-        ("store.shards=0", "shards"),
+        ("store.shards=1025", "shards"),
         ("limits.body_bytes=1", "limits.body_bytes"),
         ("runtime.no_such_thing=1", "no_such_thing"),
         ("admin.token=short", "admin.token"),

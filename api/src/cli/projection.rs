@@ -122,7 +122,7 @@ async fn rebuild(connector: &Connector, settings: &Settings, as_json: bool) -> a
     let dir = Store::journal_dir(data);
     // Only then is the data folder opened, which takes a server that is stopped.
     let own = if projection::needs_snapshots(connector, &dir).await? {
-        let opened = Store::open(data, &settings.store.options());
+        let opened = Store::open(data, &settings.store_options());
         Some(
             opened
                 .context("history was purged before it was projected: the rebuild needs the data folder for itself")?,

@@ -14,7 +14,10 @@ mod source;
 
 use holdfast_actors::{RuntimeSettings, payment::PaymentSettings};
 use holdfast_cluster::{NatsSettings, settings::ClusterSettings};
-use holdfast_persistence::postgres::{PostgresError, PostgresSettings};
+use holdfast_persistence::{
+    StoreOptions,
+    postgres::{PostgresError, PostgresSettings},
+};
 use serde::{Deserialize, Serialize};
 
 pub use deadline::DeadlineSettings;
@@ -96,6 +99,9 @@ pub enum SettingsError {
 /// What a record adds to the body it was made from, in bytes, generously.
 const RECORD_OVERHEAD: u64 = 4_096;
 
+/// More shards than these only a setting makes, in number.
+const MOST_SHARDS_UNASKED: u16 = 16;
+
 impl Settings {
     /// Reads and checks the settings.
     ///
@@ -122,6 +128,7 @@ impl Settings {
         }
         self.log.check()?;
         self.store.check()?;
+        self.store_options().validate().map_err(|error| bad("store", error.to_string()))?;
         self.runtime.check()?;
         self.postgres.validate()?;
         self.nats.check().map_err(|error| bad(error.setting, error.problem))?;
@@ -157,6 +164,17 @@ impl Settings {
             ));
         }
         Ok(())
+    }
+
+    /// The settings of the data folder, as the store takes them.
+    pub fn store_options(&self) -> StoreOptions {
+        let StoreSettings { path: _, mut shards, secret_file, journal, snapshots } = self.store.clone();
+        if shards == 0 && self.nats.is_on() {
+            // Whoever makes the store, it must not follow from that one's processors.
+            shards = MOST_SHARDS_UNASKED;
+        }
+        let two_a_worker = u16::try_from(self.server.workers()).unwrap_or(u16::MAX).saturating_mul(2);
+        StoreOptions { shards, shards_of_new: two_a_worker.min(MOST_SHARDS_UNASKED), journal, snapshots, secret_file }
     }
 
     /// The settings as TOML, in the form of the files, without secrets.

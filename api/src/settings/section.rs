@@ -49,7 +49,8 @@ pub struct GatewaySettings {
 pub struct StoreSettings {
     /// The data folder; it is created, and locked while the server runs.
     pub path: PathBuf,
-    /// Number of shards, 1 to 1,024. Fixed when the folder is first opened.
+    /// Number of shards, 1 to 1,024, fixed when the folder is made. 0: the number it has; a new folder gets two for each worker
+    /// thread and at most 16, and always 16 where the journal is in NATS.
     pub shards: u16,
     /// A copy of the `secret` of an earlier data folder, for one that is made anew or restored. None: a random secret.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,8 +112,8 @@ impl Default for GatewaySettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        let StoreOptions { shards, journal, snapshots, secret_file } = StoreOptions::default();
-        Self { path: PathBuf::from("data"), shards, journal, snapshots, secret_file }
+        let StoreOptions { journal, snapshots, secret_file, .. } = StoreOptions::default();
+        Self { path: PathBuf::from("data"), shards: 0, journal, snapshots, secret_file }
     }
 }
 
@@ -175,17 +176,7 @@ impl StoreSettings {
         if self.path.as_os_str().is_empty() {
             return Err(bad("store.path", "must name a folder"));
         }
-        self.options().validate().map_err(|error| bad("store", error.to_string()))
-    }
-
-    /// The settings as the store takes them.
-    pub fn options(&self) -> StoreOptions {
-        StoreOptions {
-            shards: self.shards,
-            journal: self.journal.clone(),
-            snapshots: self.snapshots,
-            secret_file: self.secret_file.clone(),
-        }
+        Ok(())
     }
 }
 

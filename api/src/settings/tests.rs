@@ -166,3 +166,20 @@ fn the_defaults_are_sensible_and_shown_settings_can_be_read_again() {
     let shown = Settings::default().to_redacted_toml().expect("shown");
     assert_eq!(load(&[&shown], &[], &[]), Ok(Settings::default()));
 }
+
+#[test]
+fn a_new_folder_gets_two_shards_a_worker_and_a_store_in_nats_the_same_number_everywhere() {
+    let of_new = |workers| {
+        let mut settings = Settings::default();
+        settings.server.worker_threads = workers;
+        let options = settings.store_options();
+        (options.shards, options.shards_of_new)
+    };
+    assert_eq!([1, 3, 8, 9, 1_024].map(of_new), [(0, 2), (0, 6), (0, 16), (0, 16), (0, 16)]);
+    let mut settings = Settings::default();
+    settings.server.worker_threads = 1;
+    settings.nats.url = "nats://127.0.0.1:4222".to_owned();
+    assert_eq!(settings.store_options().shards, 16);
+    settings.store.shards = 5;
+    assert_eq!(settings.store_options().shards, 5);
+}

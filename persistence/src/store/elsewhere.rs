@@ -64,7 +64,7 @@ impl Store {
         if known.is_some_and(|known| known != meta.store) {
             return Err(StoreError::OtherStore { path: meta::path(dir) });
         }
-        if meta.shards.get() != options.shards {
+        if options.refuses(meta.shards) {
             let (found, configured) = (meta.shards.get(), options.shards);
             return Err(StoreError::ShardCount { path: meta::path(dir), found, configured });
         }

@@ -176,7 +176,7 @@ struct Identity {
 /// Reads whose directory this is, or makes a new one; or takes the identity of the store that `witness` has a copy of.
 fn identify(dir: &Path, options: &StoreOptions, witness: Option<&mut Witness<'_>>) -> Result<Identity, StoreError> {
     if let Some(meta) = Meta::read(dir)? {
-        if meta.shards.get() != options.shards {
+        if options.refuses(meta.shards) {
             let (found, configured) = (meta.shards.get(), options.shards);
             return Err(StoreError::ShardCount { path: meta::path(dir), found, configured });
         }
@@ -200,10 +200,7 @@ fn identify(dir: &Path, options: &StoreOptions, witness: Option<&mut Witness<'_>
 
 /// Makes a new directory for `store`. The meta file comes last: an interrupted attempt is simply repeated.
 fn create(dir: &Path, options: &StoreOptions, store: StoreId) -> Result<Meta, StoreError> {
-    let range =
-        |_| OptionError { setting: "shards", given: options.shards.into(), min: 1, max: ShardCount::MAX.into() };
-    let shards = ShardCount::new(options.shards).map_err(range)?;
-    let meta = Meta { store, shards };
+    let meta = Meta { store, shards: options.shards_for_new()? };
     secret::create(dir, options.secret_file.as_deref())?;
     meta.write(dir)?;
     Ok(meta)

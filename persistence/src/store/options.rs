@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use holdfast_core::ShardCount;
 use serde::{Deserialize, Serialize};
 
 use crate::{journal::JournalOptions, snapshot::SnapshotOptions};
@@ -10,8 +11,11 @@ use crate::{journal::JournalOptions, snapshot::SnapshotOptions};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreOptions {
-    /// Number of shards, 1 to 1,024. Fixed when the directory is first opened.
+    /// Number of shards, 1 to 1,024: fixed when the directory is made, and one that has another number is refused. 0: the number it
+    /// has, or `shards_of_new`.
     pub shards: u16,
+    /// How many shards a directory that is made gets where `shards` is 0.
+    pub shards_of_new: u16,
     /// The journal's settings.
     pub journal: JournalOptions,
     /// The snapshot store's settings.
@@ -38,6 +42,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             shards: 16,
+            shards_of_new: 16,
             journal: JournalOptions::default(),
             snapshots: SnapshotOptions::default(),
             secret_file: None,
@@ -51,9 +56,24 @@ impl StoreOptions {
     /// # Errors
     /// [`OptionError`] naming the first setting that is out of range.
     pub fn validate(&self) -> Result<(), OptionError> {
-        OptionError::check("shards", u64::from(self.shards), 1, u64::from(holdfast_core::ShardCount::MAX))?;
+        let most = u64::from(ShardCount::MAX);
+        OptionError::check("shards", u64::from(self.shards), 0, most)?;
+        OptionError::check("shards_of_new", u64::from(self.shards_of_new), 1, most)?;
         self.journal.validate()?;
         self.snapshots.validate()
+    }
+
+    /// The number of shards of a directory that is made.
+    pub(super) fn shards_for_new(&self) -> Result<ShardCount, OptionError> {
+        let (setting, given) =
+            if self.shards == 0 { ("shards_of_new", self.shards_of_new) } else { ("shards", self.shards) };
+        let range = |_| OptionError { setting, given: given.into(), min: 1, max: ShardCount::MAX.into() };
+        ShardCount::new(given).map_err(range)
+    }
+
+    /// Whether a store with so many shards is another one than is asked for.
+    pub(super) const fn refuses(&self, found: ShardCount) -> bool {
+        self.shards != 0 && self.shards != found.get()
     }
 }
 

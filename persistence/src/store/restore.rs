@@ -62,7 +62,7 @@ pub(super) fn adopt(
     let Some(Held { store, shards, .. }) = witness.held() else { return Ok(None) };
     let (store, shards, replica) = (*store, *shards, witness.replica);
     // Refused before it is taken from anybody.
-    if shards.get() != options.shards {
+    if options.refuses(shards) {
         let (replica, found, configured) = (replica.name(), shards.get(), options.shards);
         return Err(StoreError::ReplicaShardCount { replica, found, configured });
     }

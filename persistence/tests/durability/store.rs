@@ -89,6 +89,17 @@ fn another_number_of_shards_is_refused() {
 }
 
 #[test]
+fn without_a_number_a_directory_has_the_shards_it_was_made_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let unasked = |shards_of_new| StoreOptions { shards: 0, shards_of_new, ..options() };
+    for shards_of_new in [3, 7] {
+        assert_eq!(Store::open(dir.path(), &unasked(shards_of_new)).unwrap().shards.get(), 3);
+    }
+    let error = unasked(0).validate().unwrap_err();
+    assert_eq!((error.setting, error.given, error.min), ("shards_of_new", 0, 1));
+}
+
+#[test]
 fn a_damaged_or_newer_meta_file_and_a_missing_secret_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path(), &options()).unwrap());
