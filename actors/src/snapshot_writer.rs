@@ -53,9 +53,13 @@ struct Gathered {
     unsaved: Vec<EntityId>,
 }
 
-/// Starts the writer of what comes in by `jobs`.
-pub(crate) fn start(mut writer: Writer, jobs: mpsc::Receiver<Job>) -> io::Result<JoinHandle<()>> {
+/// Starts the writer of what comes in by `jobs`, in a thread of this nice value.
+pub(crate) fn start(mut writer: Writer, jobs: mpsc::Receiver<Job>, nice: u8) -> io::Result<JoinHandle<()>> {
     let work = move || {
+        // Without a process named, it is the priority of this thread alone.
+        if let Err(error) = rustix::process::setpriority_process(None, nice.into()) {
+            tracing::warn!(%error, nice, "the snapshots' thread keeps its priority");
+        }
         while let Ok(first) = jobs.recv() {
             // What came while the last batch was written goes together.
             let mut waiting = iter::once(first).chain(jobs.try_iter());

@@ -120,7 +120,7 @@ impl Node {
             Arc::clone(&core.mailboxes),
             core.settings.snapshot_batch,
         );
-        let thread = snapshot_writer::start(writer, receiver)?;
+        let thread = snapshot_writer::start(writer, receiver, core.settings.snapshot_nice)?;
         Ok(Self {
             core,
             runtime,

@@ -1,6 +1,6 @@
 //! The writer over a real store: what it writes together, in which order, and what it says when it cannot.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use holdfast_core::{OrderId, SkuId, order::Order, stock::StockItem};
 use holdfast_persistence::{SnapshotSource, Store, StoreOptions, snapshot::SnapshotError};
@@ -18,6 +18,8 @@ struct Watched {
     writes: Mutex<Vec<usize>>,
     /// The next write fails.
     fails: AtomicBool,
+    /// The nice value of the thread that wrote last.
+    nice: AtomicI32,
 }
 
 impl SnapshotSource for Watched {
@@ -37,6 +39,7 @@ impl SnapshotSource for Watched {
 impl SnapshotStore for Watched {
     fn write(&self, shard: ShardId, snapshots: &[EncodedSnapshot]) -> Result<(), SnapshotError> {
         self.writes.lock().push(snapshots.len());
+        self.nice.store(nice(), Ordering::Relaxed);
         if self.fails.swap(false, Ordering::Relaxed) {
             let source = io::Error::other("the disk is full");
             return Err(SnapshotError::Io { action: "write", path: "snapshots".into(), source });
@@ -62,7 +65,8 @@ impl Desk {
         let folder = tempfile::tempdir().expect("a folder");
         let options = StoreOptions { shards: 1, ..StoreOptions::default() };
         let store = Store::open(folder.path(), &options).expect("a store");
-        let watched = Arc::new(Watched { store, writes: Mutex::default(), fails: AtomicBool::new(false) });
+        let (fails, nice) = (AtomicBool::new(false), AtomicI32::new(0));
+        let watched = Arc::new(Watched { store, writes: Mutex::default(), fails, nice });
         let Watched { store, .. } = watched.as_ref();
         let retention = Retention::new(Arc::clone(&store.journal), watched.as_ref(), store.shards);
         let mailbox = Mailbox::new(SHARD, &RuntimeSettings::default(), Lease::perpetual());
@@ -90,6 +94,11 @@ impl Desk {
         };
         inbox.into_iter().map(progress).collect()
     }
+}
+
+/// The nice value of this thread.
+fn nice() -> i32 {
+    rustix::process::getpriority_process(None).expect("it has one")
 }
 
 fn order(number: u128) -> EntityState {
@@ -152,15 +161,17 @@ fn what_an_earlier_life_of_a_shard_asks_for_late_is_not_done() {
 }
 
 #[test]
-fn the_thread_writes_everything_before_it_ends() {
+fn the_thread_writes_everything_before_it_ends_and_stands_back_alone() {
+    let ours = nice();
     let Desk { writer, watched, _folder, .. } = Desk::new(1_000);
     let (sender, jobs) = mpsc::channel();
     for task in [orders(0..3), orders(3..5)] {
         sender.send(Job::Task { life: LIFE, task }).expect("taken");
     }
     sender.send(Job::Stop).expect("taken");
-    start(writer, jobs).expect("a thread").join().expect("it ends");
+    start(writer, jobs, 19).expect("a thread").join().expect("it ends");
     assert_eq!(*watched.writes.lock(), [5]);
+    assert_eq!((watched.nice.load(Ordering::Relaxed), nice()), (19, ours));
 }
 
 #[test]
