@@ -72,7 +72,7 @@ pub(crate) enum Contents {
 pub(crate) struct SledSnapshots {
     /// The one writer's handle.
     writer: Mutex<sled::Db<LEAF_FANOUT>>,
-    /// Handles of readers that are not reading just now. A handle is costly to make and cannot be shared.
+    /// Handles of readers that are not reading just now, and one more. A handle is costly to make and cannot be shared.
     readers: Mutex<Vec<sled::Tree<LEAF_FANOUT>>>,
     path: PathBuf,
     /// What must outlive the last write: the data directory's lock.
@@ -170,8 +170,12 @@ impl SledSnapshots {
         action: &'static str,
         work: impl FnOnce(&sled::Tree<LEAF_FANOUT>) -> io::Result<T>,
     ) -> Result<T, SnapshotError> {
-        let idle = self.readers.lock().pop();
-        let handle = idle.unwrap_or_else(|| (**self.writer.lock()).clone());
+        let handle = {
+            let mut idle = self.readers.lock();
+            // The last one stays, for others to be made of: the writer's is not to be had while it writes.
+            if idle.len() > 1 { idle.pop() } else { idle.first().cloned() }
+        };
+        let handle = handle.unwrap_or_else(|| (**self.writer.lock()).clone());
         let result = self.guarded(action, || work(&handle));
         self.readers.lock().push(handle);
         result
