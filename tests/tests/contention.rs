@@ -131,7 +131,7 @@ async fn a_refusal_says_when_to_come_back(house: &House, sku: &str) -> anyhow::R
 #[tokio::test]
 async fn a_full_mailbox_sheds_at_once_and_leaves_other_shards_alone() -> anyhow::Result<()> {
     // Two permits per shard: the third request that waits is one too many.
-    let house = House::with_settings(&[("RUNTIME__MAILBOX_PERMITS", "2")])?;
+    let house = House::with_settings(&[("RUNTIME__MAILBOX_PERMITS", "2"), ("STORE__SHARDS", "16")])?;
     let shards = ShardCount::new(16)?;
     let shard = |sku: &str| anyhow::Ok(shards.shard_of(SkuId::parse(sku)?.slot()));
     assert_ne!(shard("HOT")?, shard("QUIET-1")?, "the test needs two shards");

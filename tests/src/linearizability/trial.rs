@@ -24,6 +24,9 @@ const KINDS: [(Trouble, bool); 7] = [
     (Trouble::Kill, true),
 ];
 
+/// So many that two SKUs mostly live in two of them.
+const MANY_SHARDS: (&str, &str) = ("STORE__SHARDS", "16");
+
 /// A run of histories.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial {
@@ -62,8 +65,8 @@ impl Trial {
     /// # Errors
     /// When a server does not start, or answers something that no document allows.
     pub async fn run(self, mut progress: impl FnMut(&TrialReport)) -> anyhow::Result<TrialReport> {
-        let mut house = House::open()?;
-        let mut hasty = House::with_settings(&[("RUNTIME__HOLD_TTL_MS", &SHORT_HOLD_MS.to_string())])?;
+        let mut house = House::with_settings(&[MANY_SHARDS])?;
+        let mut hasty = House::with_settings(&[MANY_SHARDS, ("RUNTIME__HOLD_TTL_MS", &SHORT_HOLD_MS.to_string())])?;
         let mut report = TrialReport { seed: self.seed, ..TrialReport::default() };
         for (number, (trouble, is_pair)) in (0..self.histories).zip(KINDS.into_iter().cycle()) {
             let house = if trouble == Trouble::ShortHolds { &mut hasty } else { &mut house };
