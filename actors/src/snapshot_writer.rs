@@ -53,12 +53,23 @@ struct Gathered {
     unsaved: Vec<EntityId>,
 }
 
+/// Gives the thread this nice value. On Linux "process 0" is the calling thread alone.
+#[cfg(target_os = "linux")]
+fn stand_back(nice: u8) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice.into()) {
+        tracing::warn!(%error, nice, "the snapshots' thread keeps its priority");
+    }
+}
+
+/// Elsewhere it would be the whole process.
+#[cfg(not(target_os = "linux"))]
+fn stand_back(_: u8) {}
+
 /// Starts the writer of what comes in by `jobs`, in a thread of this nice value.
 pub(crate) fn start(mut writer: Writer, jobs: mpsc::Receiver<Job>, nice: u8) -> io::Result<JoinHandle<()>> {
     let work = move || {
-        // Without a process named, it is the priority of this thread alone.
-        if let Err(error) = rustix::process::setpriority_process(None, nice.into()) {
-            tracing::warn!(%error, nice, "the snapshots' thread keeps its priority");
+        if nice > 0 {
+            stand_back(nice);
         }
         while let Ok(first) = jobs.recv() {
             // What came while the last batch was written goes together.

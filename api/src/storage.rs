@@ -6,7 +6,6 @@
 use std::{io, sync::Arc};
 
 use holdfast_cluster::{Archive, Archivist, BootId, JetStream, JetStreamJournal, Owners};
-use holdfast_core::ShardCount;
 use holdfast_persistence::{Replica, SnapshotStore, Store, StoreError, StoreId};
 
 use crate::{beside, serve::ServeError, settings::Settings};
@@ -44,14 +43,14 @@ fn open_here(settings: &Settings, replica: Option<&dyn Replica>) -> Result<Stora
 
 fn open_over_nats(settings: &Settings, replica: Option<&dyn Replica>) -> Result<Storage, ServeError> {
     let options = settings.store_options();
-    let shards = ShardCount::new(options.shards)?;
     let servers = JetStream::connect(&settings.nats, &options.journal)?;
     let random = |error: getrandom::Error| ServeError::System { what: "randomness", source: io::Error::other(error) };
     let cluster = &settings.cluster;
     let fresh = StoreId::random().map_err(random)?;
-    let ours = match Store::identity(&settings.store.path) {
-        Ok((store, _)) => store,
-        Err(StoreError::NotAStore { .. }) => fresh,
+    let asked = options.shards_for_new().map_err(StoreError::from)?;
+    let (ours, shards) = match Store::identity(&settings.store.path) {
+        Ok((store, made_with)) => (store, if options.shards == 0 { made_with } else { asked }),
+        Err(StoreError::NotAStore { .. }) => (fresh, asked),
         Err(error) => return Err(error.into()),
     };
     // The servers name the store: of nodes that start at once only one may, and an empty folder is not to be given a name of

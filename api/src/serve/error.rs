@@ -4,7 +4,6 @@ use std::{io, net::SocketAddr};
 
 use holdfast_actors::NodeError;
 use holdfast_cluster::NatsError;
-use holdfast_core::id::IdError;
 use holdfast_persistence::{StoreError, postgres::projection::ProjectionError};
 
 use crate::{
@@ -49,9 +48,6 @@ pub enum ServeError {
     /// The payment gateway's book, or its address, is not one.
     #[error("the payment gateway cannot be used (payments.sandbox)")]
     Gateway(#[source] io::Error),
-    /// There cannot be so many shards.
-    #[error("store.shards")]
-    Shards(#[from] IdError),
     /// The node cannot start.
     #[error("the shards cannot start")]
     Node(#[from] NodeError),

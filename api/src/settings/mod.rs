@@ -99,7 +99,8 @@ pub enum SettingsError {
 /// What a record adds to the body it was made from, in bytes, generously.
 const RECORD_OVERHEAD: u64 = 4_096;
 
-/// More shards than these only a setting makes, in number.
+/// The shards of a new store in NATS that no setting gives a number, and the most that follow from a machine's processors.
+const SHARDS_IN_NATS: u16 = 16;
 const MOST_SHARDS_UNASKED: u16 = 16;
 
 impl Settings {
@@ -168,13 +169,11 @@ impl Settings {
 
     /// The settings of the data folder, as the store takes them.
     pub fn store_options(&self) -> StoreOptions {
-        let StoreSettings { path: _, mut shards, secret_file, journal, snapshots } = self.store.clone();
-        if shards == 0 && self.nats.is_on() {
-            // Whoever makes the store, it must not follow from that one's processors.
-            shards = MOST_SHARDS_UNASKED;
-        }
+        let StoreSettings { path: _, shards, secret_file, journal, snapshots } = self.store.clone();
         let two_a_worker = u16::try_from(self.server.workers()).unwrap_or(u16::MAX).saturating_mul(2);
-        StoreOptions { shards, shards_of_new: two_a_worker.min(MOST_SHARDS_UNASKED), journal, snapshots, secret_file }
+        // Whichever node makes a store in NATS, its number must not follow from that one's processors.
+        let shards_of_new = if self.nats.is_on() { SHARDS_IN_NATS } else { two_a_worker.min(MOST_SHARDS_UNASKED) };
+        StoreOptions { shards, shards_of_new, journal, snapshots, secret_file }
     }
 
     /// The settings as TOML, in the form of the files, without secrets.

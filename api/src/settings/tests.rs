@@ -179,7 +179,7 @@ fn a_new_folder_gets_two_shards_a_worker_and_a_store_in_nats_the_same_number_eve
     let mut settings = Settings::default();
     settings.server.worker_threads = 1;
     settings.nats.url = "nats://127.0.0.1:4222".to_owned();
-    assert_eq!(settings.store_options().shards, 16);
+    assert_eq!(settings.store_options().shards_of_new, 16);
     settings.store.shards = 5;
     assert_eq!(settings.store_options().shards, 5);
 }

@@ -64,7 +64,10 @@ impl StoreOptions {
     }
 
     /// The number of shards of a directory that is made.
-    pub(super) fn shards_for_new(&self) -> Result<ShardCount, OptionError> {
+    ///
+    /// # Errors
+    /// [`OptionError`] when the setting it follows from is out of range.
+    pub fn shards_for_new(&self) -> Result<ShardCount, OptionError> {
         let (setting, given) =
             if self.shards == 0 { ("shards_of_new", self.shards_of_new) } else { ("shards", self.shards) };
         let range = |_| OptionError { setting, given: given.into(), min: 1, max: ShardCount::MAX.into() };
