@@ -309,3 +309,29 @@ fn damaged(shard: ShardId, error: CodecError) -> SnapshotError {
         other => SnapshotError::Codec(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_beside_another_does_not_wait_for_the_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshots = Arc::new(SledSnapshots::open(folder.path(), SnapshotOptions::default()).unwrap());
+        let (told, read) = mpsc::channel();
+        let writer = snapshots.writer.lock();
+        let reader = Arc::clone(&snapshots);
+        thread::spawn(move || {
+            // One within the other, so that the handle that was idle is taken.
+            let both = reader.read("read", |db| {
+                reader.read("read beside it", sled::Tree::first).map_err(io::Error::other)?;
+                db.first()
+            });
+            told.send(both).unwrap();
+        });
+        assert_eq!(read.recv_timeout(Duration::from_secs(60)).expect("it waits for the writer").unwrap(), None);
+        drop(writer);
+    }
+}
