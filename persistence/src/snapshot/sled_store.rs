@@ -331,7 +331,7 @@ mod tests {
             });
             told.send(both).unwrap();
         });
-        assert_eq!(read.recv_timeout(Duration::from_secs(60)).expect("it waits for the writer").unwrap(), None);
+        assert_eq!(read.recv_timeout(Duration::from_mins(1)).expect("it waits for the writer").unwrap(), None);
         drop(writer);
     }
 }
