@@ -41,7 +41,10 @@ pub struct RuntimeSettings {
     pub checkpoint_records: u64,
     /// ... once so many of its entities have changed, in percent: a checkpoint writes anew whatever lies beside what changed.
     pub checkpoint_changed_percent: u8,
-    /// ... and after so many journal records however few they are.
+    /// A shard that journals more records a second than this is in a rush: its checkpoint waits until that is over, or half of
+    /// `max_live_entities` are in memory.
+    pub checkpoint_rush_records: u64,
+    /// After so many journal records a shard checkpoints, however little has changed, and whatever the rush.
     pub checkpoint_records_at_most: u64,
     /// A shard with changes checkpoints after so long, in milliseconds.
     pub checkpoint_interval_ms: i64,
@@ -119,6 +122,7 @@ impl RuntimeSettings {
             ("max_live_entities", counted(self.max_live_entities), 1, i128::MAX),
             ("checkpoint_records", i128::from(self.checkpoint_records), 1, i128::MAX),
             ("checkpoint_changed_percent", i128::from(self.checkpoint_changed_percent), 0, 100),
+            ("checkpoint_rush_records", i128::from(self.checkpoint_rush_records), 1, i128::MAX),
             ("checkpoint_records_at_most", i128::from(self.checkpoint_records_at_most), 1, i128::MAX),
             ("checkpoint_interval_ms", i128::from(self.checkpoint_interval_ms), 1, LONGEST_MS),
             ("checkpoint_slice", counted(self.checkpoint_slice), 1, 1_000_000),
@@ -154,6 +158,7 @@ impl Default for RuntimeSettings {
             max_live_entities: 5_000_000,
             checkpoint_records: 2_000_000,
             checkpoint_changed_percent: 25,
+            checkpoint_rush_records: 20_000,
             checkpoint_records_at_most: 16_000_000,
             checkpoint_interval_ms: 10 * 60 * 1_000,
             checkpoint_slice: 256,

@@ -4,6 +4,8 @@
 //! Invariant: when the watermark `w` is durable, every entity that had an event at or before `w` has a durable snapshot
 //! that contains it. A snapshot may be newer; replay skips what it contains by version.
 
+use std::sync::atomic::Ordering;
+
 use holdfast_core::{EntityId, Timestamp, planted};
 use holdfast_persistence::EntityState;
 use tokio::sync::oneshot;
@@ -31,6 +33,7 @@ pub(super) struct Checkpointing {
     handed_out: usize,
     last_began: Timestamp,
     last_began_sequence: u64,
+    rush: Rush,
     demands: Demands,
 }
 
@@ -54,6 +57,29 @@ struct Demands {
     running: Vec<oneshot::Sender<u64>>,
 }
 
+/// Whether records come faster than a checkpoint is to disturb: a bucket that leaks so many a second, and holds a second's leak.
+#[derive(Debug)]
+struct Rush {
+    level: u64,
+    at: Timestamp,
+}
+
+impl Rush {
+    fn note(&mut self, records: u64, now: Timestamp, per_second: u64) {
+        let elapsed_ms = now.as_millis().saturating_sub(self.at.as_millis()).unsigned_abs();
+        let leaked = per_second.saturating_mul(elapsed_ms) / 1_000;
+        self.level = self.level.saturating_sub(leaked).saturating_add(records).min(per_second);
+        self.at = now;
+    }
+
+    /// When it is over if no more records come: once the bucket is half empty.
+    fn ends(&self, per_second: u64) -> Timestamp {
+        let above = self.level.saturating_sub(per_second / 2);
+        let millis = above.saturating_mul(1_000).div_ceil(per_second.max(1));
+        self.at.saturating_add_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+}
+
 impl Checkpointing {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
@@ -65,6 +91,7 @@ impl Checkpointing {
             handed_out: 0,
             last_began: now,
             last_began_sequence: 0,
+            rush: Rush { level: 0, at: now },
             demands: Demands::default(),
         }
     }
@@ -94,6 +121,11 @@ impl Checkpointing {
         self.watermark = watermark;
         self.last_began_sequence = watermark;
         self.last_began = now;
+    }
+
+    /// Takes in that a turn at `now` had so many records.
+    pub(super) fn note_records(&mut self, records: u64, now: Timestamp, settings: &RuntimeSettings) {
+        self.rush.note(records, now, settings.checkpoint_rush_records);
     }
 
     pub(super) fn note_dirty(&mut self, entity: EntityId) {
@@ -131,11 +163,6 @@ impl Checkpointing {
     /// Whether there is something to write and no checkpoint under way.
     fn can_begin(&self) -> bool {
         !self.dirty.is_empty() && self.running.is_none() && !self.writing
-    }
-
-    /// When the next checkpoint begins by time; `None` when nothing changed or one is under way.
-    pub(super) fn due(&self, settings: &RuntimeSettings) -> Option<Timestamp> {
-        self.can_begin().then(|| self.last_began.saturating_add_millis(settings.checkpoint_interval_ms))
     }
 }
 
@@ -227,23 +254,42 @@ impl Shard {
         is_asked && self.checkpointing.can_begin()
     }
 
-    fn begin_checkpoint_if_due(&mut self) {
-        let is_asked = self.is_checkpoint_asked_for();
-        let state = &mut self.checkpointing;
+    /// When the next checkpoint begins if nothing more happens; `None` when nothing changed or one is under way.
+    pub(super) fn checkpoint_due(&self) -> Option<Timestamp> {
+        let state = &self.checkpointing;
         if !state.can_begin() {
-            return;
+            return None;
         }
+        let settings = &self.parts.settings;
+        let by_time = state.last_began.saturating_add_millis(settings.checkpoint_interval_ms);
+        Some(self.checkpoint_due_by_records().map_or(by_time, |due| due.min(by_time)))
+    }
+
+    /// When the records since the last checkpoint are reason for the next: `None` as long as they are too few, or too little has changed.
+    fn checkpoint_due_by_records(&self) -> Option<Timestamp> {
+        let (state, settings) = (&self.checkpointing, &self.parts.settings);
         // Records of this turn are not yet numbered; the checkpoint covers those before it.
         let since = self.sequence - state.last_began_sequence;
-        let settings = &self.parts.settings;
+        if since >= settings.checkpoint_records_at_most {
+            return Some(self.now);
+        }
         // What changed lies spread over the snapshots of everything there is.
         let changed = state.dirty.len().saturating_mul(100);
-        let is_worth_it = changed
-            >= self.tables.count().saturating_mul(usize::from(settings.checkpoint_changed_percent))
-            || since >= settings.checkpoint_records_at_most;
-        let by_records = since >= settings.checkpoint_records && is_worth_it;
-        let by_time = state.due(settings).is_some_and(|due| due <= self.now);
-        if by_records || by_time || is_asked {
+        let is_worth_it =
+            changed >= self.tables.count().saturating_mul(usize::from(settings.checkpoint_changed_percent));
+        if since < settings.checkpoint_records || !is_worth_it {
+            return None;
+        }
+        // Nobody leaves memory before a checkpoint has saved it: with half of the room taken it is time.
+        let is_half_full = self.parts.population.load(Ordering::Relaxed) >= settings.max_live_entities / 2;
+        Some(if is_half_full { self.now } else { state.rush.ends(settings.checkpoint_rush_records) })
+    }
+
+    fn begin_checkpoint_if_due(&mut self) {
+        let is_asked = self.is_checkpoint_asked_for();
+        let is_due = self.checkpoint_due().is_some_and(|due| due <= self.now);
+        let state = &mut self.checkpointing;
+        if is_asked || is_due {
             state.demands.running.append(&mut state.demands.waiting);
             state.last_began = self.now;
             state.last_began_sequence = self.sequence;

@@ -175,7 +175,7 @@ impl Shard {
         let is_ours = self.ownership.is_ours();
         let deadline = self.agenda.first().filter(|_| is_ours).map(|(due, _)| *due);
         let retry = self.retries.first().filter(|_| is_ours).map(|(due, _)| *due);
-        let checkpoint = self.checkpointing.due(&self.parts.settings);
+        let checkpoint = self.checkpoint_due();
         let idle = self.idle_due();
         [deadline, retry, checkpoint, idle].into_iter().flatten().min().unwrap_or(Timestamp::MAX)
     }

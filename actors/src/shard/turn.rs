@@ -157,6 +157,7 @@ impl Shard {
         let count = batch.records.len();
         self.metrics.note_turn(&mem::take(&mut self.staged.tally), count, output.answers.len());
         self.sequence += count as u64;
+        self.checkpointing.note_records(count as u64, self.now, &self.parts.settings);
         // Only what was followed is known to be durable: what was decided here before the shard was given up may be on its way.
         if let Some(followed) = self.ownership.take_followed() {
             gate.advance(followed);

@@ -59,7 +59,7 @@ pub(crate) struct ContestArguments {
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
     pub(crate) report: Report,
-    /// Processor time of the contender's processes over the orders it answered.
+    /// Processor time of the contender's processes, until they are at rest again, over the orders it answered.
     pub(crate) cpu_us_per_order: f64,
     /// What of it the servers behind its HTTP servers used: a database, the NATS servers.
     pub(crate) behind_us_per_order: f64,
@@ -112,8 +112,9 @@ pub(crate) fn measure(runtime: &Runtime, contender: &Contender, goods: Goods, lo
     rest::settle_disk();
     let before = (processor::used(&all), processor::used(behind));
     let mut report = runtime.block_on(sale.run(load));
-    let used = (processor::used(&all).saturating_sub(before.0), processor::used(behind).saturating_sub(before.1));
+    // What is put off until the rush is over is part of what its orders cost.
     runtime.block_on(rest::wait_for(contender)).with_context(failed)?;
+    let used = (processor::used(&all).saturating_sub(before.0), processor::used(behind).saturating_sub(before.1));
     report.oversold = runtime.block_on(sale.oversold(report.sold)).with_context(failed)?;
     #[expect(clippy::cast_precision_loss, reason = "a run has fewer orders than 2^52")]
     let orders = report.orders.max(1) as f64;

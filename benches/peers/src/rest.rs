@@ -16,6 +16,8 @@ use crate::contender::Contender;
 /// A process is at rest once it uses less than so much processor time in one look.
 const AT_REST: Duration = Duration::from_millis(30);
 const LOOK: Duration = Duration::from_millis(300);
+/// ... in so many looks one after the other: what is put off until a rush is over begins within a second of its end.
+const QUIET_LOOKS: usize = 5;
 /// One that does not come to rest is not waited for longer than so many looks.
 const LOOKS: usize = 400;
 /// How long the disk rests before a measurement.
@@ -36,12 +38,13 @@ pub(crate) async fn wait_for(contender: &Contender) -> anyhow::Result<()> {
         }
     }
     let processes = contender.processes.all();
-    for _ in 0..LOOKS {
+    let (mut looks, mut quiet) = (0, 0);
+    while looks < LOOKS && quiet < QUIET_LOOKS {
         let before = processor::used(&processes);
         sleep(LOOK).await;
-        if processor::used(&processes).saturating_sub(before) < AT_REST {
-            return Ok(());
-        }
+        let is_quiet = processor::used(&processes).saturating_sub(before) < AT_REST;
+        quiet = if is_quiet { quiet + 1 } else { 0 };
+        looks += 1;
     }
     Ok(())
 }

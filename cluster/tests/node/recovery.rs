@@ -1,5 +1,7 @@
 //! Coming back: after an orderly end, and after none.
 
+use std::time::Duration;
+
 use holdfast_actors::RuntimeSettings;
 use holdfast_core::{CartId, Currency, OrderId, order::OrderStatus};
 
@@ -105,11 +107,48 @@ async fn a_checkpoint_waits_until_enough_has_changed_but_not_for_ever() {
         }
         let began = async {
             while watermark() <= before {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let waited = tokio::time::timeout(std::time::Duration::from_millis(if begins { 20_000 } else { 300 }), began);
+        let waited = tokio::time::timeout(Duration::from_millis(if begins { 20_000 } else { 300 }), began);
         assert_eq!(waited.await.is_ok(), begins, "{percent} percent, at most {checkpoint_records_at_most}");
+        shop.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_waits_for_a_rush_to_pass_but_not_for_ever() {
+    let rush = RuntimeSettings {
+        checkpoint_records: 20,
+        checkpoint_changed_percent: 0,
+        checkpoint_rush_records: 10,
+        ..RuntimeSettings::default()
+    };
+    let half_full = RuntimeSettings { max_live_entities: 60, ..rush.clone() };
+    let long = RuntimeSettings { checkpoint_records_at_most: 40, ..rush.clone() };
+    for (settings, waits, case) in [(rush, true, "rush"), (half_full, false, "half full"), (long, false, "long")] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let shop = Shop::open_with(dir.path(), Setup { settings, ..Setup::default() }).await;
+        // Forty records in one shard and no time at all.
+        for key in 0..40 {
+            let cart = CartId::from_u128(key << 16);
+            shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
+        }
+        let begins = async |within_ms| {
+            let began = async {
+                while shop.node.shards()[0].figures.watermark == 0 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_millis(within_ms), began).await.is_ok()
+        };
+        if waits {
+            // A second's worth of ten is in the bucket. It is half empty after half a second.
+            shop.clock.advance(499);
+            assert!(!begins(300).await, "{case}");
+            shop.clock.advance(1);
+        }
+        assert!(begins(20_000).await, "{case}");
         shop.close().await;
     }
 }

@@ -99,6 +99,7 @@ fn settings(dice: &Dice) -> RuntimeSettings {
         checkpoint_slice: one_of(dice, &[3, 256], 256),
         snapshot_batch: one_of(dice, &[1, 10, 4_096], 4_096),
         checkpoint_changed_percent: 0,
+        checkpoint_rush_records: one_of(dice, &[10, 20_000], 20_000),
         ..RuntimeSettings::default()
     };
     let worth_it =
