@@ -46,6 +46,11 @@ impl<T> ChunkedQueue<T> {
         }
     }
 
+    /// The items, first to last.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+
     /// All items, in one piece. It copies every item once: not for a turn.
     pub(crate) fn into_vec(self) -> Vec<T> {
         self.chunks.into_iter().flatten().collect()

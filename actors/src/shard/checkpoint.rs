@@ -132,6 +132,11 @@ impl Checkpointing {
         self.dirty.push_back(entity);
     }
 
+    /// What has changed since the last checkpoint, in order of the first change.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &EntityId> {
+        self.dirty.iter()
+    }
+
     pub(super) fn watermark(&self) -> u64 {
         self.watermark
     }

@@ -83,6 +83,26 @@ async fn checkpoints_in_the_middle_of_a_sale_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_crash_in_a_checkpoint_what_its_snapshots_contain_stays_out_of_memory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    let orders = busy_shop(&shop, 60).await;
+    let before = picture(&shop, &orders).await;
+    shop.node.checkpoint_now(None).await;
+    // As if the crash had come between the last snapshot and the watermark: the whole journal is replayed over the snapshots.
+    for report in shop.node.shards() {
+        shop.node.snapshots().set_watermark(report.shard, 0).expect("written");
+    }
+    shop.crash().await;
+    let shop = Shop::open(dir.path()).await;
+    assert!(shop.node.recovery_progress().records > 300, "{:?}", shop.node.recovery_progress());
+    let cold: usize = shop.node.shards().iter().map(|report| report.figures.cold).sum();
+    assert_eq!(cold, orders.len());
+    assert_eq!(picture(&shop, &orders).await, before);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_waits_until_enough_has_changed_but_not_for_ever() {
     let defaults = RuntimeSettings { checkpoint_records: 20, ..RuntimeSettings::default() };
     let most = defaults.checkpoint_records_at_most;
