@@ -9,7 +9,8 @@
 
 mod actor;
 pub mod background;
-pub mod checkout;
+pub mod census;
+mod checkout;
 mod checkpoint_now;
 mod chunked_queue;
 pub mod clock;

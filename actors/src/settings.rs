@@ -41,10 +41,10 @@ pub struct RuntimeSettings {
     pub checkpoint_records: u64,
     /// ... once so many of its entities have changed, in percent: a checkpoint writes anew whatever lies beside what changed.
     pub checkpoint_changed_percent: u8,
-    /// A shard that journals more records a second than this is in a rush: its checkpoint waits until that is over, or half of
-    /// `max_live_entities` are in memory.
+    /// While a node journals more records a second than this, a sale is on: checkpoints wait until it has been over for two seconds,
+    /// or half as many entities as `max_live_entities` have changed, or some are to leave memory.
     pub checkpoint_rush_records: u64,
-    /// After so many journal records a shard checkpoints, however little has changed, and whatever the rush.
+    /// ... and after so many journal records, if those are more, however little has changed and whatever is on.
     pub checkpoint_records_at_most: u64,
     /// A shard with changes checkpoints after so long, in milliseconds.
     pub checkpoint_interval_ms: i64,

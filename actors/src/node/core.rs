@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicU64, Ordering},
     mpsc,
 };
 
@@ -17,6 +17,7 @@ use super::{NodeError, NodeParts};
 use crate::{
     actor::ShardRun,
     background::Background,
+    census::Census,
     clock::Clock,
     commerce::Commerce,
     effects::Effects,
@@ -51,7 +52,7 @@ pub(crate) struct NodeCore {
     pub(crate) progress: RecoveryProgress,
     pub(super) gates: Mutex<Vec<Option<Arc<Gate>>>>,
     pub(super) figures: Vec<Arc<RwLock<ShardFigures>>>,
-    population: Arc<AtomicUsize>,
+    census: Arc<Census>,
     /// Lives of shards so far.
     lives: AtomicU64,
     /// Threads that read snapshots in a recovery.
@@ -91,7 +92,7 @@ impl NodeCore {
             gates: Mutex::new(mailboxes.iter().map(|_| None).collect()),
             backoff: Backoff::new(&payments),
             progress: RecoveryProgress::default(),
-            population: Arc::default(),
+            census: Arc::default(),
             lives: AtomicU64::new(0),
             settings: Arc::clone(&settings),
             clock: clock.clone(),
@@ -179,7 +180,7 @@ impl NodeCore {
             journal: Arc::clone(&self.effects.journal),
             fatal: self.fatal.clone(),
             releases: Arc::clone(&self.releases),
-            population: Arc::clone(&self.population),
+            census: Arc::clone(&self.census),
             probe: self.probe.clone(),
             snapshots: Arc::clone(&self.effects.snapshots),
         }

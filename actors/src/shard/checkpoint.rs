@@ -4,18 +4,15 @@
 //! Invariant: when the watermark `w` is durable, every entity that had an event at or before `w` has a durable snapshot
 //! that contains it. A snapshot may be newer; replay skips what it contains by version.
 
-use std::sync::atomic::Ordering;
-
 use holdfast_core::{EntityId, Timestamp, planted};
 use holdfast_persistence::EntityState;
 use tokio::sync::oneshot;
 
-use super::{Shard, table::on_table};
+use super::{Shard, rush::Rush, table::on_table};
 use crate::{
     chunked_queue::ChunkedQueue,
     message::SnapshotProgress,
     outbound::{Outgoing, SnapshotTask},
-    settings::RuntimeSettings,
 };
 
 /// Where a shard's checkpoints stand.
@@ -34,6 +31,8 @@ pub(super) struct Checkpointing {
     last_began: Timestamp,
     last_began_sequence: u64,
     rush: Rush,
+    /// Whether somebody is to leave memory whom no checkpoint has saved.
+    is_wanted: bool,
     demands: Demands,
 }
 
@@ -57,31 +56,8 @@ struct Demands {
     running: Vec<oneshot::Sender<u64>>,
 }
 
-/// Whether records come faster than a checkpoint is to disturb: a bucket that leaks so many a second, and holds a second's leak.
-#[derive(Debug)]
-struct Rush {
-    level: u64,
-    at: Timestamp,
-}
-
-impl Rush {
-    fn note(&mut self, records: u64, now: Timestamp, per_second: u64) {
-        let elapsed_ms = now.as_millis().saturating_sub(self.at.as_millis()).unsigned_abs();
-        let leaked = per_second.saturating_mul(elapsed_ms) / 1_000;
-        self.level = self.level.saturating_sub(leaked).saturating_add(records).min(per_second);
-        self.at = now;
-    }
-
-    /// When it is over if no more records come: once the bucket is half empty.
-    fn ends(&self, per_second: u64) -> Timestamp {
-        let above = self.level.saturating_sub(per_second / 2);
-        let millis = above.saturating_mul(1_000).div_ceil(per_second.max(1));
-        self.at.saturating_add_millis(i64::try_from(millis).unwrap_or(i64::MAX))
-    }
-}
-
 impl Checkpointing {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp, records: u64) -> Self {
         Self {
             dirty: ChunkedQueue::default(),
             running: None,
@@ -91,7 +67,8 @@ impl Checkpointing {
             handed_out: 0,
             last_began: now,
             last_began_sequence: 0,
-            rush: Rush { level: 0, at: now },
+            rush: Rush::new(now, records),
+            is_wanted: false,
             demands: Demands::default(),
         }
     }
@@ -121,11 +98,15 @@ impl Checkpointing {
         self.watermark = watermark;
         self.last_began_sequence = watermark;
         self.last_began = now;
+        if !self.dirty.is_empty() {
+            // Whoever was stopped in a sale goes on with it.
+            self.rush.fill();
+        }
     }
 
-    /// Takes in that a turn at `now` had so many records.
-    pub(super) fn note_records(&mut self, records: u64, now: Timestamp, settings: &RuntimeSettings) {
-        self.rush.note(records, now, settings.checkpoint_rush_records);
+    /// Takes in that somebody is to leave memory whom no checkpoint has saved.
+    pub(super) fn note_wanted(&mut self) {
+        self.is_wanted = true;
     }
 
     pub(super) fn note_dirty(&mut self, entity: EntityId) {
@@ -135,6 +116,11 @@ impl Checkpointing {
     /// What has changed since the last checkpoint, in order of the first change.
     pub(super) fn changed(&self) -> impl Iterator<Item = &EntityId> {
         self.dirty.iter()
+    }
+
+    /// Entities that have changed since the last checkpoint.
+    pub(super) fn unsaved(&self) -> usize {
+        self.dirty.len()
     }
 
     pub(super) fn watermark(&self) -> u64 {
@@ -259,43 +245,46 @@ impl Shard {
         is_asked && self.checkpointing.can_begin()
     }
 
-    /// When the next checkpoint begins if nothing more happens; `None` when nothing changed or one is under way.
+    /// When the next checkpoint begins if nobody asks for one and nothing more happens; `None` when nothing changed or one is under way.
     pub(super) fn checkpoint_due(&self) -> Option<Timestamp> {
         let state = &self.checkpointing;
         if !state.can_begin() {
             return None;
         }
-        let settings = &self.parts.settings;
-        let by_time = state.last_began.saturating_add_millis(settings.checkpoint_interval_ms);
+        let by_time = state.last_began.saturating_add_millis(self.parts.settings.checkpoint_interval_ms);
         Some(self.checkpoint_due_by_records().map_or(by_time, |due| due.min(by_time)))
     }
 
-    /// When the records since the last checkpoint are reason for the next: `None` as long as they are too few, or too little has changed.
+    /// When the records since the last checkpoint are reason for the next; `None` as long as they are too few, or too little has changed.
     fn checkpoint_due_by_records(&self) -> Option<Timestamp> {
         let (state, settings) = (&self.checkpointing, &self.parts.settings);
         // Records of this turn are not yet numbered; the checkpoint covers those before it.
         let since = self.sequence - state.last_began_sequence;
+        if since < settings.checkpoint_records {
+            return None;
+        }
         if since >= settings.checkpoint_records_at_most {
             return Some(self.now);
         }
         // What changed lies spread over the snapshots of everything there is.
         let changed = state.dirty.len().saturating_mul(100);
-        let is_worth_it =
-            changed >= self.tables.count().saturating_mul(usize::from(settings.checkpoint_changed_percent));
-        if since < settings.checkpoint_records || !is_worth_it {
+        if changed < self.tables.count().saturating_mul(usize::from(settings.checkpoint_changed_percent)) {
             return None;
         }
-        // Nobody leaves memory before a checkpoint has saved it: with half of the room taken it is time.
-        let is_half_full = self.parts.population.load(Ordering::Relaxed) >= settings.max_live_entities / 2;
-        Some(if is_half_full { self.now } else { state.rush.ends(settings.checkpoint_rush_records) })
+        // What is not saved cannot leave memory, so that half of the room has to do for it.
+        let waits = !state.is_wanted && self.parts.census.unsaved() < settings.max_live_entities / 2;
+        Some(if waits { state.rush.ends(settings.checkpoint_rush_records) } else { self.now })
     }
 
     fn begin_checkpoint_if_due(&mut self) {
+        let rush_records = self.parts.settings.checkpoint_rush_records;
+        self.checkpointing.rush.look(self.parts.census.records(), self.now, rush_records);
         let is_asked = self.is_checkpoint_asked_for();
         let is_due = self.checkpoint_due().is_some_and(|due| due <= self.now);
         let state = &mut self.checkpointing;
         if is_asked || is_due {
             state.demands.running.append(&mut state.demands.waiting);
+            state.is_wanted = false;
             state.last_began = self.now;
             state.last_began_sequence = self.sequence;
             let sequence = self.sequence + u64::from(planted!(WatermarkTooFar));

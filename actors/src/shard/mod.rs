@@ -15,19 +15,14 @@ mod place;
 mod pursuit;
 mod recover;
 mod residence;
+mod rush;
 mod serve;
 mod staged;
 mod table;
 mod turn;
 mod weight;
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_core::{EntityId, OrderId, ShardCount, ShardId, Timestamp};
 use holdfast_persistence::{Journal, SnapshotStore};
@@ -37,8 +32,15 @@ use self::{
     table::Tables,
 };
 use crate::{
-    chunked_queue::ChunkedQueue, error::CommandError, fatal::Fatal, id_map::IdMap, outbound::Life, payment::Backoff,
-    releases::Releases, settings::RuntimeSettings,
+    census::{Census, Share},
+    chunked_queue::ChunkedQueue,
+    error::CommandError,
+    fatal::Fatal,
+    id_map::IdMap,
+    outbound::Life,
+    payment::Backoff,
+    releases::Releases,
+    settings::RuntimeSettings,
 };
 
 pub use self::{recover::ReplayError, residence::Residence};
@@ -79,8 +81,8 @@ pub(crate) struct ShardParts {
     pub(crate) fatal: Fatal,
     /// Where a batch's answers are let out once it is durable.
     pub(crate) releases: Arc<Releases>,
-    /// Entities in memory over all shards of the node.
-    pub(crate) population: Arc<AtomicUsize>,
+    /// What all shards of the node count together.
+    pub(crate) census: Arc<Census>,
     pub(crate) probe: Option<Probe>,
     /// Where a shard that follows another owner finds what it has forgotten.
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
@@ -111,7 +113,7 @@ pub(crate) struct Shard {
 
     metrics: ShardMetrics,
     /// What the node's count has of this shard's entities.
-    reported: usize,
+    reported: Share,
     /// Requests served so far.
     requests: u64,
 
@@ -121,13 +123,13 @@ pub(crate) struct Shard {
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        self.parts.population.fetch_sub(self.reported, Ordering::Relaxed);
+        self.parts.census.report(&mut self.reported, Share::default());
     }
 }
 
 impl Shard {
     pub(crate) fn new(parts: ShardParts, now: Timestamp) -> Self {
-        let checkpointing = Checkpointing::new(now);
+        let checkpointing = Checkpointing::new(now, parts.census.records());
         let id = parts.id;
         Self {
             parts,
@@ -145,7 +147,7 @@ impl Shard {
             drained: None,
             ownership: Ownership::default(),
             metrics: ShardMetrics::new(),
-            reported: 0,
+            reported: Share::default(),
             requests: 0,
             staged: Staged::new(id),
         }
@@ -156,15 +158,10 @@ impl Shard {
         Life { shard: self.parts.id, number: self.parts.life }
     }
 
-    /// Adds to the node's count what this shard's has changed by.
-    fn report_population(&mut self) {
-        let live = self.tables.live_count();
-        if live >= self.reported {
-            self.parts.population.fetch_add(live - self.reported, Ordering::Relaxed);
-        } else {
-            self.parts.population.fetch_sub(self.reported - live, Ordering::Relaxed);
-        }
-        self.reported = live;
+    /// Tells the node's count what this shard has now.
+    fn report_census(&mut self) {
+        let now = Share { live: self.tables.live_count(), unsaved: self.checkpointing.unsaved() };
+        self.parts.census.report(&mut self.reported, now);
     }
 
     /// When the next turn is wanted if nobody writes; the past when work is left over.

@@ -91,14 +91,14 @@ impl Shard {
             (EntityId::Stock(sku), Event::Stock(event)) => self.replay_as::<StockItem>(sku, version, &event),
             (EntityId::Product(sku), Event::Product(event)) => self.replay_as::<Product>(sku, version, &event),
             (EntityId::Cart(cart), Event::Cart(event)) => {
-                if contains(self.tables.carts.cold.get(cart), version) {
+                if self.tables.carts.cold.get(cart).is_some_and(|snapshot| contains(*snapshot, version)) {
                     return Ok(());
                 }
                 self.warm_cart(*cart, snapshots)?;
                 self.replay_as::<Cart>(cart, version, &event)
             }
             (EntityId::Order(order), Event::Order(event)) => {
-                if contains(self.tables.orders.cold.get(order), version) {
+                if self.tables.orders.cold.get(order).is_some_and(|snapshot| contains(*snapshot, version)) {
                     return Ok(());
                 }
                 self.warm_order(*order, snapshots)?;
@@ -151,7 +151,7 @@ impl Shard {
     }
 
     /// First those of the journal's tail, as they lie in memory and as they were placed: so each lies beside the one before, and the
-    /// views need no sorting.
+    /// views have less to sort.
     fn orders_in_memory(&self) -> Vec<OrderId> {
         let order = |entity: &EntityId| if let EntityId::Order(order) = entity { Some(*order) } else { None };
         let mut orders: Vec<OrderId> = self.checkpointing.changed().filter_map(order).collect();
@@ -172,7 +172,7 @@ impl Shard {
         let table = E::table_mut(&mut self.tables);
         let live = table.live.get_or_insert_with(key.clone(), |key| Box::new(Live::new(E::vacant(key), now)));
         let at = live.entity.version();
-        if version <= at && !planted!(SnapshotReplayedAgain) {
+        if contains(at, version) {
             return Ok(());
         }
         if version > at + 1 {
@@ -204,7 +204,7 @@ impl Shard {
     }
 }
 
-/// Whether a snapshot of this version, which need not be read for that, contains the record that made `version`.
-fn contains(snapshot: Option<&u64>, version: u64) -> bool {
-    snapshot.is_some_and(|snapshot| version <= *snapshot) && !planted!(SnapshotReplayedAgain)
+/// Whether a state at version `at` contains the record that made `version`. A state on disk need not be read for that.
+fn contains(at: u64, version: u64) -> bool {
+    version <= at && !planted!(SnapshotReplayedAgain)
 }

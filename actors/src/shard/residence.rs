@@ -3,8 +3,6 @@
 //! Invariant: an entity leaves memory only when a durable snapshot holds its latest version, and is asked nothing while it
 //! is being read; what arrives meanwhile waits in order.
 
-use std::sync::atomic::Ordering;
-
 use holdfast_core::{
     EntityId, Timestamp,
     cart::{Cart, CartState},
@@ -157,8 +155,11 @@ impl Shard {
 
     fn idle_after_ms(&self) -> i64 {
         let settings = &self.parts.settings;
-        let live = self.parts.population.load(Ordering::Relaxed);
-        if live > settings.max_live_entities { PRESSURE_GRACE_MS } else { settings.passivate_after_ms }
+        if self.parts.census.live() > settings.max_live_entities {
+            PRESSURE_GRACE_MS
+        } else {
+            settings.passivate_after_ms
+        }
     }
 
     /// Has entities leave memory that have been idle long enough: at once if a checkpoint has saved them, else once their
@@ -177,6 +178,7 @@ impl Shard {
                 // What the store is done with wakes the shard.
                 Some(_) if leaving.len() >= room => break,
                 Some(_) => {
+                    self.checkpointing.note_wanted();
                     leaving.extend(on_table!(&entity, self.tables, |table, key| table.hand_out(key)));
                     if planted!(PassivatedTooEarly) {
                         self.note_saved(leaving.iter().map(|state: &EntityState| (state.id(), state.version())));

@@ -43,7 +43,7 @@ impl Shard {
             // Whoever drained the node may have given up waiting.
             let _ = done.send(());
         }
-        self.report_population();
+        self.report_census();
     }
 
     /// Whether the turn's batch has come near the journal's limit: the rest waits for the next turn.
@@ -157,7 +157,6 @@ impl Shard {
         let count = batch.records.len();
         self.metrics.note_turn(&mem::take(&mut self.staged.tally), count, output.answers.len());
         self.sequence += count as u64;
-        self.checkpointing.note_records(count as u64, self.now, &self.parts.settings);
         // Only what was followed is known to be durable: what was decided here before the shard was given up may be on its way.
         if let Some(followed) = self.ownership.take_followed() {
             gate.advance(followed);
@@ -169,6 +168,7 @@ impl Shard {
         if count == 0 {
             return;
         }
+        self.parts.census.count_records(count as u64);
         let (gate, fatal) = (Arc::clone(gate), self.parts.fatal.clone());
         let releases = Arc::clone(&self.parts.releases);
         let (last, shard) = (self.sequence, self.parts.id);

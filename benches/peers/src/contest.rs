@@ -112,7 +112,7 @@ pub(crate) fn measure(runtime: &Runtime, contender: &Contender, goods: Goods, lo
     rest::settle_disk();
     let before = (processor::used(&all), processor::used(behind));
     let mut report = runtime.block_on(sale.run(load));
-    // What is put off until the rush is over is part of what its orders cost.
+    // What is put off until the sale is over is part of what its orders cost.
     runtime.block_on(rest::wait_for(contender)).with_context(failed)?;
     let used = (processor::used(&all).saturating_sub(before.0), processor::used(behind).saturating_sub(before.1));
     report.oversold = runtime.block_on(sale.oversold(report.sold)).with_context(failed)?;

@@ -1,7 +1,7 @@
 //! Rest between measurements: what a contender still has to do after one is not to fall into the next one's.
 //!
-//! Three things are waited for: that PostgreSQL beside it has caught up, that its processes use no processor, and that the disk
-//! has written what it was given.
+//! Three things are waited for: that PostgreSQL beside it has caught up, that its processes have used no processor for a while, and
+//! that the disk has written what it was given.
 
 use std::{thread, time::Duration};
 
@@ -14,10 +14,10 @@ use tokio::time::sleep;
 use crate::contender::Contender;
 
 /// A process is at rest once it uses less than so much processor time in one look.
-const AT_REST: Duration = Duration::from_millis(30);
+const AT_REST: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(300);
-/// ... in so many looks one after the other: what is put off until a rush is over begins within a second of its end.
-const QUIET_LOOKS: usize = 5;
+/// ... in so many looks one after the other: what is put off until a sale is over begins two seconds after its end.
+const QUIET_LOOKS: usize = 8;
 /// One that does not come to rest is not waited for longer than so many looks.
 const LOOKS: usize = 400;
 /// How long the disk rests before a measurement.

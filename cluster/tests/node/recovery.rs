@@ -139,7 +139,7 @@ async fn a_checkpoint_waits_until_enough_has_changed_but_not_for_ever() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_waits_for_a_rush_to_pass_but_not_for_ever() {
     let rush = RuntimeSettings {
-        checkpoint_records: 20,
+        checkpoint_records: 30,
         checkpoint_changed_percent: 0,
         checkpoint_rush_records: 10,
         ..RuntimeSettings::default()
@@ -163,8 +163,8 @@ async fn a_checkpoint_waits_for_a_rush_to_pass_but_not_for_ever() {
             tokio::time::timeout(Duration::from_millis(within_ms), began).await.is_ok()
         };
         if waits {
-            // A second's worth of ten is in the bucket. It is half empty after half a second.
-            shop.clock.advance(499);
+            // Forty is four seconds' worth. The bucket is half empty after two.
+            shop.clock.advance(1_999);
             assert!(!begins(300).await, "{case}");
             shop.clock.advance(1);
         }
