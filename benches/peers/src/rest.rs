@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::contender::Contender;
 
-/// A process is at rest once it uses less than so much processor time in one look.
+/// A process is at rest once it uses less than so much processor time in one look: nodes and NATS servers tell each other that they live.
 const AT_REST: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(300);
 /// ... in so many looks one after the other: what is put off until a sale is over begins two seconds after its end.
@@ -38,11 +38,12 @@ pub(crate) async fn wait_for(contender: &Contender) -> anyhow::Result<()> {
         }
     }
     let processes = contender.processes.all();
+    let at_rest = AT_REST.saturating_mul(u32::try_from(processes.len()).unwrap_or(u32::MAX));
     let (mut looks, mut quiet) = (0, 0);
     while looks < LOOKS && quiet < QUIET_LOOKS {
         let before = processor::used(&processes);
         sleep(LOOK).await;
-        let is_quiet = processor::used(&processes).saturating_sub(before) < AT_REST;
+        let is_quiet = processor::used(&processes).saturating_sub(before) < at_rest;
         quiet = if is_quiet { quiet + 1 } else { 0 };
         looks += 1;
     }
