@@ -9,8 +9,8 @@
 
 mod actor;
 pub mod background;
-pub mod census;
-mod checkout;
+mod census;
+pub mod checkout;
 mod checkpoint_now;
 mod chunked_queue;
 pub mod clock;

@@ -42,7 +42,7 @@ pub struct RuntimeSettings {
     /// ... once so many of its entities have changed, in percent: a checkpoint writes anew whatever lies beside what changed.
     pub checkpoint_changed_percent: u8,
     /// While a node journals more records a second than this, a sale is on: checkpoints wait until it has been over for two seconds,
-    /// or half as many entities as `max_live_entities` have changed, or some are to leave memory.
+    /// or half as many entities as `max_live_entities` have changed. Whom none has saved stays in memory until then, if that is not short.
     pub checkpoint_rush_records: u64,
     /// ... and after so many journal records, if those are more, however little has changed and whatever is on.
     pub checkpoint_records_at_most: u64,

@@ -31,8 +31,6 @@ pub(super) struct Checkpointing {
     last_began: Timestamp,
     last_began_sequence: u64,
     rush: Rush,
-    /// Whether somebody is to leave memory whom no checkpoint has saved.
-    is_wanted: bool,
     demands: Demands,
 }
 
@@ -68,7 +66,6 @@ impl Checkpointing {
             last_began: now,
             last_began_sequence: 0,
             rush: Rush::new(now, records),
-            is_wanted: false,
             demands: Demands::default(),
         }
     }
@@ -102,11 +99,6 @@ impl Checkpointing {
             // Whoever was stopped in a sale goes on with it.
             self.rush.fill();
         }
-    }
-
-    /// Takes in that somebody is to leave memory whom no checkpoint has saved.
-    pub(super) fn note_wanted(&mut self) {
-        self.is_wanted = true;
     }
 
     pub(super) fn note_dirty(&mut self, entity: EntityId) {
@@ -272,8 +264,13 @@ impl Shard {
             return None;
         }
         // What is not saved cannot leave memory, so that half of the room has to do for it.
-        let waits = !state.is_wanted && self.parts.census.unsaved() < settings.max_live_entities / 2;
-        Some(if waits { state.rush.ends(settings.checkpoint_rush_records) } else { self.now })
+        let is_half_full = self.parts.census.unsaved() >= settings.max_live_entities / 2;
+        Some(if is_half_full { self.now } else { state.rush.ends(settings.checkpoint_rush_records) })
+    }
+
+    /// Whether a sale is on, as of this turn.
+    pub(super) fn is_rush(&self) -> bool {
+        self.checkpointing.rush.ends(self.parts.settings.checkpoint_rush_records) > self.now
     }
 
     fn begin_checkpoint_if_due(&mut self) {
@@ -284,7 +281,6 @@ impl Shard {
         let state = &mut self.checkpointing;
         if is_asked || is_due {
             state.demands.running.append(&mut state.demands.waiting);
-            state.is_wanted = false;
             state.last_began = self.now;
             state.last_began_sequence = self.sequence;
             let sequence = self.sequence + u64::from(planted!(WatermarkTooFar));

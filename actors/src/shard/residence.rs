@@ -154,12 +154,11 @@ impl Shard {
     }
 
     fn idle_after_ms(&self) -> i64 {
-        let settings = &self.parts.settings;
-        if self.parts.census.live() > settings.max_live_entities {
-            PRESSURE_GRACE_MS
-        } else {
-            settings.passivate_after_ms
-        }
+        if self.is_memory_short() { PRESSURE_GRACE_MS } else { self.parts.settings.passivate_after_ms }
+    }
+
+    fn is_memory_short(&self) -> bool {
+        self.parts.census.live() > self.parts.settings.max_live_entities
     }
 
     /// Has entities leave memory that have been idle long enough: at once if a checkpoint has saved them, else once their
@@ -175,10 +174,11 @@ impl Shard {
                 Some((touched, true)) if touched > seen => self.idle.push_back((touched, entity)),
                 Some((_, false)) => self.idle.push_back((self.now, entity)),
                 Some(_) if self.evict(&entity) => {}
+                // A page would be written for each by itself. The checkpoint after the sale saves it with its neighbors.
+                Some(_) if self.is_rush() && !self.is_memory_short() => self.idle.push_back((self.now, entity)),
                 // What the store is done with wakes the shard.
                 Some(_) if leaving.len() >= room => break,
                 Some(_) => {
-                    self.checkpointing.note_wanted();
                     leaving.extend(on_table!(&entity, self.tables, |table, key| table.hand_out(key)));
                     if planted!(PassivatedTooEarly) {
                         self.note_saved(leaving.iter().map(|state: &EntityState| (state.id(), state.version())));

@@ -44,6 +44,32 @@ async fn an_idle_cart_leaves_memory_and_comes_back_when_it_is_asked_for() {
     shop.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_sale_what_is_not_saved_stays_in_memory_and_leaves_after_it() {
+    const CARTS: usize = 40;
+    let dir = tempfile::tempdir().expect("a directory");
+    let settings =
+        RuntimeSettings { checkpoint_rush_records: 10, passivate_after_ms: 100, ..RuntimeSettings::default() };
+    let shop = Shop::open_with(dir.path(), Setup { settings, ..Setup::default() }).await;
+    for key in 0..CARTS as u128 {
+        shop.commerce().create_cart(CartId::from_u128(key << 16), Currency::EUR).await.expect("created");
+    }
+    let left = || shop.node.shards().iter().map(|report| report.figures.cold).sum::<usize>();
+    // The bucket of forty has leaked ten: the sale is on, and every cart has been idle for long enough.
+    shop.clock.advance(1_000);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(left(), 0);
+    shop.clock.advance(1_100);
+    let leave = async {
+        while left() < CARTS {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), leave).await;
+    waited.unwrap_or_else(|_| panic!("{} left memory", left()));
+    shop.close().await;
+}
+
 /// How often each order was written.
 type Written = Arc<Mutex<BTreeMap<OrderId, u32>>>;
 
