@@ -35,6 +35,7 @@ mod releases;
 mod retention;
 mod role;
 pub mod router;
+mod rows;
 pub mod settings;
 pub mod shard;
 mod snapshot_writer;

@@ -9,12 +9,14 @@ use std::hash::BuildHasher;
 use holdfast_core::{BuyerId, CustomerId, OrderId, SkuId, order::OrderStatus};
 
 use super::{
-    chunked::{Chunked, NONE},
     names::Names,
     row::{Chain, Numbers, Row, SKU_SET, short_version},
-    table::Table,
 };
-use crate::{id_map::IdHasher, view::OrderEntry};
+use crate::{
+    id_map::IdHasher,
+    rows::{Chunked, NONE, Table},
+    view::OrderEntry,
+};
 
 /// How far from the newest an order is put in its place at once; farther, the index is sorted later. Orders become durable
 /// almost in the order they were placed: this covers half a second at 100,000 orders a second.

@@ -14,12 +14,10 @@
 //!
 //! [`SCAN_ROWS`]: scan::SCAN_ROWS
 
-mod chunked;
 mod index;
 mod names;
 mod row;
 mod scan;
-mod table;
 
 use holdfast_core::{OrderId, order::OrderStatus};
 use parking_lot::{RwLock, RwLockReadGuard};

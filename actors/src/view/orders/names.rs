@@ -2,8 +2,10 @@
 
 use std::hash::{BuildHasher, Hash};
 
-use super::{chunked::Chunked, table::Table};
-use crate::id_map::IdHasher;
+use crate::{
+    id_map::IdHasher,
+    rows::{Chunked, Table},
+};
 
 /// Names in the order of their first mention. A name costs its own size and 10 to 13 bytes.
 pub(super) struct Names<T> {

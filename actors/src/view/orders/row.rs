@@ -12,7 +12,7 @@ pub(super) struct Row {
     total_minor: i64,
     /// The order's version; held at the largest 32-bit number.
     pub(super) version: u32,
-    /// Number of the customer, or [`NONE`](super::chunked::NONE).
+    /// Number of the customer, or [`NONE`](crate::rows::NONE).
     pub(super) customer: u32,
     /// Number of the SKU, or with [`SKU_SET`] the position of a list of numbers.
     pub(super) skus: u32,
@@ -53,8 +53,8 @@ impl Row {
             version: short_version(entry.version),
             customer: numbers.customer,
             skus: numbers.skus,
-            older_of_buyer: super::chunked::NONE,
-            older_of_customer: super::chunked::NONE,
+            older_of_buyer: crate::rows::NONE,
+            older_of_customer: crate::rows::NONE,
             currency: entry.total.currency(),
             status: entry.status,
         }

@@ -5,11 +5,13 @@ use std::iter::successors;
 use holdfast_core::{OrderId, Timestamp};
 
 use super::{
-    chunked::NONE,
     index::Index,
     row::{Chain, Row, RowKey, SKU_SET, key_of},
 };
-use crate::view::{OrderQuery, OrderSummary};
+use crate::{
+    rows::NONE,
+    view::{OrderQuery, OrderSummary},
+};
 
 /// How many orders are looked at under one lock.
 pub(super) const SCAN_ROWS: usize = 1_024;

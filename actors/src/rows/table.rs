@@ -13,7 +13,7 @@ use super::chunked::NONE;
 const PARTS: usize = 256;
 
 /// Open addressing with linear probing; at most 4/5 full.
-pub(super) struct Table {
+pub(crate) struct Table {
     parts: Vec<Part>,
 }
 
@@ -41,7 +41,7 @@ impl Default for Table {
 
 impl Table {
     /// The entry of `hash` that `is_it` accepts.
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let (part, tag) = split(hash);
         let part = &self.parts[part];
         let run = part.probe(tag).map(|place| part.places[place]).take_while(|place| place.position != NONE);
@@ -49,7 +49,7 @@ impl Table {
     }
 
     /// Puts `position` in place of the entry of `hash` that `is_it` accepts, or adds it.
-    pub(super) fn put(&mut self, hash: u64, position: u32, is_it: impl Fn(u32) -> bool) {
+    pub(crate) fn put(&mut self, hash: u64, position: u32, is_it: impl Fn(u32) -> bool) {
         let (part, tag) = split(hash);
         let part = &mut self.parts[part];
         part.make_room();
@@ -57,13 +57,13 @@ impl Table {
     }
 
     /// Takes everything out.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Memory of the places, in bytes.
     #[cfg(test)]
-    pub(super) fn allocated_bytes(&self) -> usize {
+    pub(crate) fn allocated_bytes(&self) -> usize {
         self.parts.iter().map(|part| part.places.capacity() * size_of::<Place>()).sum()
     }
 }

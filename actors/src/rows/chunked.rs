@@ -4,13 +4,13 @@
 //! Invariant: positions count from 0, are below [`NONE`], and stay with their item.
 
 /// No position: the end of a chain, an empty place in a table.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// Items of one chunk.
 const CHUNK: usize = 4_096;
 
 /// A list addressed by 32-bit positions.
-pub(super) struct Chunked<T> {
+pub(crate) struct Chunked<T> {
     chunks: Vec<Vec<T>>,
     len: u32,
 }
@@ -23,7 +23,7 @@ impl<T> Default for Chunked<T> {
 
 impl<T> Chunked<T> {
     /// Appends, and says where. `None` when every position is taken.
-    pub(super) fn push(&mut self, item: T) -> Option<u32> {
+    pub(crate) fn push(&mut self, item: T) -> Option<u32> {
         let position = self.len;
         if position == NONE {
             return None;
@@ -37,18 +37,28 @@ impl<T> Chunked<T> {
     }
 
     /// The item at `position`, which must have come from this list.
-    pub(super) fn at(&self, position: u32) -> &T {
+    pub(crate) fn at(&self, position: u32) -> &T {
         &self.chunks[position as usize / CHUNK][position as usize % CHUNK]
     }
 
     /// The same, to change it.
-    pub(super) fn at_mut(&mut self, position: u32) -> &mut T {
+    pub(crate) fn at_mut(&mut self, position: u32) -> &mut T {
         &mut self.chunks[position as usize / CHUNK][position as usize % CHUNK]
+    }
+
+    /// All items, in the order they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+
+    /// The same, to change them.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().flatten()
     }
 
     /// Memory of the items, in bytes.
     #[cfg(test)]
-    pub(super) fn allocated_bytes(&self) -> usize {
+    pub(crate) fn allocated_bytes(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<T>()).sum()
     }
 }
