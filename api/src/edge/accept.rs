@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -150,8 +150,8 @@ async fn serve(socket: TcpStream, http: http1::Builder, service: Service, regist
     let io = TokioIo::new(Stream::new(socket, Arc::clone(pulse)));
     let mut connection = pin!(http.serve_connection(io, service_fn(|request| service.call(request, pulse))));
     let mut draining = false;
-    poll_fn(|cx| {
-        pulse.watch(cx.waker());
+    let waker = Waker::from(Arc::clone(pulse));
+    let mut step = || {
         match pulse.order() {
             Order::Cut => return Poll::Ready(()),
             Order::Drain if !draining => {
@@ -161,7 +161,7 @@ async fn serve(socket: TcpStream, http: http1::Builder, service: Service, regist
             Order::Drain | Order::GoOn => {}
         }
         // An error here is the peer's doing (a reset, a torn request) and was answered where an answer was possible.
-        connection.as_mut().poll(cx).map(|_| ())
-    })
-    .await;
+        connection.as_mut().poll(&mut Context::from_waker(&waker)).map(|_| ())
+    };
+    poll_fn(|task| pulse.poll(task.waker(), &mut step)).await;
 }

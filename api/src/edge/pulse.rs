@@ -4,13 +4,17 @@
 //! Why: a timer per deadline per request costs a lock in the runtime's timer wheel four times a request. A store into
 //! an atomic costs nothing, and one sweep over all connections every [`TICK_MS`] finds the overdue ones. The price is
 //! precision: a deadline is kept to within two ticks.
+//!
+//! It is the connection's waker as well. hyper wakes a connection that it is polling, once a request: when the handler asks
+//! for the body, which nobody has read yet. Such a wake makes [`Pulse::poll`] go on at once, instead of sending the task to
+//! the end of the scheduler's queue and its memory out of the cache.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
-    task::Waker,
+    task::{Poll, Wake, Waker},
 };
 
 use futures_util::task::AtomicWaker;
@@ -66,6 +70,14 @@ pub(crate) enum Order {
     Cut = 2,
 }
 
+/// How often a connection that wakes itself goes on before the others get their turn.
+const GOES_ON: usize = 4;
+
+/// Where a connection's task is: resting; being polled; or woken, and so to be polled (again).
+const RESTING: u8 = 0;
+const POLLED: u8 = 1;
+const WOKEN: u8 = 2;
+
 /// The shared word of one connection.
 #[derive(Debug)]
 pub(crate) struct Pulse {
@@ -74,6 +86,7 @@ pub(crate) struct Pulse {
     word: AtomicU64,
     order: AtomicU8,
     lingers: AtomicBool,
+    task: AtomicU8,
     waker: AtomicWaker,
 }
 
@@ -85,6 +98,7 @@ impl Pulse {
             word: AtomicU64::new(0),
             order: AtomicU8::new(Order::GoOn as u8),
             lingers: AtomicBool::new(false),
+            task: AtomicU8::new(RESTING),
             waker: AtomicWaker::new(),
         };
         pulse.enter(Phase::Fresh);
@@ -114,7 +128,7 @@ impl Pulse {
     /// Asks something of the connection. An order is only ever raised, never taken back.
     pub(crate) fn give(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::Release);
-        self.waker.wake();
+        self.wake_task();
     }
 
     /// What is asked of the connection.
@@ -126,9 +140,27 @@ impl Pulse {
         }
     }
 
-    /// Remembers whom to wake when something is asked.
-    pub(crate) fn watch(&self, waker: &Waker) {
-        self.waker.register(waker);
+    /// Polls the connection in its task's turn, and again when it was woken meanwhile. `step` is to be polled with the waker of
+    /// this pulse.
+    pub(crate) fn poll<T>(&self, task: &Waker, mut step: impl FnMut() -> Poll<T>) -> Poll<T> {
+        self.waker.register(task);
+        for _ in 0..GOES_ON {
+            // Whoever has woken it until here has done so for this poll.
+            self.task.swap(POLLED, Ordering::AcqRel);
+            let polled = step();
+            let rests = self.task.compare_exchange(POLLED, RESTING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+            if polled.is_ready() || rests {
+                return polled;
+            }
+        }
+        task.wake_by_ref();
+        Poll::Pending
+    }
+
+    fn wake_task(&self) {
+        if self.task.swap(WOKEN, Ordering::AcqRel) == RESTING {
+            self.waker.wake();
+        }
     }
 
     /// Whether the answer was given before the request was read to its end, so that a close must be gentle.
@@ -139,6 +171,16 @@ impl Pulse {
     /// Whether to close gently.
     pub(crate) fn lingers(&self) -> bool {
         self.lingers.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Pulse {
+    fn wake(self: Arc<Self>) {
+        self.wake_task();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_task();
     }
 }
 
@@ -155,6 +197,50 @@ mod tests {
         pulse.enter(Phase::Head);
         assert_eq!(pulse.age(9), (Phase::Head, 2));
         assert_eq!(pulse.phase(), Phase::Head);
+    }
+
+    /// A task that counts how often it is woken.
+    #[derive(Default)]
+    struct Task(AtomicU32);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_wakes_itself_goes_on_a_few_times_and_then_lets_others_go_first() {
+        let (pulse, task) = (Arc::new(Pulse::new(Arc::default())), Arc::new(Task::default()));
+        let (itself, scheduler) = (Waker::from(Arc::clone(&pulse)), Waker::from(Arc::clone(&task)));
+        let mut steps = 0;
+        let mut run = |wakes| {
+            let (mut left, before) = (wakes, steps);
+            let polled: Poll<()> = pulse.poll(&scheduler, || {
+                steps += 1;
+                if left > 0 {
+                    left -= 1;
+                    itself.wake_by_ref();
+                }
+                Poll::Pending
+            });
+            assert!(polled.is_pending());
+            steps - before
+        };
+        let woken = || task.0.load(Ordering::Relaxed);
+        assert_eq!((run(0), woken()), (1, 0));
+        assert_eq!((run(1), woken()), (2, 0), "it went on by itself");
+        assert_eq!((run(usize::MAX), woken()), (GOES_ON, 1), "its task is to come back");
+        itself.wake_by_ref();
+        assert_eq!(woken(), 1, "it is on its way already");
+        assert_eq!((run(0), woken()), (1, 1));
+        itself.wake_by_ref();
+        itself.wake_by_ref();
+        assert_eq!(woken(), 2, "once, whoever else wakes it");
+        pulse.give(Order::Drain);
+        assert_eq!((run(0), woken()), (1, 2));
+        pulse.give(Order::Cut);
+        assert_eq!(woken(), 3);
     }
 
     #[test]
