@@ -75,6 +75,7 @@ impl ShardRun {
     /// Takes everything that waits, in turns of bounded size.
     fn pass(&mut self) {
         self.mailbox.take(&mut self.inbox);
+        self.shard.look_ahead(&self.inbox);
         let mut inbox = self.inbox.drain(..);
         loop {
             self.shard.turn(&mut inbox, self.clock.now(), &self.gate);

@@ -4,7 +4,7 @@
 //! Invariants: nothing is ever forgotten (at its limit the ledger opens no further account instead), and everything asked
 //! about one order is decided under one lock, so a void and an authorization that race have one order of events.
 //!
-//! Cost: one entry of 64 bytes per order and 10 to 13 for finding it, 72 more once it is captured or refunded, and 32 bytes per refund.
+//! Cost: one entry of 64 bytes per order and 10 to 15 for finding it, 72 more once it is captured or refunded, and 32 bytes per refund.
 
 use std::{
     collections::BTreeMap,

@@ -7,6 +7,7 @@
 //! Invariant: a request's events are journaled together or not at all, and memory never keeps what the journal will not.
 
 mod agenda;
+mod ahead;
 mod checkpoint;
 mod following;
 mod meter;

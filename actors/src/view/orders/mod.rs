@@ -3,9 +3,9 @@
 //! Invariants: every order fed is in the index exactly once, and a listing is sorted by the time of placing and then by id,
 //! both descending, so a cursor means the same after a restart.
 //!
-//! Cost: an order takes 72 bytes for its row, 4 to 8 for its place in time, and 10 to 13 each for finding it by id and by
-//! buyer: 96 to 106 bytes. A customer seen for the first time takes 24 bytes for the name (and the text itself if it is
-//! longer than that), 4 to 8 for its newest order and 10 to 13 for finding it. Orders with several SKUs take 16 bytes and 4
+//! Cost: an order takes 72 bytes for its row, 4 to 8 for its place in time, and 10 to 15 each for finding it by id and by
+//! buyer: 96 to 110 bytes. A customer seen for the first time takes 24 bytes for the name (and the text itself if it is
+//! longer than that), 4 to 8 for its newest order and 10 to 15 for finding it. Orders with several SKUs take 16 bytes and 4
 //! for each. So 10 million orders take about 1 GB; nothing is ever dropped. A new order costs about a microsecond.
 //!
 //! A listing by buyer or customer follows that one's orders. Filters by status or SKU alone look at every order until the

@@ -7,7 +7,7 @@ use crate::{
     rows::{Chunked, Table},
 };
 
-/// Names in the order of their first mention. A name costs its own size and 10 to 13 bytes.
+/// Names in the order of their first mention. A name costs its own size and 10 to 15 bytes.
 pub(super) struct Names<T> {
     list: Chunked<T>,
     numbers: Table,
