@@ -75,9 +75,9 @@ impl ShardRun {
     /// Takes everything that waits, in turns of bounded size.
     fn pass(&mut self) {
         self.mailbox.take(&mut self.inbox);
-        self.shard.look_ahead(&self.inbox);
         let mut inbox = self.inbox.drain(..);
         loop {
+            self.shard.look_ahead(inbox.as_slice());
             self.shard.turn(&mut inbox, self.clock.now(), &self.gate);
             if inbox.len() == 0 {
                 break;

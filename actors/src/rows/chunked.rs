@@ -46,12 +46,12 @@ impl<T> Chunked<T> {
         &mut self.chunks[position as usize / CHUNK][position as usize % CHUNK]
     }
 
-    /// All items, in the order they came.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
+    /// A stretch of the items, of some thousands; `None` beyond the last.
+    pub(crate) fn chunk(&self, number: usize) -> Option<&[T]> {
+        self.chunks.get(number).map(Vec::as_slice)
     }
 
-    /// The same, to change them.
+    /// All items, in the order they came, to change them.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.chunks.iter_mut().flatten()
     }

@@ -70,8 +70,8 @@ pub(crate) enum Order {
     Cut = 2,
 }
 
-/// How often a connection that wakes itself goes on before the others get their turn.
-const GOES_ON: usize = 4;
+/// How often a connection that wakes itself is polled before the others get their turn: once more than it wakes itself for a request.
+const POLLS: usize = 2;
 
 /// Where a connection's task is: resting; being polled; or woken, and so to be polled (again).
 const RESTING: u8 = 0;
@@ -144,7 +144,7 @@ impl Pulse {
     /// this pulse.
     pub(crate) fn poll<T>(&self, task: &Waker, mut step: impl FnMut() -> Poll<T>) -> Poll<T> {
         self.waker.register(task);
-        for _ in 0..GOES_ON {
+        for _ in 0..POLLS {
             // Whoever has woken it until here has done so for this poll.
             self.task.swap(POLLED, Ordering::AcqRel);
             let polled = step();
@@ -230,7 +230,7 @@ mod tests {
         let woken = || task.0.load(Ordering::Relaxed);
         assert_eq!((run(0), woken()), (1, 0));
         assert_eq!((run(1), woken()), (2, 0), "it went on by itself");
-        assert_eq!((run(usize::MAX), woken()), (GOES_ON, 1), "its task is to come back");
+        assert_eq!((run(usize::MAX), woken()), (POLLS, 1), "its task is to come back");
         itself.wake_by_ref();
         assert_eq!(woken(), 1, "it is on its way already");
         assert_eq!((run(0), woken()), (1, 1));
@@ -241,6 +241,35 @@ mod tests {
         assert_eq!((run(0), woken()), (1, 2));
         pulse.give(Order::Cut);
         assert_eq!(woken(), 3);
+    }
+
+    #[tokio::test]
+    async fn no_wake_of_another_thread_is_lost() {
+        const WAKES: u32 = 100_000;
+        let pulse = Arc::new(Pulse::new(Arc::default()));
+        let (asked, answered) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let asking = {
+            let (pulse, asked, answered) = (Arc::clone(&pulse), Arc::clone(&asked), Arc::clone(&answered));
+            std::thread::spawn(move || {
+                for number in 1..=WAKES {
+                    // It asks as soon as it has its answer, which is while the poll that gave it is not over yet.
+                    while answered.load(Ordering::Acquire) + 1 < number {
+                        std::thread::yield_now();
+                    }
+                    asked.store(number, Ordering::Release);
+                    pulse.wake_task();
+                }
+            })
+        };
+        let all_answered = std::future::poll_fn(|task| {
+            pulse.poll(task.waker(), || {
+                let number = asked.load(Ordering::Acquire);
+                answered.store(number, Ordering::Release);
+                if number == WAKES { Poll::Ready(()) } else { Poll::Pending }
+            })
+        });
+        tokio::time::timeout(std::time::Duration::from_mins(1), all_answered).await.expect("a wake was lost");
+        asking.join().expect("no panic");
     }
 
     #[test]
