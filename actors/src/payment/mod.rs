@@ -9,6 +9,7 @@
 //!
 //! [`GatewayKey`]: holdfast_core::order::GatewayKey
 
+mod account;
 pub mod backoff;
 mod book;
 pub mod driver;

@@ -30,8 +30,9 @@ use holdfast_core::{
 use tokio::sync::Notify;
 
 use super::{
+    account::{Account, Settled},
     book::Book,
-    ledger::{Account, Ledger, Settled},
+    ledger::Ledger,
     port::{GatewayError, GatewayRequest, PaymentGateway, VoidOutcome},
     script::{Reason, Script, Verdict, token_digest},
     settings::SandboxSettings,
