@@ -91,6 +91,10 @@ fn the_load_generator_reads_the_sale_back_from_the_books() -> anyhow::Result<()>
         assert!(report["p99_ms"].as_f64() >= report["p50_ms"].as_f64(), "{report}");
     }
     assert_eq!(open["orders"], 200, "an open loop sends what was due: {open}");
+    let few =
+        ["--admin-token", &token, "--stock", "20", "--skus", "3", "--connections", "16", "--duration", "1s", "--json"];
+    let wide = json(&[&["bench", "flash-sale", "--url", &url][..], &few].concat())?;
+    assert_eq!((&wide["sold"], &wide["oversold"], &wide["errors"]), (&60.into(), &0.into(), &0.into()), "{wide}");
     Ok(())
 }
 

@@ -1,6 +1,13 @@
 //! `bench`: the load generator on the command line.
 
-use std::{env, net::SocketAddr, num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    env,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -21,7 +28,8 @@ use super::{console, parent::ParentArguments, span};
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// A crowd on one product. Exit code 1 if it was oversold or anything but sales and clean refusals was answered.
+    /// A crowd on one product, or spread over many. Exit code 1 if one was oversold or anything but sales and clean refusals was
+    /// answered.
     FlashSale(FlashSaleArguments),
     /// The same crowd on the echo server: what this machine and this generator can do at all.
     Echo(EchoArguments),
@@ -66,7 +74,10 @@ pub(crate) struct FlashSaleArguments {
     /// An existing product; its available units are brought to --stock. Default: a new one.
     #[arg(long)]
     sku: Option<String>,
-    /// Units on sale.
+    /// So many new products, which share the crowd evenly.
+    #[arg(long, default_value = "1", conflicts_with = "sku")]
+    skus: NonZeroU32,
+    /// Units on sale of each product.
     #[arg(long)]
     stock: u64,
     #[command(flatten)]
@@ -144,10 +155,11 @@ fn flash_sale(arguments: &FlashSaleArguments) -> anyhow::Result<ExitCode> {
     let load = arguments.load.load();
     let report = arguments.load.runtime()?.block_on(async {
         if let Some(sku) = &arguments.sku {
-            return flash_sale::sell_restocked(&shop, sku, arguments.stock, load).await;
+            return flash_sale::sell_restocked(&shop, sku.clone(), arguments.stock, load).await;
         }
-        let sku = format!("bench-{}", fresh_run()?);
-        flash_sale::sell_new(&shop, &sku, arguments.stock, load).await
+        let run = fresh_run()?;
+        let skus: Vec<String> = (0..arguments.skus.get()).map(|number| format!("b-{run}-{number}")).collect();
+        flash_sale::sell_new(&shop, &skus, arguments.stock, load).await
     });
     arguments.load.show(&report.with_context(|| format!("no flash sale at {}", arguments.url))?)
 }

@@ -119,7 +119,7 @@ impl Sale {
         server.kill();
         let server = start(launch).await?;
         let audit = audit::look_up(self.shop.target(), receipts.all(), options.connections).await;
-        let oversold = oversold(self.units, self.shop.units(&self.sku).await?, aftermath.tally.sold);
+        let oversold = oversold(&[self.units], &[self.shop.units(&self.sku).await?], aftermath.tally.sold);
         let crash = Crash { server, acknowledged, outage, work };
         Ok(self.result(options, &aftermath, crash, &audit, oversold))
     }

@@ -67,8 +67,8 @@ async fn round(echo: &Shop, shop: &Shop, load: Load) -> Result<Round, FlashSaleE
     // 24 bytes at most, as the SKUs of nearly every shop: longer ones are kept apart from where they are named.
     let sku = |kind: &str| fresh_run().map(|run| format!("{kind}-{run}"));
     let echo = echo::drive(echo, load).await?;
-    let orders = flash_sale::sell_new(shop, &sku("sale")?, PLENTY, load).await?;
-    let refusals = flash_sale::sell_new(shop, &sku("out")?, 0, load).await?;
+    let orders = flash_sale::sell_new(shop, &[sku("sale")?], PLENTY, load).await?;
+    let refusals = flash_sale::sell_new(shop, &[sku("out")?], 0, load).await?;
     let orders_ratio = ratio(&orders, &echo);
     let refusals_ratio = ratio(&refusals, &echo);
     Ok(Round { echo, orders, refusals, orders_ratio, refusals_ratio })

@@ -1,4 +1,4 @@
-//! `bench flash-sale`: a crowd on one SKU, then the stock read back.
+//! `bench flash-sale`: a crowd on one SKU or on many, then the stock read back.
 //!
 //! The figure that matters most is `oversold`: it is not what the generator believes it bought but what the server's own
 //! books say, compared with what the server acknowledged.
@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     crowd::{self, Patience, Plan},
-    order::{OrderTemplate, PassingShopper, fresh_run},
+    order::{Assortment, PassingShopper, fresh_run},
     pace::Until,
     progress::Progress,
     report::Report,
@@ -52,46 +52,60 @@ impl Load {
     }
 }
 
-/// Sells `stock` units of a new product to a crowd.
+/// Sells `stock` units of each of some new products to a crowd.
 ///
 /// # Errors
-/// [`FlashSaleError`] when the product cannot be put up or its stock read back.
-pub async fn sell_new(shop: &Shop, sku: &str, stock: u64, load: Load) -> Result<Report, FlashSaleError> {
-    shop.put_up(&Shop::plain_product(sku, stock)).await?;
-    sell(shop, sku, load).await
+/// [`FlashSaleError`] when a product cannot be put up or its stock read back.
+pub async fn sell_new(shop: &Shop, skus: &[String], stock: u64, load: Load) -> Result<Report, FlashSaleError> {
+    for sku in skus {
+        shop.put_up(&Shop::plain_product(sku, stock)).await?;
+    }
+    sell(shop, skus, load).await
 }
 
 /// Brings what is available of an existing `sku` to `stock` units, then sells them to a crowd.
 ///
 /// # Errors
 /// [`FlashSaleError`] when the stock cannot be adjusted or read back.
-pub async fn sell_restocked(shop: &Shop, sku: &str, stock: u64, load: Load) -> Result<Report, FlashSaleError> {
-    let available = shop.units(sku).await?.available;
+pub async fn sell_restocked(shop: &Shop, sku: String, stock: u64, load: Load) -> Result<Report, FlashSaleError> {
+    let available = shop.units(&sku).await?.available;
     if available != stock {
         let signed = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
-        shop.adjust(sku, signed(stock).saturating_sub(signed(available))).await?;
+        shop.adjust(&sku, signed(stock).saturating_sub(signed(available))).await?;
     }
-    sell(shop, sku, load).await
+    sell(shop, &[sku], load).await
 }
 
-async fn sell(shop: &Shop, sku: &str, load: Load) -> Result<Report, FlashSaleError> {
-    let before = shop.units(sku).await?;
+async fn sell(shop: &Shop, skus: &[String], load: Load) -> Result<Report, FlashSaleError> {
+    let before = units_of(shop, skus).await?;
     let ledger = Arc::new(Ledger::default());
-    let orders = OrderTemplate::new(shop.target(), sku, &fresh_run()?);
+    let orders = Assortment::new(shop.target(), skus, &fresh_run()?);
     let progress = Progress::show("flash sale", Until::Elapsed(load.duration), Arc::clone(&ledger));
     let plan = load.plan(shop);
     let elapsed = crowd::run(plan, |_| PassingShopper { orders: orders.clone() }, Arc::clone(&ledger)).await;
     drop(progress);
     let mut report = Report::new(&ledger.tally(), elapsed, load.connections, load.rate);
-    report.oversold = oversold(before, shop.units(sku).await?, report.sold);
+    report.oversold = oversold(&before, &units_of(shop, skus).await?, report.sold);
     Ok(report)
 }
 
-/// Units sold that were not there: acknowledged beyond what was available, or missing from the server's own books.
-pub fn oversold(before: Units, after: Units, sold: u64) -> u64 {
-    let beyond_stock = sold.saturating_sub(before.available);
-    let parts = after.available.saturating_add(after.held).saturating_add(after.allocated);
-    beyond_stock.max(parts.abs_diff(after.on_hand))
+async fn units_of(shop: &Shop, skus: &[String]) -> Result<Vec<Units>, ShopError> {
+    let mut units = Vec::with_capacity(skus.len());
+    for sku in skus {
+        units.push(shop.units(sku).await?);
+    }
+    Ok(units)
+}
+
+/// Units sold that were not there: acknowledged beyond what was available of all SKUs, or missing from the server's own books of
+/// each.
+pub fn oversold(before: &[Units], after: &[Units], sold: u64) -> u64 {
+    let available = before.iter().map(|units| units.available).fold(0, u64::saturating_add);
+    let off = |units: &Units| {
+        let parts = units.available.saturating_add(units.held).saturating_add(units.allocated);
+        parts.abs_diff(units.on_hand)
+    };
+    sold.saturating_sub(available).max(after.iter().map(off).fold(0, u64::saturating_add))
 }
 
 #[cfg(test)]
@@ -103,18 +117,25 @@ mod tests {
     #[test]
     fn a_sale_of_all_units_oversells_nothing() {
         let after = Units { on_hand: 100, held: 10, allocated: 90, available: 0, fulfilled: 0 };
-        assert_eq!(oversold(BEFORE, after, 100), 0);
+        assert_eq!(oversold(&[BEFORE], &[after], 100), 0);
     }
 
     #[test]
     fn one_order_too_many_shows() {
         let after = Units { on_hand: 100, held: 0, allocated: 100, available: 0, fulfilled: 0 };
-        assert_eq!(oversold(BEFORE, after, 101), 1);
+        assert_eq!(oversold(&[BEFORE], &[after], 101), 1);
+    }
+
+    #[test]
+    fn the_books_of_one_sku_do_not_make_up_for_those_of_another() {
+        let after = |allocated| Units { on_hand: 100, held: 0, allocated, available: 50, fulfilled: 0 };
+        assert_eq!(oversold(&[BEFORE; 2], &[after(52), after(48)], 100), 4);
+        assert_eq!(oversold(&[BEFORE; 2], &[after(50), after(50)], 201), 1);
     }
 
     #[test]
     fn books_that_do_not_balance_show() {
         let after = Units { on_hand: 100, held: 0, allocated: 102, available: 0, fulfilled: 0 };
-        assert_eq!(oversold(BEFORE, after, 100), 2);
+        assert_eq!(oversold(&[BEFORE], &[after], 100), 2);
     }
 }

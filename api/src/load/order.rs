@@ -68,11 +68,34 @@ impl OrderTemplate {
     }
 }
 
+/// The orders of one run over one SKU or many, which share the crowd evenly.
+#[derive(Debug, Clone)]
+pub struct Assortment(Arc<[OrderTemplate]>);
+
+impl Assortment {
+    /// Orders of one unit of each of `skus` in turn. `run` sets this run's keys apart from all others'.
+    pub fn new(target: &Target, skus: &[String], run: &str) -> Self {
+        Self(skus.iter().map(|sku| OrderTemplate::new(target, sku, run)).collect())
+    }
+
+    /// Order `number`; asked again, the same order with the same key.
+    ///
+    /// # Panics
+    /// Without a SKU.
+    pub fn request(&self, number: u64) -> Request<Full<Bytes>> {
+        // A prime for a stride: neighbors in time are no neighbors in the catalog. One more in each round, so that every SKU has its
+        // turn also where the stride leads back to the first.
+        let count = self.0.len() as u64;
+        let index = (number.wrapping_mul(617).wrapping_add(number / count)) % count;
+        self.0[usize::try_from(index).unwrap_or_default()].request(number)
+    }
+}
+
 /// A shopper that keeps nothing of the answers.
 #[derive(Debug, Clone)]
 pub struct PassingShopper {
     /// What it orders.
-    pub orders: OrderTemplate,
+    pub orders: Assortment,
 }
 
 impl Shopper for PassingShopper {
@@ -107,6 +130,8 @@ pub fn fresh_run() -> Result<String, getrandom::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -116,6 +141,20 @@ mod tests {
         assert_eq!(keys[0], keys[1]);
         assert_ne!(keys[0], keys[2]);
         assert!(keys[0].len() >= 16, "the server's shortest key");
+    }
+
+    #[test]
+    fn every_sku_of_an_assortment_is_ordered_as_often_as_the_others() {
+        for (count, orders) in [(1, 3), (3, 9), (1_000, 1_000), (617, 617 * 617)] {
+            let skus: Vec<String> = (0..count).map(|number| format!("S-{number}")).collect();
+            let assortment = Assortment::new(&"http://127.0.0.1:1".parse().unwrap(), &skus, "0123456789abcdef");
+            let mut times: HashMap<String, u64> = HashMap::new();
+            for number in 0..orders {
+                *times.entry(format!("{:?}", assortment.request(number).body())).or_default() += 1;
+            }
+            assert_eq!(times.len() as u64, count);
+            assert!(times.values().all(|times| *times == orders / count), "{count}: {times:?}");
+        }
     }
 
     #[test]

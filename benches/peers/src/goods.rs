@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use holdfast_api::load::{
     crowd::{self, Patience, Plan, Shopper},
     flash_sale::Load,
-    order::{OrderTemplate, fresh_run, verdict},
+    order::{Assortment, fresh_run, verdict},
     pace::Until,
     report::Report,
     shop::Shop,
@@ -64,7 +64,7 @@ pub(crate) fn closed(connections: usize, duration: Duration) -> Load {
 pub(crate) struct Sale<'a> {
     contender: &'a Contender,
     /// One list for each address it sells at, each with keys of its own.
-    orders: Vec<Arc<[OrderTemplate]>>,
+    orders: Vec<Assortment>,
     skus: Vec<String>,
 }
 
@@ -79,11 +79,7 @@ impl<'a> Sale<'a> {
                 shop.put_up(&Shop::plain_product(sku, PLENTY)).await?;
             }
         }
-        let at = |(node, shop): (usize, &Shop)| {
-            let keys = |number: usize| format!("{run}{node}{number:04}");
-            let all = skus.iter().enumerate();
-            all.map(|(number, sku)| OrderTemplate::new(shop.target(), sku, &keys(number))).collect()
-        };
+        let at = |(node, shop): (usize, &Shop)| Assortment::new(shop.target(), &skus, &format!("{run}-{node:04}"));
         let orders = contender.shops.iter().enumerate().map(at).collect();
         Ok(Self { contender, orders, skus })
     }
@@ -93,7 +89,7 @@ impl<'a> Sale<'a> {
         let shops = &self.contender.shops;
         let crowds = shops.iter().zip(&self.orders).enumerate().map(async |(node, (shop, orders))| {
             let ledger = Arc::new(Ledger::default());
-            let shopper = |_| Buyer { kind: self.contender.kind, orders: Arc::clone(orders) };
+            let shopper = |_| Buyer { kind: self.contender.kind, orders: orders.clone() };
             let elapsed = crowd::run(plan(shop, share(load, node, shops.len())), shopper, Arc::clone(&ledger)).await;
             (ledger.tally(), elapsed)
         });
@@ -129,18 +125,15 @@ fn share(load: Load, node: usize, nodes: usize) -> Load {
     Load { connections, rate: load.rate.map(|rate| rate * part), ..load }
 }
 
-/// Goes from SKU to SKU.
+/// A shopper who knows what the contender's answers mean.
 struct Buyer {
     kind: Kind,
-    orders: Arc<[OrderTemplate]>,
+    orders: Assortment,
 }
 
 impl Shopper for Buyer {
     fn request(&mut self, number: u64) -> Request<Full<Bytes>> {
-        // 617 has no factor in common with 1,000: neighbors in time are no neighbors in the catalog.
-        let count = self.orders.len().max(1) as u64;
-        let index = usize::try_from(number.wrapping_mul(617) % count).unwrap_or(0);
-        self.orders[index].request(number)
+        self.orders.request(number)
     }
 
     fn judge(&mut self, _number: u64, status: StatusCode, body: &[u8]) -> Verdict {
