@@ -20,6 +20,7 @@ use crate::{
     message::{Envelope, Internal, SnapshotProgress},
     outbound::{Life, SnapshotTask},
     retention::Retention,
+    shard::look_through,
 };
 
 /// What the writer is to do.
@@ -84,6 +85,17 @@ pub(crate) fn start(mut writer: Writer, jobs: mpsc::Receiver<Job>, nice: u8) -> 
     thread::Builder::new().name(String::from("snapshots")).spawn(work)
 }
 
+/// So many states are looked at before the first of them is encoded.
+const LOOK_AHEAD: usize = 64;
+
+/// Orders lie all over the memory, and a processor that asks for one after the other waits for several at once.
+fn look_ahead(states: &[EntityState]) {
+    look_through(states.iter().filter_map(|state| match state {
+        EntityState::Order(order) => Some(order),
+        _ => None,
+    }));
+}
+
 impl Writer {
     pub(crate) fn new(
         store: Arc<dyn SnapshotStore>,
@@ -111,15 +123,15 @@ impl Writer {
                 entities.dedup();
                 self.tell(life, SnapshotProgress::Arranged(entities));
             }
-            SnapshotTask::Write(states) => self.gather(life, states),
+            SnapshotTask::Write(states) => self.gather(life, &states),
             SnapshotTask::Watermark(sequence) => self.mark(life, sequence),
         }
         true
     }
 
-    fn gather(&mut self, life: Life, states: Vec<EntityState>) {
+    fn gather(&mut self, life: Life, states: &[EntityState]) {
         let (mut snapshots, mut unsaved) = (Vec::with_capacity(states.len()), Vec::new());
-        for state in states {
+        for state in states.chunks(LOOK_AHEAD).inspect(|states| look_ahead(states)).flatten() {
             // A panic would end this thread, and with it the checkpoints of every shard.
             match catch_unwind(AssertUnwindSafe(|| encode_snapshot(&state.as_ref()))) {
                 Ok(Ok(snapshot)) => {

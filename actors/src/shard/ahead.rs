@@ -1,38 +1,93 @@
-//! Looking ahead: before the first of many orders is decided, the tables are asked for all of them.
+//! Looking ahead: before the first of many orders is decided, the tables are asked for all of them; and so before the first of a
+//! checkpoint's entities is copied.
 //!
 //! Why: an order meets memory that nothing has touched before it (is this id known? is anything promised to it?), and a
 //! processor waits for each such place as long as for a hundred instructions. Asked one after the other, with nothing in
-//! between, it waits for several of them at once.
+//! between, it waits for several of them at once: for as many as there are within the few hundred instructions that it looks
+//! ahead by itself. Hence many short loops over the same orders instead of a long one.
 //!
 //! Nothing follows from the answers.
 
 use std::hint::black_box;
 
-use holdfast_core::HoldId;
+use holdfast_core::{Entity as _, EntityId, HoldId, SkuId, order::Order, stock::StockItem};
 
 use super::Shard;
-use crate::message::{Envelope, Place, Request};
+use crate::message::{Envelope, Request};
 
 impl Shard {
-    /// Asks the tables for the orders that the next turn over `inbox` is to place. For one alone there is nothing to gain.
+    /// Reads for all orders that the next turn over `inbox` is to place what deciding them will read. For one alone there is nothing
+    /// to gain.
     pub(crate) fn look_ahead(&self, inbox: &[Envelope]) {
         if inbox.len() < 2 {
             return;
         }
-        for envelope in inbox.iter().take(self.parts.settings.turn_messages) {
-            if let Envelope::Request { request: Request::Place(place), .. } = envelope {
-                black_box(self.knows(place));
+        let places = || {
+            inbox.iter().take(self.parts.settings.turn_messages).filter_map(|envelope| match envelope {
+                Envelope::Request { request: Request::Place(place), .. } => Some(place),
+                _ => None,
+            })
+        };
+        for place in places() {
+            black_box(self.tables.orders.get(&place.order).is_some());
+        }
+        // The units that are asked for, by line; those that are held in another shard are decided there.
+        let mut asked: Vec<(HoldId, Option<&StockItem>)> = Vec::with_capacity(inbox.len());
+        let mut before: Option<(&SkuId, Option<&StockItem>)> = None;
+        for place in places() {
+            for (line, number) in place.lines.iter().zip(0..).filter(|(line, _)| line.held.is_none()) {
+                let stock = match before {
+                    // In a sale of one SKU it is always the same.
+                    Some((sku, stock)) if *sku == line.sku => stock,
+                    _ => {
+                        black_box(self.price_of(&line.sku).ok());
+                        self.tables.stock.get(&line.sku)
+                    }
+                };
+                before = Some((&line.sku, stock));
+                asked.push((HoldId { order: place.order, line: number }, stock));
             }
+        }
+        for (_, stock) in &asked {
+            black_box(stock.map(|stock| (stock.available(), stock.policy().opens_at)));
+        }
+        for (hold, stock) in &asked {
+            black_box(stock.is_some_and(|stock| stock.hold(hold).is_some()));
         }
     }
 
-    /// Whether the order is known, or a unit of this shard held for it. Every line is looked at, whatever the one before has told.
-    fn knows(&self, place: &Place) -> bool {
-        let known = self.tables.orders.get(&place.order).is_some();
-        let here = place.lines.iter().zip(0..).filter(|(line, _)| line.held.is_none());
-        here.fold(known, |known, (line, number)| {
-            let hold = HoldId { order: place.order, line: number };
-            known | self.tables.stock.get(&line.sku).is_some_and(|stock| stock.hold(&hold).is_some())
-        })
+    /// Reads of the orders among these what copying them will read.
+    pub(super) fn look_ahead_to_copy(&self, entities: &[EntityId]) {
+        let order = |entity: &EntityId| match entity {
+            EntityId::Order(id) => self.tables.orders.get(id),
+            _ => None,
+        };
+        let orders: Vec<&Order> = entities.iter().filter_map(order).collect();
+        look_through(orders.iter().copied());
+    }
+
+    /// Reads of the orders among these when they were last touched.
+    pub(super) fn look_ahead_to_note<'a>(&self, entities: impl Iterator<Item = &'a EntityId>) {
+        for entity in entities {
+            if let EntityId::Order(id) = entity {
+                black_box(self.tables.orders.live.get(id).map(|live| live.touched));
+            }
+        }
+    }
+}
+
+/// Reads a part of everything that these orders consist of.
+pub(crate) fn look_through<'a>(orders: impl Iterator<Item = &'a Order> + Clone) {
+    for order in orders.clone() {
+        black_box(order.version());
+    }
+    for order in orders.clone() {
+        black_box(order.placement().map(|placement| placement.placed_at));
+    }
+    for order in orders.clone() {
+        black_box(order.placement().and_then(|placement| placement.lines.first()).map(|line| line.quantity));
+    }
+    for order in orders {
+        black_box(order.payment().and_then(|payment| payment.reference?.as_bytes().first()));
     }
 }

@@ -173,7 +173,10 @@ impl Shard {
             SnapshotProgress::Written { saved, unsaved } => {
                 self.checkpointing.handed_out -= saved.len() + unsaved.len();
                 self.note_unsaved(&unsaved);
-                self.note_saved(saved);
+                for slice in saved.chunks(self.parts.settings.checkpoint_slice) {
+                    self.look_ahead_to_note(slice.iter().map(|(entity, _)| entity));
+                    self.note_saved(slice);
+                }
             }
             SnapshotProgress::Checkpointed { watermark } => self.checkpointing.done(watermark),
         }
@@ -201,6 +204,7 @@ impl Shard {
             return;
         };
         let mut states = Vec::with_capacity(pending.len().min(slice));
+        self.look_ahead_to_copy(&pending.as_slice()[..slice.min(pending.len())]);
         for entity in pending.by_ref().take(slice) {
             self.clear_dirty(&entity);
             match on_table!(&entity, self.tables, |table, key| table.hand_out(key)) {

@@ -181,7 +181,8 @@ impl Shard {
                 Some(_) => {
                     leaving.extend(on_table!(&entity, self.tables, |table, key| table.hand_out(key)));
                     if planted!(PassivatedTooEarly) {
-                        self.note_saved(leaving.iter().map(|state: &EntityState| (state.id(), state.version())));
+                        let saved: Vec<_> = leaving.iter().map(|state| (state.id(), state.version())).collect();
+                        self.note_saved(&saved);
                     }
                     // Looked at again if it is touched before its snapshot is durable.
                     self.idle.push_back((self.now, entity));
@@ -210,13 +211,13 @@ impl Shard {
     }
 
     /// Takes in that these are durable at these versions. Those idle for long leave memory.
-    pub(super) fn note_saved(&mut self, entities: impl IntoIterator<Item = (EntityId, u64)>) {
+    pub(super) fn note_saved(&mut self, entities: &[(EntityId, u64)]) {
         let idle_before = self.idle_before();
         for (entity, version) in entities {
-            let is_idle = on_table!(&entity, self.tables, |table, key| table.note_saved(key, version, idle_before));
+            let is_idle = on_table!(entity, self.tables, |table, key| table.note_saved(key, *version, idle_before));
             // Asked only of the few that are idle: a checkpoint's thousands are told at once, and a sale waits meanwhile.
-            if is_idle && let Some((_, true)) = self.idleness(&entity) {
-                self.evict(&entity);
+            if is_idle && let Some((_, true)) = self.idleness(entity) {
+                self.evict(entity);
             }
         }
     }
