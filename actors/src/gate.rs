@@ -241,9 +241,7 @@ impl Gate {
 
     /// Lets an output out and gives it back empty.
     fn release(&self, mut output: Output) -> Output {
-        for update in output.views.drain(..) {
-            self.views.apply(update);
-        }
+        self.views.apply_all(&mut output.views);
         for (port, outcome) in output.answers.drain(..) {
             let ReplyPort { sender, _permit, guard } = port;
             drop(guard);

@@ -10,6 +10,7 @@ pub(crate) const NONE: u32 = u32::MAX;
 const CHUNK: usize = 4_096;
 
 /// A list addressed by 32-bit positions.
+#[derive(Debug)]
 pub(crate) struct Chunked<T> {
     chunks: Vec<Vec<T>>,
     len: u32,
@@ -49,6 +50,11 @@ impl<T> Chunked<T> {
     /// A stretch of the items, of some thousands; `None` beyond the last.
     pub(crate) fn chunk(&self, number: usize) -> Option<&[T]> {
         self.chunks.get(number).map(Vec::as_slice)
+    }
+
+    /// All items, in the order they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
     }
 
     /// All items, in the order they came, to change them.

@@ -4,7 +4,9 @@
 //! doubling moves them all. Rows in the order they came lie beside the ones before, and the table is 8 bytes a place.
 
 mod chunked;
+mod map;
 mod table;
 
 pub(crate) use chunked::{Chunked, NONE};
+pub(crate) use map::RowMap;
 pub(crate) use table::Table;

@@ -10,7 +10,7 @@
 
 use std::hint::black_box;
 
-use holdfast_core::{Entity as _, EntityId, HoldId, SkuId, order::Order, stock::StockItem};
+use holdfast_core::{Entity as _, EntityId, HoldId, OrderId, SkuId, order::Order, stock::StockItem};
 
 use super::Shard;
 use crate::message::{Envelope, Request};
@@ -29,7 +29,7 @@ impl Shard {
             })
         };
         for place in places() {
-            black_box(self.tables.orders.get(&place.order).is_some());
+            self.tables.orders.live.touch(&place.order);
         }
         // The units that are asked for, by line; those that are held in another shard are decided there.
         let mut asked: Vec<(HoldId, Option<&StockItem>)> = Vec::with_capacity(inbox.len());
@@ -58,22 +58,27 @@ impl Shard {
 
     /// Reads of the orders among these what copying them will read.
     pub(super) fn look_ahead_to_copy(&self, entities: &[EntityId]) {
-        let order = |entity: &EntityId| match entity {
-            EntityId::Order(id) => self.tables.orders.get(id),
-            _ => None,
-        };
-        let orders: Vec<&Order> = entities.iter().filter_map(order).collect();
+        let live = &self.tables.orders.live;
+        order_ids(entities).for_each(|id| live.touch(id));
+        let orders: Vec<&Order> = order_ids(entities).filter_map(|id| live.get(id)).map(|live| &live.entity).collect();
         look_through(orders.iter().copied());
     }
 
     /// Reads of the orders among these when they were last touched.
-    pub(super) fn look_ahead_to_note<'a>(&self, entities: impl Iterator<Item = &'a EntityId>) {
-        for entity in entities {
-            if let EntityId::Order(id) = entity {
-                black_box(self.tables.orders.live.get(id).map(|live| live.touched));
-            }
+    pub(super) fn look_ahead_to_note<'a>(&self, entities: impl Iterator<Item = &'a EntityId> + Clone) {
+        let live = &self.tables.orders.live;
+        order_ids(entities.clone()).for_each(|id| live.touch(id));
+        for id in order_ids(entities) {
+            black_box(live.get(id).map(|live| live.touched));
         }
     }
+}
+
+fn order_ids<'a>(entities: impl IntoIterator<Item = &'a EntityId>) -> impl Iterator<Item = &'a OrderId> {
+    entities.into_iter().filter_map(|entity| match entity {
+        EntityId::Order(id) => Some(id),
+        _ => None,
+    })
 }
 
 /// Reads a part of everything that these orders consist of.

@@ -11,7 +11,6 @@ mod ahead;
 mod checkpoint;
 mod following;
 mod meter;
-mod parted;
 mod place;
 mod pursuit;
 mod recover;

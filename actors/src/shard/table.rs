@@ -9,8 +9,7 @@ use holdfast_core::{
 };
 use holdfast_persistence::{EntityState, EntityStateRef};
 
-use super::parted::{Parted, PartedMap};
-use crate::{id_map::IdMap, message::Envelope};
+use crate::{id_map::IdMap, message::Envelope, rows::RowMap};
 
 /// What an entity takes in memory, in bytes, as means of `cargo bench --bench idle_carts` and of a sale's growth: a SKU with
 /// its catalog entry, a cart with one line, an order of one line, and what is left of one that was passivated.
@@ -51,7 +50,7 @@ pub(crate) enum Trouble {
 /// All entities of one kind in a shard.
 #[derive(Debug)]
 pub(crate) struct Table<E: Hosted> {
-    pub(crate) live: PartedMap<E::Key, Box<Live<E>>>,
+    pub(crate) live: RowMap<E::Key, Box<Live<E>>>,
     /// Passivated entities and the version of their snapshot.
     pub(crate) cold: IdMap<E::Key, u64>,
     pub(crate) troubled: IdMap<E::Key, Trouble>,
@@ -69,7 +68,7 @@ pub(crate) struct Tables {
 /// An entity that a shard can host.
 pub(crate) trait Hosted: Entity + Sized {
     /// What names it within its kind.
-    type Key: Clone + Debug + Eq + Hash + Parted;
+    type Key: Clone + Debug + Eq + Hash;
 
     fn vacant(key: &Self::Key) -> Self;
     fn address(key: &Self::Key) -> EntityId;
@@ -117,7 +116,7 @@ impl Tables {
 
 impl<E: Hosted> Default for Table<E> {
     fn default() -> Self {
-        Self { live: PartedMap::default(), cold: IdMap::default(), troubled: IdMap::default() }
+        Self { live: RowMap::default(), cold: IdMap::default(), troubled: IdMap::default() }
     }
 }
 

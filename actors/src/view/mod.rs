@@ -82,6 +82,14 @@ impl Views {
         Self::default()
     }
 
+    /// Takes durable changes in, in their order, and leaves the list empty.
+    pub(crate) fn apply_all(&self, updates: &mut Vec<ViewUpdate>) {
+        if updates.len() > 1 {
+            self.orders.look_ahead(updates);
+        }
+        updates.drain(..).for_each(|update| self.apply(update));
+    }
+
     /// Takes a durable change in. Of several changes to one entity only the last is needed.
     pub fn apply(&self, update: ViewUpdate) {
         match update {

@@ -114,6 +114,11 @@ impl Index {
         self.buyers.find(self.hasher.hash_one(buyer), same_buyer).unwrap_or(NONE)
     }
 
+    /// Has the processor fetch what looking for the buyer begins with.
+    pub(super) fn touch_buyer(&self, buyer: BuyerId) {
+        self.buyers.touch(self.hasher.hash_one(buyer));
+    }
+
     /// The newest order of the customer of this number, or [`NONE`].
     pub(super) fn newest_of_customer(&self, customer: u32) -> u32 {
         self.newest_of_customer.get(customer as usize).copied().unwrap_or(NONE)

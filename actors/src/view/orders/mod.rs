@@ -22,7 +22,7 @@ mod scan;
 use holdfast_core::{OrderId, order::OrderStatus};
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use super::{OrderEntry, OrderQuery, OrderSummary};
+use super::{OrderEntry, OrderQuery, OrderSummary, ViewUpdate};
 use index::Index;
 
 /// The order views.
@@ -32,6 +32,16 @@ pub(super) struct Orders {
 }
 
 impl Orders {
+    /// Has the processor fetch for the orders among `updates` what filing them will read, so that it waits for several at once.
+    pub(super) fn look_ahead(&self, updates: &[ViewUpdate]) {
+        let index = self.index.read();
+        for update in updates {
+            if let ViewUpdate::Order(entry) = update {
+                index.touch_buyer(entry.buyer);
+            }
+        }
+    }
+
     pub(super) fn insert(&self, entry: &OrderEntry) {
         self.index.write().insert(entry);
     }
