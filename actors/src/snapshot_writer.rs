@@ -6,7 +6,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fmt, io, iter, mem,
+    fmt,
+    hint::black_box,
+    io, iter, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
@@ -20,7 +22,6 @@ use crate::{
     message::{Envelope, Internal, SnapshotProgress},
     outbound::{Life, SnapshotTask},
     retention::Retention,
-    shard::look_through,
 };
 
 /// What the writer is to do.
@@ -88,12 +89,21 @@ pub(crate) fn start(mut writer: Writer, jobs: mpsc::Receiver<Job>, nice: u8) -> 
 /// So many states are looked at before the first of them is encoded.
 const LOOK_AHEAD: usize = 64;
 
-/// Orders lie all over the memory, and a processor that asks for one after the other waits for several at once.
+/// Reads of each order what it shares with the shard. They lie all over the memory, and a processor that asks for one after the other,
+/// with nothing in between, waits for several at once.
 fn look_ahead(states: &[EntityState]) {
-    look_through(states.iter().filter_map(|state| match state {
-        EntityState::Order(order) => Some(order),
-        _ => None,
-    }));
+    let placements = || {
+        states.iter().filter_map(|state| match state {
+            EntityState::Order(order) => order.placement(),
+            _ => None,
+        })
+    };
+    for placement in placements() {
+        black_box(placement.placed_at);
+    }
+    for placement in placements() {
+        black_box(placement.lines.first().map(|line| line.quantity));
+    }
 }
 
 impl Writer {
@@ -123,25 +133,30 @@ impl Writer {
                 entities.dedup();
                 self.tell(life, SnapshotProgress::Arranged(entities));
             }
-            SnapshotTask::Write(states) => self.gather(life, &states),
+            SnapshotTask::Write(states) => self.gather(life, states),
             SnapshotTask::Watermark(sequence) => self.mark(life, sequence),
         }
         true
     }
 
-    fn gather(&mut self, life: Life, states: &[EntityState]) {
+    fn gather(&mut self, life: Life, states: Vec<EntityState>) {
         let (mut snapshots, mut unsaved) = (Vec::with_capacity(states.len()), Vec::new());
-        for state in states.chunks(LOOK_AHEAD).inspect(|states| look_ahead(states)).flatten() {
-            // A panic would end this thread, and with it the checkpoints of every shard.
-            match catch_unwind(AssertUnwindSafe(|| encode_snapshot(&state.as_ref()))) {
-                Ok(Ok(snapshot)) => {
-                    snapshots.push(snapshot);
-                    continue;
+        let mut states = states.into_iter();
+        while states.len() > 0 {
+            look_ahead(&states.as_slice()[..states.len().min(LOOK_AHEAD)]);
+            // Each goes once it is encoded: what it shares with the shard is copied when the shard changes it meanwhile.
+            for state in states.by_ref().take(LOOK_AHEAD) {
+                // A panic would end this thread, and with it the checkpoints of every shard.
+                match catch_unwind(AssertUnwindSafe(|| encode_snapshot(&state.as_ref()))) {
+                    Ok(Ok(snapshot)) => {
+                        snapshots.push(snapshot);
+                        continue;
+                    }
+                    Ok(Err(error)) => self.note_failure(life.shard, &error),
+                    Err(_) => self.note_failure(life.shard, &"encoding a state panicked"),
                 }
-                Ok(Err(error)) => self.note_failure(life.shard, &error),
-                Err(_) => self.note_failure(life.shard, &"encoding a state panicked"),
+                unsaved.push(state.id());
             }
-            unsaved.push(state.id());
         }
         let gathered = self.gathered.entry((life.shard, life.number)).or_default();
         gathered.snapshots.append(&mut snapshots);

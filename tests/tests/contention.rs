@@ -35,7 +35,7 @@ async fn ten_thousand_buyers_of_a_hundred_units_get_a_hundred_orders_and_clean_r
         grace: Duration::ZERO,
     };
     let orders = OrderTemplate::new(house.shop().target(), "RUSH", &fresh_run()?);
-    crowd::run(plan, |_| PassingShopper { orders: orders.clone() }, Arc::clone(&ledger)).await;
+    crowd::run(plan, |_| PassingShopper { orders: orders.clone().into() }, Arc::clone(&ledger)).await;
     let tally = ledger.tally();
     let units = house.settled_units("RUSH").await?;
     println!("10,000 buyers, 100 units: {} sold, {} refused, {units:?}", tally.sold, tally.refused);

@@ -1,5 +1,5 @@
-//! A map whose entries lie in the order they came: whoever adds one writes beside the one before, and to one place of the table
-//! that looking for it has read already.
+//! A map whose entries lie in the order they came, but for those that took the row of one that left: whoever adds one writes beside
+//! the one before, and to one place of the table that looking for it has read already.
 //!
 //! Why not a `HashMap`: the entry of a new id has its place anywhere in a large memory, and the processor waits until it knows where
 //! that is. And it doubles by moving all of its entries, inside a turn.
@@ -9,7 +9,7 @@
 use std::hash::{BuildHasher as _, Hash};
 
 use super::{Chunked, NONE, Table};
-use crate::id_map::IdHasher;
+use crate::{chunked_queue::ChunkedQueue, id_map::IdHasher};
 
 /// A map from ids, for as many as 32 bits can count.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct RowMap<K, V> {
     rows: Chunked<Option<(K, V)>>,
     table: Table,
     /// Rows that whoever was in them has left.
-    free: Vec<u32>,
+    free: ChunkedQueue<u32>,
     len: usize,
     hasher: IdHasher,
 }
@@ -27,7 +27,7 @@ impl<K, V> Default for RowMap<K, V> {
         Self {
             rows: Chunked::default(),
             table: Table::default(),
-            free: Vec::new(),
+            free: ChunkedQueue::default(),
             len: 0,
             hasher: IdHasher::default(),
         }
@@ -53,12 +53,18 @@ impl<K: Hash + Eq, V> RowMap<K, V> {
     /// The value of `key`, after `make` has made it if there was none.
     pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce(&K) -> V) -> &mut V {
         let hash = self.hasher.hash_one(&key);
-        let position = self.position(hash, &key).unwrap_or_else(|| self.add(hash));
-        let new = || {
+        let Some(position) = self.position(hash, &key) else {
+            // Made first: a panic leaves no row that nobody is in.
+            let value = make(&key);
+            let position = self.add(hash);
+            return &mut self.rows.at_mut(position).insert((key, value)).1;
+        };
+        let found = || {
             let value = make(&key);
             (key, value)
         };
-        &mut self.rows.at_mut(position).get_or_insert_with(new).1
+        // It is filled: nothing is made here.
+        &mut self.rows.at_mut(position).get_or_insert_with(found).1
     }
 
     /// Puts it in place of what was there.
@@ -71,7 +77,7 @@ impl<K: Hash + Eq, V> RowMap<K, V> {
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let (rows, hash) = (&self.rows, self.hasher.hash_one(key));
         let position = self.table.take(hash, |position| is_at(rows, position, key))?;
-        self.free.push(position);
+        self.free.push_back(position);
         self.len -= 1;
         self.rows.at_mut(position).take().map(|(_, value)| value)
     }
@@ -85,7 +91,7 @@ impl<K: Hash + Eq, V> RowMap<K, V> {
     /// # Panics
     /// When there are more than 32 bits can count, for which no memory suffices.
     fn add(&mut self, hash: u64) -> u32 {
-        let position = self.free.pop().or_else(|| self.rows.push(None)).unwrap_or(NONE);
+        let position = self.free.pop_front().or_else(|| self.rows.push(None)).unwrap_or(NONE);
         assert!(position != NONE, "more entries than 32 bits can count");
         self.table.put(hash, position, |_| false);
         self.len += 1;
@@ -117,7 +123,10 @@ fn is_at<K: Eq, V>(rows: &Chunked<Option<(K, V)>>, position: u32, key: &K) -> bo
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{
+        collections::BTreeMap,
+        panic::{AssertUnwindSafe, catch_unwind},
+    };
 
     use proptest::prelude::*;
 
@@ -141,6 +150,16 @@ mod tests {
             entries.sort_unstable();
             prop_assert!(entries.iter().copied().eq(model));
         }
+    }
+
+    #[test]
+    fn one_that_cannot_be_made_leaves_nothing_behind() {
+        let mut map: RowMap<u32, ()> = RowMap::default();
+        let made = catch_unwind(AssertUnwindSafe(|| *map.get_or_insert_with(7, |_| panic!("it cannot be made"))));
+        assert!(made.is_err());
+        assert_eq!((map.len(), map.get(&7), map.rows.iter().count()), (0, None, 0));
+        assert_eq!(map.insert(7, ()), None);
+        assert_eq!(map.len(), 1);
     }
 
     #[test]

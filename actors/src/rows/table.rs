@@ -15,8 +15,9 @@ use super::chunked::NONE;
 const PARTS: usize = 256;
 
 /// Open addressing with linear probing; at most 4/5 full.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Table {
+    /// None until the first entry comes: most tables of a node with many shards have none.
     parts: Vec<Part>,
 }
 
@@ -36,17 +37,11 @@ struct Place {
 
 const EMPTY: Place = Place { tag: 0, position: NONE };
 
-impl Default for Table {
-    fn default() -> Self {
-        Self { parts: vec![Part::default(); PARTS] }
-    }
-}
-
 impl Table {
     /// The entry of `hash` that `is_it` accepts.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let (part, tag) = split(hash);
-        let part = &self.parts[part];
+        let part = self.parts.get(part)?;
         part.find(tag, is_it).map(|place| part.places[place].position)
     }
 
@@ -54,13 +49,15 @@ impl Table {
     /// guess before it knows what is there, so that it goes on to the next place meanwhile.
     pub(crate) fn touch(&self, hash: u64) {
         let (part, tag) = split(hash);
-        let part = &self.parts[part];
-        black_box(part.places.get(part.home(tag)).map(|place| place.position));
+        black_box(self.parts.get(part).and_then(|part| part.places.get(part.home(tag))).map(|place| place.position));
     }
 
     /// Puts `position` in place of the entry of `hash` that `is_it` accepts, or adds it.
     pub(crate) fn put(&mut self, hash: u64, position: u32, is_it: impl Fn(u32) -> bool) {
         let (part, tag) = split(hash);
+        if self.parts.is_empty() {
+            self.parts = vec![Part::default(); PARTS];
+        }
         let part = &mut self.parts[part];
         part.make_room();
         part.put(Place { tag, position }, |place| place.tag == tag && is_it(place.position));
@@ -69,7 +66,7 @@ impl Table {
     /// Takes out the entry of `hash` that `is_it` accepts, and says what it was.
     pub(crate) fn take(&mut self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let (part, tag) = split(hash);
-        self.parts[part].take(tag, is_it)
+        self.parts.get_mut(part)?.take(tag, is_it)
     }
 
     /// Takes everything out.

@@ -15,6 +15,9 @@ use holdfast_core::{Entity as _, EntityId, HoldId, OrderId, SkuId, order::Order,
 use super::Shard;
 use crate::message::{Envelope, Request};
 
+/// Of so many entities at once a checkpoint reads ahead what it is about to copy or to note: what fits into the caches beside it.
+pub(super) const AT_ONCE: usize = 256;
+
 impl Shard {
     /// Reads for all orders that the next turn over `inbox` is to place what deciding them will read. For one alone there is nothing
     /// to gain.
@@ -32,7 +35,7 @@ impl Shard {
             self.tables.orders.live.touch(&place.order);
         }
         // The units that are asked for, by line; those that are held in another shard are decided there.
-        let mut asked: Vec<(HoldId, Option<&StockItem>)> = Vec::with_capacity(inbox.len());
+        let mut asked: Vec<(HoldId, Option<&StockItem>)> = Vec::with_capacity(places().count());
         let mut before: Option<(&SkuId, Option<&StockItem>)> = None;
         for place in places() {
             for (line, number) in place.lines.iter().zip(0..).filter(|(line, _)| line.held.is_none()) {
@@ -61,14 +64,22 @@ impl Shard {
         let live = &self.tables.orders.live;
         order_ids(entities).for_each(|id| live.touch(id));
         let orders: Vec<&Order> = order_ids(entities).filter_map(|id| live.get(id)).map(|live| &live.entity).collect();
-        look_through(orders.iter().copied());
+        for order in &orders {
+            black_box(order.version());
+        }
+        for order in &orders {
+            black_box(order.placement().map(|placement| placement.placed_at));
+        }
+        for order in &orders {
+            black_box(order.payment().and_then(|payment| payment.reference?.as_bytes().first()));
+        }
     }
 
     /// Reads of the orders among these when they were last touched.
-    pub(super) fn look_ahead_to_note<'a>(&self, entities: impl Iterator<Item = &'a EntityId> + Clone) {
-        let live = &self.tables.orders.live;
-        order_ids(entities.clone()).for_each(|id| live.touch(id));
-        for id in order_ids(entities) {
+    pub(super) fn look_ahead_to_note(&self, entities: &[(EntityId, u64)]) {
+        let (live, entities) = (&self.tables.orders.live, || entities.iter().map(|(entity, _)| entity));
+        order_ids(entities()).for_each(|id| live.touch(id));
+        for id in order_ids(entities()) {
             black_box(live.get(id).map(|live| live.touched));
         }
     }
@@ -79,20 +90,4 @@ fn order_ids<'a>(entities: impl IntoIterator<Item = &'a EntityId>) -> impl Itera
         EntityId::Order(id) => Some(id),
         _ => None,
     })
-}
-
-/// Reads a part of everything that these orders consist of.
-pub(crate) fn look_through<'a>(orders: impl Iterator<Item = &'a Order> + Clone) {
-    for order in orders.clone() {
-        black_box(order.version());
-    }
-    for order in orders.clone() {
-        black_box(order.placement().map(|placement| placement.placed_at));
-    }
-    for order in orders.clone() {
-        black_box(order.placement().and_then(|placement| placement.lines.first()).map(|line| line.quantity));
-    }
-    for order in orders {
-        black_box(order.payment().and_then(|payment| payment.reference?.as_bytes().first()));
-    }
 }

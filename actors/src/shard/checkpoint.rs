@@ -8,7 +8,7 @@ use holdfast_core::{EntityId, Timestamp, planted};
 use holdfast_persistence::EntityState;
 use tokio::sync::oneshot;
 
-use super::{Shard, rush::Rush, table::on_table};
+use super::{Shard, ahead::AT_ONCE, rush::Rush, table::on_table};
 use crate::{
     chunked_queue::ChunkedQueue,
     message::SnapshotProgress,
@@ -173,9 +173,9 @@ impl Shard {
             SnapshotProgress::Written { saved, unsaved } => {
                 self.checkpointing.handed_out -= saved.len() + unsaved.len();
                 self.note_unsaved(&unsaved);
-                for slice in saved.chunks(self.parts.settings.checkpoint_slice) {
-                    self.look_ahead_to_note(slice.iter().map(|(entity, _)| entity));
-                    self.note_saved(slice);
+                for entities in saved.chunks(AT_ONCE) {
+                    self.look_ahead_to_note(entities);
+                    self.note_saved(entities);
                 }
             }
             SnapshotProgress::Checkpointed { watermark } => self.checkpointing.done(watermark),
@@ -203,16 +203,11 @@ impl Shard {
         else {
             return;
         };
-        let mut states = Vec::with_capacity(pending.len().min(slice));
-        self.look_ahead_to_copy(&pending.as_slice()[..slice.min(pending.len())]);
-        for entity in pending.by_ref().take(slice) {
-            self.clear_dirty(&entity);
-            match on_table!(&entity, self.tables, |table, key| table.hand_out(key)) {
-                Some(state) => states.push(state),
-                None if self.is_troubled(&entity) => self.checkpointing.hold_back(entity),
-                // Its latest version is on its way already, or it left after a snapshot of that was durable.
-                None => {}
-            }
+        let entities: Vec<EntityId> = pending.by_ref().take(slice).collect();
+        let mut states = Vec::with_capacity(entities.len());
+        for entities in entities.chunks(AT_ONCE) {
+            self.look_ahead_to_copy(entities);
+            self.copy(entities, &mut states);
         }
         if planted!(WatermarkBeforeSnapshots) {
             self.ask_for_snapshots(SnapshotTask::Watermark(sequence));
@@ -232,6 +227,19 @@ impl Shard {
             // The snapshots themselves are written before the node closes the store: what is told is that they are on
             // their way, and that is so when the gate has this turn's output.
             self.drained = self.draining.take();
+        }
+    }
+
+    /// Adds the states of these entities to `states`, but for those that are saved or on their way.
+    fn copy(&mut self, entities: &[EntityId], states: &mut Vec<EntityState>) {
+        for entity in entities {
+            self.clear_dirty(entity);
+            match on_table!(entity, self.tables, |table, key| table.hand_out(key)) {
+                Some(state) => states.push(state),
+                None if self.is_troubled(entity) => self.checkpointing.hold_back(entity.clone()),
+                // Its latest version is on its way already, or it left after a snapshot of that was durable.
+                None => {}
+            }
         }
     }
 

@@ -43,7 +43,6 @@ use crate::{
     settings::RuntimeSettings,
 };
 
-pub(crate) use self::ahead::look_through;
 pub use self::{recover::ReplayError, residence::Residence};
 
 /// Called with an entity's address before it decides or applies. A test's probe panics to poison an entity.

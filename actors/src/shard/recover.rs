@@ -136,7 +136,7 @@ impl Shard {
                 owed.push(order);
             }
         }
-        // Sorted, like what is owed: a table's own order differs from run to run.
+        // Sorted, like what is owed: a table's own order is that in which the threads of a replay came to it.
         let mut idle: Vec<EntityId> = self.tables.carts.live.keys().map(|cart| EntityId::Cart(*cart)).collect();
         idle.extend(self.tables.orders.live.keys().map(|order| EntityId::Order(*order)));
         idle.sort_unstable();

@@ -97,15 +97,20 @@ async fn units_of(shop: &Shop, skus: &[String]) -> Result<Vec<Units>, ShopError>
     Ok(units)
 }
 
-/// Units sold that were not there: acknowledged beyond what was available of all SKUs, or missing from the server's own books of
-/// each.
+/// Units sold that were not there: acknowledged beyond what was available of all SKUs, or taken beyond what was available or missing
+/// in the server's own books of each.
 pub fn oversold(before: &[Units], after: &[Units], sold: u64) -> u64 {
-    let available = before.iter().map(|units| units.available).fold(0, u64::saturating_add);
-    let off = |units: &Units| {
+    let sum = |units: &mut dyn Iterator<Item = u64>| units.fold(0, u64::saturating_add);
+    let acknowledged = sold.saturating_sub(sum(&mut before.iter().map(|units| units.available)));
+    let taken = sum(&mut before
+        .iter()
+        .zip(after)
+        .map(|(before, after)| after.taken().saturating_sub(before.taken()).saturating_sub(before.available)));
+    let unbalanced = sum(&mut after.iter().map(|units| {
         let parts = units.available.saturating_add(units.held).saturating_add(units.allocated);
         parts.abs_diff(units.on_hand)
-    };
-    sold.saturating_sub(available).max(after.iter().map(off).fold(0, u64::saturating_add))
+    }));
+    acknowledged.max(taken).max(unbalanced)
 }
 
 #[cfg(test)]
@@ -131,6 +136,12 @@ mod tests {
         let after = |allocated| Units { on_hand: 100, held: 0, allocated, available: 50, fulfilled: 0 };
         assert_eq!(oversold(&[BEFORE; 2], &[after(52), after(48)], 100), 4);
         assert_eq!(oversold(&[BEFORE; 2], &[after(50), after(50)], 201), 1);
+        let restocked = Units { on_hand: 103, held: 0, allocated: 103, available: 0, fulfilled: 0 };
+        assert_eq!(
+            oversold(&[BEFORE; 2], &[restocked, after(50)], 153),
+            3,
+            "one more was sold than there were of that SKU"
+        );
     }
 
     #[test]

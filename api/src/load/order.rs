@@ -84,10 +84,17 @@ impl Assortment {
     /// Without a SKU.
     pub fn request(&self, number: u64) -> Request<Full<Bytes>> {
         // A prime for a stride: neighbors in time are no neighbors in the catalog. One more in each round, so that every SKU has its
-        // turn also where the stride leads back to the first.
+        // turn also where the stride leads back to the first too soon.
         let count = self.0.len() as u64;
-        let index = (number.wrapping_mul(617).wrapping_add(number / count)) % count;
+        let stride = if count.is_multiple_of(617) { 613 } else { 617 };
+        let index = (number.wrapping_mul(stride).wrapping_add(number / count)) % count;
         self.0[usize::try_from(index).unwrap_or_default()].request(number)
+    }
+}
+
+impl From<OrderTemplate> for Assortment {
+    fn from(orders: OrderTemplate) -> Self {
+        Self(Arc::from([orders]))
     }
 }
 
@@ -145,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_sku_of_an_assortment_is_ordered_as_often_as_the_others() {
-        for (count, orders) in [(1, 3), (3, 9), (1_000, 1_000), (617, 617 * 617)] {
+        for (count, orders) in [(1, 3), (3, 9), (1_000, 1_000), (617, 617), (1_234, 2_468)] {
             let skus: Vec<String> = (0..count).map(|number| format!("S-{number}")).collect();
             let assortment = Assortment::new(&"http://127.0.0.1:1".parse().unwrap(), &skus, "0123456789abcdef");
             let mut times: HashMap<String, u64> = HashMap::new();

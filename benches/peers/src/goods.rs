@@ -63,7 +63,7 @@ pub(crate) fn closed(connections: usize, duration: Duration) -> Load {
 /// SKUs that were put up to be sold, and what was there before.
 pub(crate) struct Sale<'a> {
     contender: &'a Contender,
-    /// One list for each address it sells at, each with keys of its own.
+    /// The orders for each address it sells at, each with keys of its own.
     orders: Vec<Assortment>,
     skus: Vec<String>,
 }

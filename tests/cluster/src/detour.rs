@@ -92,7 +92,7 @@ async fn cost(stage: &Stage, at: usize, shard: ShardId, orders: u64) -> anyhow::
     };
     let ledger = Arc::new(Ledger::default());
     let before = [processor::used(&nodes), processor::used(&servers)];
-    crowd::run(plan, |_| PassingShopper { orders: template.clone() }, Arc::clone(&ledger)).await;
+    crowd::run(plan, |_| PassingShopper { orders: template.clone().into() }, Arc::clone(&ledger)).await;
     sleep(AFTERWARDS).await;
     let after = [processor::used(&nodes), processor::used(&servers)];
     let tally = ledger.tally();

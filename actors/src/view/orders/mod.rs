@@ -34,12 +34,14 @@ pub(super) struct Orders {
 impl Orders {
     /// Has the processor fetch for the orders among `updates` what filing them will read, so that it waits for several at once.
     pub(super) fn look_ahead(&self, updates: &[ViewUpdate]) {
+        let mut placed = updates.iter().filter_map(|update| match update {
+            ViewUpdate::Order(entry) => Some(entry.buyer),
+            _ => None,
+        });
+        let Some(first) = placed.next() else { return };
         let index = self.index.read();
-        for update in updates {
-            if let ViewUpdate::Order(entry) = update {
-                index.touch_buyer(entry.buyer);
-            }
-        }
+        index.touch_buyer(first);
+        placed.for_each(|buyer| index.touch_buyer(buyer));
     }
 
     pub(super) fn insert(&self, entry: &OrderEntry) {
