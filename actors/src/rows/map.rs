@@ -53,18 +53,15 @@ impl<K: Hash + Eq, V> RowMap<K, V> {
     /// The value of `key`, after `make` has made it if there was none.
     pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce(&K) -> V) -> &mut V {
         let hash = self.hasher.hash_one(&key);
-        let Some(position) = self.position(hash, &key) else {
+        let position = self.position(hash, &key).unwrap_or_else(|| {
             // Made first: a panic leaves no row that nobody is in.
             let value = make(&key);
             let position = self.add(hash);
-            return &mut self.rows.at_mut(position).insert((key, value)).1;
-        };
-        let found = || {
-            let value = make(&key);
-            (key, value)
-        };
-        // It is filled: nothing is made here.
-        &mut self.rows.at_mut(position).get_or_insert_with(found).1
+            *self.rows.at_mut(position) = Some((key, value));
+            position
+        });
+        let row = self.rows.at_mut(position).as_mut();
+        row.map_or_else(|| unreachable!("the table names rows that are taken"), |(_, value)| value)
     }
 
     /// Puts it in place of what was there.
