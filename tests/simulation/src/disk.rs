@@ -5,15 +5,15 @@
 //! Invariant: what was synced, and only that, is there after a power cut. A sync that failed leaves its bytes readable and
 //! not durable, as Linux does: they count as clean and are never written.
 
-use std::{collections::BTreeMap, io, ops::Range, path::PathBuf, sync::Arc};
+mod content;
+
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use holdfast_persistence::journal::disk::{Disk, SegmentFile};
 use parking_lot::Mutex;
 
+use self::content::Content;
 use crate::{dice::Dice, trace::Trace};
-
-/// What a power cut leaves whole or not at all, in bytes.
-const SECTOR: usize = 512;
 
 /// What the disk does wrong, and when.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,15 +56,6 @@ type FileId = u64;
 enum Rename {
     Put(String, FileId),
     Remove(String),
-}
-
-/// What a reader sees, and of that what is not durable, with what a power cut would leave there instead.
-#[derive(Debug, Clone, Default)]
-struct Content {
-    seen: Vec<u8>,
-    pending: Vec<(Range<usize>, Vec<u8>)>,
-    /// What a failed sync left undurable for good: these bytes read as `seen` until the power goes.
-    lost: Vec<(Range<usize>, Vec<u8>)>,
 }
 
 #[derive(Debug)]
@@ -199,47 +190,6 @@ impl SimDisk {
 
 fn eio() -> io::Error {
     io::Error::from_raw_os_error(5)
-}
-
-impl Content {
-    fn write(&mut self, offset: usize, data: &[u8]) {
-        let range = offset..offset + data.len();
-        if self.seen.len() < range.end {
-            self.seen.resize(range.end, 0);
-        }
-        self.pending.push((range.clone(), self.seen[range.clone()].to_vec()));
-        self.seen[range].copy_from_slice(data);
-    }
-
-    /// What was written is durable now, also where an earlier sync had failed.
-    fn settle(&mut self) {
-        for (range, _) in self.pending.drain(..) {
-            for (lost, before) in std::mem::take(&mut self.lost) {
-                if lost.start < range.start {
-                    let end = lost.end.min(range.start);
-                    self.lost.push((lost.start..end, before[..end - lost.start].to_vec()));
-                }
-                if lost.end > range.end {
-                    let start = lost.start.max(range.end);
-                    self.lost.push((start..lost.end, before[start - lost.start..].to_vec()));
-                }
-            }
-        }
-    }
-
-    /// What is left when the power goes. `stays` is asked for every sector that was not synced.
-    fn lose(&mut self, stays: &mut dyn FnMut() -> bool) {
-        for (range, before) in self.pending.drain(..).rev().chain(self.lost.drain(..).rev()) {
-            let mut start = range.start;
-            while start < range.end {
-                let end = ((start / SECTOR + 1) * SECTOR).min(range.end);
-                if !stays() {
-                    self.seen[start..end].copy_from_slice(&before[start - range.start..end - range.start]);
-                }
-                start = end;
-            }
-        }
-    }
 }
 
 impl Disk for SimDisk {
