@@ -2,7 +2,8 @@
 //! and which facts follow. No clock, no IO, no randomness; `#![no_std]` makes a slip a compile error.
 //!
 //! Read in this order: [`money`], [`quantity`], [`time`], [`id`] are the vocabulary; [`entity`] is the contract every
-//! state machine keeps; [`stock`], [`cart`], [`order`] and [`product`] are the machines.
+//! state machine keeps; [`stock`], [`cart`], [`order`] and [`product`] are the machines. [`places`] is how rows by the million are
+//! found, here and in the crates above.
 #![no_std]
 #![forbid(unsafe_code)]
 // Units and money are counted here: every sum says what happens when it does not fit, and nothing is approximate.
@@ -20,6 +21,7 @@ pub mod entity;
 pub mod id;
 pub mod money;
 pub mod order;
+pub mod places;
 pub mod product;
 pub mod quantity;
 pub mod stock;

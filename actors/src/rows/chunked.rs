@@ -3,8 +3,7 @@
 //!
 //! Invariant: positions count from 0, are below [`NONE`], and stay with their item.
 
-/// No position: the end of a chain, an empty place in a table.
-pub(crate) const NONE: u32 = u32::MAX;
+use holdfast_core::places::NONE;
 
 /// Items of one chunk.
 const CHUNK: usize = 4_096;

@@ -7,6 +7,7 @@ mod chunked;
 mod map;
 mod table;
 
-pub(crate) use chunked::{Chunked, NONE};
+pub(crate) use chunked::Chunked;
+pub(crate) use holdfast_core::places::NONE;
 pub(crate) use map::RowMap;
 pub(crate) use table::Table;

@@ -39,8 +39,8 @@ impl StockItem {
         }
         self.level.held = self.level.held.saturating_add(units);
         if let Some(customer) = customer.filter(|_| !planted!(CustomerLimitBeforeHold)) {
-            let taken = self.taken.entry(customer).or_insert(0);
-            *taken = taken.saturating_add(units);
+            let taken = self.taken_by(&customer).saturating_add(units);
+            self.taken.insert(customer, taken);
         }
     }
 

@@ -123,6 +123,11 @@ impl StockItem {
         self.promises.get(hold).is_some_and(|promise| promise.allocated)
     }
 
+    /// Reads what a search for this hold begins with, so that the processor fetches it. Nothing follows from the answer.
+    pub fn touch(&self, hold: &HoldId) -> impl Sized + use<> {
+        self.promises.touch(hold)
+    }
+
     /// How many holds are outstanding.
     pub fn hold_count(&self) -> usize {
         self.promises.holds()

@@ -12,7 +12,6 @@ use alloc::{
 };
 use core::{fmt, iter, mem};
 
-use hashbrown::hash_map::Entry;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
@@ -110,6 +109,11 @@ impl Promises {
         self.by_order.get(&id.order)?.get(id.line)
     }
 
+    /// Reads what a search for this id begins with.
+    pub(super) fn touch(&self, id: &HoldId) -> Option<u32> {
+        self.by_order.touch(&id.order)
+    }
+
     /// How many holds there are, allocations not counted.
     pub(super) fn holds(&self) -> usize {
         self.by_deadline.len()
@@ -137,10 +141,10 @@ impl Promises {
 
     fn add(&mut self, id: HoldId, promise: Promise) -> bool {
         let deadline = (!promise.allocated).then_some(promise.hold.expires_at);
-        match self.by_order.entry(id.order) {
-            Entry::Vacant(place) => drop(place.insert(Lines::one(id.line, promise))),
-            Entry::Occupied(lines) if lines.get().get(id.line).is_some() => return false,
-            Entry::Occupied(mut lines) => lines.get_mut().insert(id.line, promise),
+        match self.by_order.get_mut(&id.order) {
+            None => self.by_order.insert(id.order, Lines::one(id.line, promise)),
+            Some(lines) if lines.get(id.line).is_some() => return false,
+            Some(lines) => lines.insert(id.line, promise),
         }
         self.by_deadline.extend(deadline.map(|deadline| (deadline, id)));
         self.len = self.len.saturating_add(1);
