@@ -93,6 +93,7 @@ impl Effects {
     fn begin(&self, calls: Vec<GatewayRequest>) -> Vec<Call> {
         let mut answered = Vec::with_capacity(calls.len());
         let mut under_way: Vec<Call> = Vec::new();
+        self.driver.look_ahead(&calls);
         for request in calls {
             let (order, call) = (request.key.order, request.key.call);
             match self.driver.begin(request) {

@@ -114,6 +114,11 @@ impl PaymentDriver {
         self.gateway.answers_at_once()
     }
 
+    /// Tells the gateway which calls are about to be made: [`PaymentGateway::look_ahead`].
+    pub fn look_ahead(&self, requests: &[GatewayRequest]) {
+        self.gateway.look_ahead(requests);
+    }
+
     /// How many further calls could start now without waiting.
     pub fn free_places(&self) -> usize {
         self.calls.available_permits()

@@ -199,12 +199,23 @@ impl Ledger {
         Ok(Some(part.call(position, decide)))
     }
 
+    /// Has the processor fetch what looking for these orders begins with. All parts are locked at once: a lock between two looks would
+    /// have the second wait for the first.
+    pub(super) fn look_ahead(&self, requests: &[GatewayRequest]) {
+        if requests.len() < 2 {
+            return;
+        }
+        let parts = self.parts.each_ref().map(Mutex::lock);
+        for request in requests {
+            let hash = self.hasher.hash_one(request.key.order);
+            parts[part_of(hash)].ids.touch(hash);
+        }
+    }
+
     /// The part an order is in, locked, and the hash to find it by.
     fn part(&self, order: OrderId) -> (MutexGuard<'_, Accounts>, u64) {
         let hash = self.hasher.hash_one(order);
-        // Other bits than those by which the table finds its places.
-        let part = usize::try_from(hash >> 40).unwrap_or_default() % PARTS;
-        (self.parts[part].lock(), hash)
+        (self.parts[part_of(hash)].lock(), hash)
     }
 
     fn enter(&self, request: &GatewayRequest) -> Result<(), GatewayError> {
@@ -226,6 +237,11 @@ impl Ledger {
         let (part, hash) = self.part(order);
         part.find(hash, order).is_some_and(|position| part.rows.at(position).1.voided)
     }
+}
+
+/// The part of a hash, by other bits than those by which the table finds its places.
+fn part_of(hash: u64) -> usize {
+    usize::try_from(hash >> 40).unwrap_or_default() % PARTS
 }
 
 impl Accounts {

@@ -62,6 +62,10 @@ pub trait PaymentGateway: Send + Sync + 'static {
         false
     }
 
+    /// These calls are about to be made, one after the other. A gateway whose books are in this process's memory may read ahead for
+    /// all of them; nothing else follows.
+    fn look_ahead(&self, _requests: &[GatewayRequest]) {}
+
     /// Reserves the amount.
     async fn authorize(&self, request: &GatewayRequest) -> Result<AuthorizationOutcome, GatewayError>;
 

@@ -135,6 +135,10 @@ impl PaymentGateway for SandboxGateway {
         !self.ledger.keeps_book()
     }
 
+    fn look_ahead(&self, requests: &[GatewayRequest]) {
+        self.ledger.look_ahead(requests);
+    }
+
     async fn authorize(&self, request: &GatewayRequest) -> Result<AuthorizationOutcome, GatewayError> {
         let order = request.key.order;
         let delivery = self.ledger.open(request, |account| authorize(account, request))?.ok_or_else(ledger_full)?;

@@ -19,7 +19,7 @@ use holdfast_core::{
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use super::{ProductQuery, ProductView, StockView};
+use super::{ProductQuery, ProductView, StockView, ViewUpdate};
 use crate::id_map::SharedIdMap;
 
 /// How many SKUs a listing reads under one lock, at most: a long search lets changes of the catalog through in between.
@@ -62,6 +62,15 @@ struct Watched {
 }
 
 impl Catalog {
+    /// Takes in what the update says of the goods, if it is about them.
+    pub(super) fn apply(&self, update: ViewUpdate) {
+        match update {
+            ViewUpdate::Stock { sku, level, policy, version } => self.set_stock(&sku, level, policy, version),
+            ViewUpdate::Product { sku, details, version } => self.set_product(&sku, details, version),
+            ViewUpdate::Order(_) | ViewUpdate::OrderStatus { .. } => {}
+        }
+    }
+
     /// Shows these units, unless newer ones are shown.
     pub(super) fn set_stock(&self, sku: &SkuId, level: StockLevel, policy: SalePolicy, version: u64) {
         if let Some(mut entry) = self.skus.get_mut(sku) {

@@ -15,7 +15,7 @@ mod catalog;
 mod orders;
 mod update;
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use holdfast_core::{
     OrderId, SkuId,
@@ -82,22 +82,16 @@ impl Views {
         Self::default()
     }
 
-    /// Takes durable changes in, in their order, and leaves the list empty.
+    /// Takes durable changes in and leaves the list empty. Those of one entity in their order; the orders first, together.
     pub(crate) fn apply_all(&self, updates: &mut Vec<ViewUpdate>) {
-        if updates.len() > 1 {
-            self.orders.look_ahead(updates);
-        }
-        updates.drain(..).for_each(|update| self.apply(update));
+        self.orders.apply_all(updates);
+        updates.drain(..).for_each(|update| self.catalog.apply(update));
     }
 
     /// Takes a durable change in. Of several changes to one entity only the last is needed.
     pub fn apply(&self, update: ViewUpdate) {
-        match update {
-            ViewUpdate::Stock { sku, level, policy, version } => self.catalog.set_stock(&sku, level, policy, version),
-            ViewUpdate::Product { sku, details, version } => self.catalog.set_product(&sku, details, version),
-            ViewUpdate::Order(entry) => self.orders.insert(&entry),
-            ViewUpdate::OrderStatus { id, status, version } => self.orders.set_status(id, status, version),
-        }
+        self.orders.apply_all(slice::from_ref(&update));
+        self.catalog.apply(update);
     }
 
     /// Takes in what a product's owner showed, which is durable and may not have come here yet.
