@@ -44,14 +44,14 @@ impl Checkout {
     ) -> Result<CheckoutOutcome, CheckoutError> {
         // An order of this key decides alone: the cart may have been changed, merged or gone since.
         if let Some(order) = self.views.order_of_key(request.key_digest) {
-            let outcome = self.replay(order, request.fingerprint).await?;
+            let outcome = self.replay(order, &request, &[]).await?;
             self.tell_cart(cart, CartCommand::CompleteCheckout { order }).await;
             return Ok(outcome);
         }
         let Locked { contents, order, deadline, is_shared } =
             match self.lock_cart(&request, cart, expected_version).await? {
                 Lock::Taken(locked) => locked,
-                Lock::Converted(order) => return self.replay(order, request.fingerprint).await,
+                Lock::Converted(order) => return self.replay(order, &request, &[]).await,
             };
         let outcome = self.place_cart_lines(request, &contents, deadline, guard).await;
         match &outcome {

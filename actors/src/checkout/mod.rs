@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use holdfast_core::{
     BuyerId, CartId, CustomerId, OrderId, Quantity, SkuId, Timestamp,
-    order::{Order, OrderRejection, PaymentToken},
+    order::{Order, OrderRejection, PaymentToken, Placement},
 };
 use tokio::sync::oneshot;
 
@@ -27,7 +27,7 @@ use crate::{
     clock::Clock,
     error::{CommandError, Rejection, Unavailable},
     key::{KeyGuard, KeysInFlight},
-    message::{Place, PlaceLine, Reply, Request},
+    message::{Place, PlaceLine, Reply, Request, named},
     router::{Router, ask},
     settings::RuntimeSettings,
     view::Views,
@@ -46,7 +46,8 @@ pub struct CheckoutRequest {
     pub source: CheckoutSource,
     /// How it is paid.
     pub payment_token: PaymentToken,
-    /// Digest of the request's content: the same key with another is refused.
+    /// Digest of a request for a cart's lines: the same key with another is refused. [`Placement::OF_LINES`] where it names its lines,
+    /// which are compared themselves.
     pub fingerprint: u128,
 }
 
@@ -165,9 +166,18 @@ impl Checkout {
         }
     }
 
-    async fn replay(&self, order: OrderId, fingerprint: u128) -> Result<CheckoutOutcome, CheckoutError> {
+    /// The order that the request's key has made, if that was for the same: these lines, where it names any.
+    async fn replay(
+        &self,
+        order: OrderId,
+        request: &CheckoutRequest,
+        lines: &[PlaceLine],
+    ) -> Result<CheckoutOutcome, CheckoutError> {
+        let CheckoutRequest { buyer, customer, payment_token, fingerprint, .. } = request;
+        let is_same =
+            |placed: &Placement| placed.is_for(*buyer, customer.as_ref(), payment_token, *fingerprint, named(lines));
         match ask(self.router.as_ref(), order.slot(), Request::ReadOrder(order), None).await? {
-            Reply::Order(order) if order.placement().is_some_and(|placed| placed.fingerprint == fingerprint) => {
+            Reply::Order(order) if order.placement().is_some_and(is_same) => {
                 Ok(CheckoutOutcome { order: *order, replayed: true })
             }
             _ => Err(CheckoutError::KeyReused),

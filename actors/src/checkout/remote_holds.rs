@@ -25,7 +25,7 @@ impl Checkout {
         if !self.is_one_shard(&lines) {
             // An order of this key needs no holds; asking first keeps a retry from taking units it would not use.
             match ask(self.router.as_ref(), order.slot(), Request::ReadOrder(order), None).await {
-                Ok(_) => return self.replay(order, request.fingerprint).await,
+                Ok(_) => return self.replay(order, &request, &lines).await,
                 Err(CommandError::Rejected(Rejection::Order(OrderRejection::NotFound))) => {}
                 Err(error) => return Err(error.into()),
             }

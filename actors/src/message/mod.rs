@@ -8,4 +8,5 @@ mod request;
 
 pub use envelope::{Envelope, Internal, Message, SnapshotProgress};
 pub use reply::{HeldLine, Outcome, Reply, ReplyPort};
+pub(crate) use request::named;
 pub use request::{NewProduct, Place, PlaceLine, Request};

@@ -3,7 +3,7 @@
 use holdfast_core::{
     BuyerId, CartId, CustomerId, EntityId, HoldId, Money, OrderId, Quantity, SkuId, Timestamp,
     cart::CartCommand,
-    order::{OrderCommand, OrderLine, PaymentToken},
+    order::{OrderCommand, OrderLine, PaymentToken, Placement},
     product::{ProductCommand, ProductDetails},
     stock::{SalePolicy, StockCommand},
 };
@@ -123,7 +123,7 @@ pub struct Place {
     pub lines: Vec<PlaceLine>,
     /// How it is paid.
     pub payment_token: PaymentToken,
-    /// Digest of the request.
+    /// Digest of a request that named a cart; [`Placement::OF_LINES`] otherwise.
     pub fingerprint: u128,
     /// The attempt is void from this instant on.
     pub deadline: Timestamp,
@@ -138,6 +138,18 @@ pub struct PlaceLine {
     pub quantity: Quantity,
     /// What another shard said when it held the line; `None` for lines of the home shard.
     pub held: Option<HeldLine>,
+}
+
+impl Place {
+    /// Whether `placement` is of an order that was placed for the same request.
+    pub(crate) fn is_repeat_of(&self, placement: &Placement) -> bool {
+        placement.is_for(self.buyer, self.customer.as_ref(), &self.payment_token, self.fingerprint, named(&self.lines))
+    }
+}
+
+/// What the lines name.
+pub(crate) fn named(lines: &[PlaceLine]) -> impl Iterator<Item = (&SkuId, Quantity)> {
+    lines.iter().map(|line| (&line.sku, line.quantity))
 }
 
 impl PlaceLine {

@@ -19,7 +19,7 @@ use crate::{
 impl Shard {
     pub(super) fn place(&mut self, place: &Place) -> Outcome {
         if let Some(order) = self.tables.orders.get(&place.order) {
-            return replay(order, place.fingerprint);
+            return replay(order, place);
         }
         if self.now >= place.deadline {
             return Err(CommandError::DeadlineExceeded);
@@ -105,9 +105,9 @@ impl Shard {
 }
 
 /// The answer to a key that made an order before: the same order, or a refusal when the request was another.
-fn replay(order: &Order, fingerprint: u128) -> Outcome {
+fn replay(order: &Order, place: &Place) -> Outcome {
     match order.placement() {
-        Some(placement) if placement.fingerprint == fingerprint || planted!(FingerprintIgnored) => {
+        Some(placement) if place.is_repeat_of(placement) || planted!(FingerprintIgnored) => {
             Ok(Reply::Placed { order: Box::new(order.clone()), replayed: true })
         }
         _ => Err(OrderRejection::FingerprintMismatch.into()),

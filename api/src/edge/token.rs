@@ -5,7 +5,10 @@
 //! values.
 
 use holdfast_actors::CheckoutSource;
-use holdfast_core::{BuyerId, CartId, CustomerId, HexDigits, OrderId, Slot, order::PaymentToken};
+use holdfast_core::{
+    BuyerId, CartId, CustomerId, HexDigits, OrderId, Slot,
+    order::{PaymentToken, Placement},
+};
 
 /// Where a buyer's token begins.
 const BUYER_PREFIX: &str = "buy_";
@@ -87,29 +90,21 @@ pub(crate) fn refund_key_digest(order: OrderId, key: &str) -> u128 {
     digest.finish()
 }
 
-/// The digest of what a checkout asks for: another one under the same key is told apart by it.
+/// The digest of a checkout that asks for a cart's lines: another one under the same key is told apart by it. One that names its
+/// lines has none.
 pub(crate) fn fingerprint(
     buyer: BuyerId,
     customer: Option<&CustomerId>,
     source: &CheckoutSource,
     payment: &PaymentToken,
 ) -> u128 {
+    let CheckoutSource::Cart { cart, .. } = source else { return Placement::OF_LINES };
     let mut digest = Digest::new("checkout v1");
     digest.number(buyer.as_u128());
     digest.text(customer.map_or("", CustomerId::as_str));
     digest.text(payment.as_str());
-    match source {
-        CheckoutSource::Lines(lines) => {
-            for (sku, quantity) in lines {
-                digest.text(sku.as_str());
-                digest.number(u128::from(quantity.get()));
-            }
-        }
-        CheckoutSource::Cart { cart, .. } => {
-            digest.text("cart");
-            digest.number(cart.as_u128());
-        }
-    }
+    digest.text("cart");
+    digest.number(cart.as_u128());
     digest.finish()
 }
 
@@ -164,8 +159,6 @@ fn with_prefix(prefix: &str, bits: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_core::{Quantity, SkuId};
-
     use super::*;
 
     #[test]
@@ -191,14 +184,14 @@ mod tests {
         let customer = CustomerId::parse("c-1").expect("a customer");
         assert_eq!(order_key_digest(Some(&customer), "key-0123456789ab"), ORDER_KEY);
         assert_eq!(BuyerToken(format!("buy_{}", "0".repeat(64))).id().as_u128(), BUYER);
-        let lines = CheckoutSource::Lines(vec![(SkuId::parse("A").expect("a SKU"), Quantity::ONE)]);
+        let cart = CheckoutSource::Cart { cart: CartId::from_u128(2), expected_version: None };
         let payment = PaymentToken::parse("tok_ok").expect("a token");
-        assert_eq!(fingerprint(BuyerId::from_u128(1), None, &lines, &payment), FINGERPRINT);
+        assert_eq!(fingerprint(BuyerId::from_u128(1), None, &cart, &payment), FINGERPRINT);
     }
 
     const ORDER_KEY: u128 = 0xe255_758f_7f4b_476d_abd2_c85b_d3d6_2db0;
     const BUYER: u128 = 0x4b4d_2943_b846_42dd_e959_2aca_d403_1209;
-    const FINGERPRINT: u128 = 0xc72c_00ec_c0d4_9fc5_b111_83b0_9870_17bf;
+    const FINGERPRINT: u128 = 0xe239_1d78_1c66_2047_8865_f4e9_213c_278e;
 
     #[test]
     fn a_key_means_something_else_for_another_customer() {

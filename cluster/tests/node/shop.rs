@@ -11,7 +11,7 @@ use holdfast_actors::{
 use holdfast_cluster::LocalRouter;
 use holdfast_core::{
     BuyerId, Currency, CustomerId, Money, OrderId, Quantity, SkuId, Timestamp,
-    order::{Order, OrderStatus, PaymentToken},
+    order::{Order, OrderStatus, PaymentToken, Placement},
     product::ProductDetails,
     stock::{SalePolicy, StockLevel},
 };
@@ -234,16 +234,13 @@ pub(crate) fn details() -> ProductDetails {
 /// A request under a key of its own: the same key with the same lines is the same request.
 pub(crate) fn request(key: u32, lines: &[(&str, i64)]) -> CheckoutRequest {
     let lines: Vec<_> = lines.iter().map(|(sku, units)| (self::sku(sku), quantity(*units))).collect();
-    let fingerprint = lines.iter().fold(7_u128, |sum, (sku, units)| {
-        sum.wrapping_mul(31).wrapping_add(u128::from(sku.slot().0)).wrapping_mul(31).wrapping_add(units.get().into())
-    });
     CheckoutRequest {
         key_digest: u128::from(key) << 32,
         buyer: BuyerId::from_u128(u128::from(key)),
         customer: None,
         source: CheckoutSource::Lines(lines),
         payment_token: token("tok_approve"),
-        fingerprint,
+        fingerprint: Placement::OF_LINES,
     }
 }
 

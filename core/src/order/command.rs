@@ -51,7 +51,7 @@ pub enum SettlementOutcome {
 /// What may be asked of an order. `expected_version` is the version of an `If-Match`, refused when stale.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrderCommand {
-    /// Bring it into being; its units are held. Repeating it with the same fingerprint changes nothing.
+    /// Bring it into being; its units are held. Repeating it for the same request changes nothing.
     Place(Arc<Placement>),
     /// The gateway answered the authorization.
     RecordAuthorization(AuthorizationOutcome),

@@ -19,6 +19,12 @@ type Decision = Result<Vec<OrderEvent>, OrderRejection>;
 /// Done before, or nothing to do.
 const NOTHING: Decision = Ok(Vec::new());
 
+/// Whether `again` asks for what was `placed`.
+fn is_repeat(placed: &Placement, again: &Placement) -> bool {
+    let lines = again.lines.iter().map(|line| (&line.sku, line.quantity));
+    placed.is_for(again.buyer, again.customer.as_ref(), &again.payment_token, again.fingerprint, lines)
+}
+
 impl Order {
     pub(super) fn decide_at(&self, command: OrderCommand, now: Timestamp) -> Decision {
         let Some(sale) = &self.sale else {
@@ -28,7 +34,7 @@ impl Order {
             };
         };
         match command {
-            OrderCommand::Place(placement) if placement.fingerprint == sale.placement.fingerprint => NOTHING,
+            OrderCommand::Place(placement) if is_repeat(&sale.placement, &placement) => NOTHING,
             OrderCommand::Place(_) => Err(OrderRejection::FingerprintMismatch),
             OrderCommand::RecordAuthorization(outcome) => Ok(sale.record_authorization(outcome)),
             OrderCommand::LineAllocated { line } => sale.line_allocated(line),

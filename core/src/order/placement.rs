@@ -62,8 +62,31 @@ pub struct Placement {
     pub placed_at: Timestamp,
     /// Without an authorization by then the order expires and its units are released.
     pub expires_at: Timestamp,
-    /// Digest of the request: the same idempotency key with another body is told apart by it.
+    /// Digest of a request that did not name its lines, but the cart they were in: the same idempotency key with another body is told
+    /// apart by it. [`Placement::OF_LINES`] otherwise.
     pub fingerprint: u128,
+}
+
+impl Placement {
+    /// The fingerprint of a request that named its lines: it needs none, since it can be compared itself.
+    pub const OF_LINES: u128 = 0;
+
+    /// Whether this was placed for a request that asks for the same. By the fingerprints, if both have one; otherwise by what is asked
+    /// for: what it costs by now, and when the request came, do not count.
+    pub fn is_for<'a>(
+        &'a self,
+        buyer: BuyerId,
+        customer: Option<&CustomerId>,
+        payment_token: &PaymentToken,
+        fingerprint: u128,
+        lines: impl Iterator<Item = (&'a SkuId, Quantity)>,
+    ) -> bool {
+        if fingerprint != Self::OF_LINES && self.fingerprint != Self::OF_LINES {
+            return self.fingerprint == fingerprint;
+        }
+        let is_same = self.buyer == buyer && self.customer.as_ref() == customer && self.payment_token == *payment_token;
+        is_same && self.lines.iter().map(|line| (&line.sku, line.quantity)).eq(lines)
+    }
 }
 
 /// Why a text is not a payment token.

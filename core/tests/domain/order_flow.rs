@@ -1,12 +1,12 @@
 //! An order from placed to delivered.
 
 use holdfast_core::{
-    Entity,
+    BuyerId, CustomerId, Entity, Quantity, SkuId,
     order::{
         CancelReason,
         CapturePolicy::{OnConfirmation, OnShipment},
-        GatewayCall, LineStock, Order, OrderCommand, OrderEvent, OrderRejection, OrderStatus, PaymentStatus, Step,
-        StockAction,
+        GatewayCall, LineStock, Order, OrderCommand, OrderEvent, OrderRejection, OrderStatus, PaymentStatus,
+        PaymentToken, Placement, Step, StockAction,
     },
 };
 
@@ -59,9 +59,45 @@ fn placing_the_same_order_again_is_harmless_and_another_one_is_refused() {
 }
 
 #[test]
+fn a_request_that_names_its_lines_is_compared_with_what_was_placed() {
+    // Also where the order, or the request, has a fingerprint and the other has none.
+    for (placed, again) in
+        [(Placement::OF_LINES, Placement::OF_LINES), (1, Placement::OF_LINES), (Placement::OF_LINES, 1)]
+    {
+        let with = |fingerprint| Placement { fingerprint, ..placement(OnShipment) };
+        let mut order = Order::new(ORDER);
+        for event in order.decide(OrderCommand::Place(with(placed).into()), at(0)).unwrap() {
+            order.apply(&event);
+        }
+        let repeat = |change: fn(&mut Placement)| {
+            let mut request = with(again);
+            change(&mut request);
+            order.decide(OrderCommand::Place(request.into()), at(5))
+        };
+        let same: [fn(&mut Placement); 3] = [
+            |_| {},
+            |request| request.lines[0].unit_price = eur(7),
+            |request| (request.placed_at, request.total) = (at(4), eur(7)),
+        ];
+        assert!(same.into_iter().all(|change| repeat(change) == Ok(Vec::new())));
+        let other: [fn(&mut Placement); 6] = [
+            |request| request.buyer = BuyerId::from_u128(99),
+            |request| request.customer = Some(CustomerId::parse("c-9").unwrap()),
+            |request| request.payment_token = PaymentToken::parse("tok_other").unwrap(),
+            |request| request.lines[0].quantity = Quantity::new(9).unwrap(),
+            |request| request.lines[0].sku = SkuId::parse("OTHER").unwrap(),
+            |request| drop(request.lines.pop()),
+        ];
+        for change in other {
+            assert_eq!(repeat(change), Err(OrderRejection::FingerprintMismatch));
+        }
+    }
+}
+
+#[test]
 fn an_order_adds_up_or_is_refused() {
     let order = Order::new(ORDER);
-    let refusal = |spoil: fn(&mut holdfast_core::order::Placement)| {
+    let refusal = |spoil: fn(&mut Placement)| {
         let mut placement = placement(OnShipment);
         spoil(&mut placement);
         order.decide(OrderCommand::Place(placement.into()), at(0)).unwrap_err()
@@ -71,8 +107,8 @@ fn an_order_adds_up_or_is_refused() {
     assert_eq!(refusal(|placement| placement.total = eur(2_499)), OrderRejection::Total);
     assert_eq!(refusal(|placement| placement.lines[0].unit_price = eur(-1_000)), OrderRejection::Total);
     assert_eq!(refusal(|placement| placement.lines[0].unit_price = eur(i64::MAX)), OrderRejection::Overflow);
-    let almost_too_much = |placement: &mut holdfast_core::order::Placement| {
-        placement.lines[0].quantity = holdfast_core::Quantity::ONE;
+    let almost_too_much = |placement: &mut Placement| {
+        placement.lines[0].quantity = Quantity::ONE;
         placement.lines[0].unit_price = eur(i64::MAX);
     };
     assert_eq!(refusal(almost_too_much), OrderRejection::Overflow, "each line fits, the sum does not");

@@ -5,7 +5,7 @@ use holdfast_actors::{CheckoutError, CheckoutOutcome, CheckoutRequest, CheckoutS
 use holdfast_core::{
     BuyerId, CartId, CustomerId, OrderId, Quantity, SkuId,
     cart::CartRejection,
-    order::{CancelReason, OrderStatus, PaymentToken},
+    order::{CancelReason, OrderStatus, PaymentToken, Placement},
 };
 
 use crate::{cart, dice::mixed, gateway::low, merchant, outside::Outside, violation::Promise};
@@ -45,19 +45,13 @@ impl Plan {
 
     fn request(&self) -> Option<CheckoutRequest> {
         let token = if self.declined { "tok_decline" } else { "tok_ok" };
-        let fingerprint = self.lines.iter().fold(u128::from(self.number), |sum, (sku, units)| {
-            sum.wrapping_mul(31)
-                .wrapping_add(u128::from(sku.slot().0))
-                .wrapping_mul(31)
-                .wrapping_add(units.get().into())
-        });
         Some(CheckoutRequest {
             key_digest: u128::from(mixed(self.number.wrapping_add(77))) << 16,
             buyer: BuyerId::from_u128(u128::from(self.number)),
             customer: self.customer.clone(),
             source: CheckoutSource::Lines(self.lines.clone()),
             payment_token: PaymentToken::parse(token).ok()?,
-            fingerprint,
+            fingerprint: if self.has_cart { u128::from(self.number) << 1 | 1 } else { Placement::OF_LINES },
         })
     }
 }
@@ -180,9 +174,9 @@ async fn cancel(outside: &Outside, order: OrderId) {
 /// The same key for other goods: refused, and the first order stays alone.
 async fn misuse(outside: &Outside, plan: &Plan, request: &CheckoutRequest, order: OrderId) {
     let mut other = request.clone();
-    other.fingerprint = request.fingerprint.wrapping_add(1);
-    if let CheckoutSource::Lines(lines) = &mut other.source {
-        lines.rotate_left(1);
+    match &mut other.source {
+        CheckoutSource::Lines(lines) => lines.extend(lines.first().cloned()),
+        CheckoutSource::Cart { .. } => other.fingerprint = request.fingerprint.wrapping_add(1),
     }
     let answer = outside.ask(10_000, |commerce| async move { commerce.checkout(other).await }).await;
     match answer {

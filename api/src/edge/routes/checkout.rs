@@ -7,7 +7,7 @@ use axum::{
 };
 use holdfast_actors::{CheckoutError, CheckoutRequest, CheckoutSource, CommandError, Rejection};
 use holdfast_core::{
-    OrderId, SkuId,
+    OrderId,
     card::looks_like_card_number,
     order::{PaymentToken, PaymentTokenError},
     product::ProductRejection,
@@ -15,16 +15,19 @@ use holdfast_core::{
 };
 
 use super::products::located;
-use crate::edge::{
-    App,
-    auth::{CART_TOKEN, Caller, cart_token, unauthorized},
-    body,
-    etag::IfMatch,
-    idempotency::{self, REPLAYED, TRUE},
-    problem::{Kind, Problem},
-    reply::{self, Answer},
-    token::{self, BuyerToken},
-    view::checkout::{NewLine, NewOrder, NewPayment, PlacedOrder},
+use crate::{
+    edge::{
+        App,
+        auth::{CART_TOKEN, Caller, cart_token, unauthorized},
+        body,
+        etag::IfMatch,
+        idempotency::{self, REPLAYED, TRUE},
+        problem::{Kind, Problem},
+        reply::{self, Answer},
+        token::{self, BuyerToken},
+        view::checkout::{NewLine, NewOrder, NewPayment, PlacedOrder},
+    },
+    settings::LimitSettings,
 };
 
 /// Place an order
@@ -63,9 +66,9 @@ where
     };
     let buyer_id = buyer.id();
     let fingerprint = token::fingerprint(buyer_id, customer.as_ref(), &source, &payment_token);
-    let wanted = wanted_skus(&source);
     let request = CheckoutRequest { key_digest, buyer: buyer_id, customer, source, payment_token, fingerprint };
-    let outcome = app.commerce()?.checkout(request).await.map_err(|error| refused(error, &wanted))?;
+    let outcome =
+        app.commerce()?.checkout(request).await.map_err(|error| refused(error, &bytes, &app.settings.limits))?;
     let placement = outcome.order.placement().ok_or_else(|| Problem::new(Kind::Internal))?;
     let id = outcome.order.id();
     let answer = reply::written(StatusCode::CREATED, PlacedOrder::new(id, placement, buyer.reveal()).to_json());
@@ -125,16 +128,9 @@ fn card_number(field: &str) -> Problem {
     Problem::new(Kind::CardNumber).field(field, "this looks like a card number: send the gateway's token instead")
 }
 
-/// The SKUs of the request's lines, to name the line of a SKU that is refused. Inline texts: no allocation each.
-fn wanted_skus(source: &CheckoutSource) -> Vec<SkuId> {
-    match source {
-        CheckoutSource::Lines(lines) => lines.iter().map(|(sku, _)| sku.clone()).collect(),
-        CheckoutSource::Cart { .. } => Vec::new(),
-    }
-}
-
-/// The problem of a refused checkout. A SKU that is not there is a fault of the request, not of the address.
-fn refused(error: CheckoutError, wanted: &[SkuId]) -> Problem {
+/// The problem of a refused checkout. A SKU that is not there is a fault of the request, not of the address; only then the body is
+/// parsed again, to name the line.
+fn refused(error: CheckoutError, body: &[u8], limits: &LimitSettings) -> Problem {
     let CheckoutError::Command(CommandError::Rejected(
         Rejection::Product { sku, rejection: ProductRejection::NotFound }
         | Rejection::Stock { sku, rejection: StockRejection::NotFound },
@@ -142,7 +138,8 @@ fn refused(error: CheckoutError, wanted: &[SkuId]) -> Problem {
     else {
         return Problem::from(error);
     };
-    let field = match wanted.iter().position(|wanted| wanted == sku) {
+    let lines = body::parse(body, limits).ok().and_then(|order: NewOrder| order.lines).unwrap_or_default();
+    let field = match lines.iter().position(|line| line.sku == *sku) {
         Some(line) => format!("/lines/{line}/sku"),
         None => "/cart".to_owned(),
     };
