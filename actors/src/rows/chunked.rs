@@ -41,7 +41,12 @@ impl<T> Chunked<T> {
         &self.chunks[position as usize / CHUNK][position as usize % CHUNK]
     }
 
-    /// The same, to change it.
+    /// The item at `position`, if there is one.
+    pub(crate) fn get(&self, position: u32) -> Option<&T> {
+        self.chunks.get(position as usize / CHUNK)?.get(position as usize % CHUNK)
+    }
+
+    /// The item at `position`, which must have come from this list, to change it.
     pub(crate) fn at_mut(&mut self, position: u32) -> &mut T {
         &mut self.chunks[position as usize / CHUNK][position as usize % CHUNK]
     }

@@ -4,9 +4,14 @@
 //! Why not a `HashMap`: the entry of a new id has its place anywhere in a large memory, and the processor waits until it knows where
 //! that is. And it doubles by moving all of its entries, inside a turn.
 //!
+//! A turn asks for the same entry several times in a row: the one that was found last is looked at before the table is.
+//!
 //! Invariant: the table has the position of every row that is taken, and `free` of every other.
 
-use std::hash::{BuildHasher as _, Hash};
+use std::{
+    cell::Cell,
+    hash::{BuildHasher as _, Hash},
+};
 
 use super::{Chunked, NONE, Table};
 use crate::{chunked_queue::ChunkedQueue, id_map::IdHasher};
@@ -18,6 +23,8 @@ pub(crate) struct RowMap<K, V> {
     table: Table,
     /// Rows that whoever was in them has left.
     free: ChunkedQueue<u32>,
+    /// The row that was found last. Whoever is in it by now says so itself.
+    last: Cell<u32>,
     len: usize,
     hasher: IdHasher,
 }
@@ -28,6 +35,7 @@ impl<K, V> Default for RowMap<K, V> {
             rows: Chunked::default(),
             table: Table::default(),
             free: ChunkedQueue::default(),
+            last: Cell::new(NONE),
             len: 0,
             hasher: IdHasher::default(),
         }
@@ -36,7 +44,7 @@ impl<K, V> Default for RowMap<K, V> {
 
 impl<K: Hash + Eq, V> RowMap<K, V> {
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        let position = self.position(self.hasher.hash_one(key), key)?;
+        let position = self.position(key)?;
         self.rows.at(position).as_ref().map(|(_, value)| value)
     }
 
@@ -46,17 +54,16 @@ impl<K: Hash + Eq, V> RowMap<K, V> {
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let position = self.position(self.hasher.hash_one(key), key)?;
+        let position = self.position(key)?;
         self.rows.at_mut(position).as_mut().map(|(_, value)| value)
     }
 
     /// The value of `key`, after `make` has made it if there was none.
     pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce(&K) -> V) -> &mut V {
-        let hash = self.hasher.hash_one(&key);
-        let position = self.position(hash, &key).unwrap_or_else(|| {
+        let position = self.position(&key).unwrap_or_else(|| {
             // Made first: a panic leaves no row that nobody is in.
             let value = make(&key);
-            let position = self.add(hash);
+            let position = self.add(&key);
             *self.rows.at_mut(position) = Some((key, value));
             position
         });
@@ -66,8 +73,7 @@ impl<K: Hash + Eq, V> RowMap<K, V> {
 
     /// Puts it in place of what was there.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let hash = self.hasher.hash_one(&key);
-        let position = self.position(hash, &key).unwrap_or_else(|| self.add(hash));
+        let position = self.position(&key).unwrap_or_else(|| self.add(&key));
         self.rows.at_mut(position).replace((key, value)).map(|(_, value)| value)
     }
 
@@ -79,18 +85,25 @@ impl<K: Hash + Eq, V> RowMap<K, V> {
         self.rows.at_mut(position).take().map(|(_, value)| value)
     }
 
-    fn position(&self, hash: u64, key: &K) -> Option<u32> {
-        self.table.find(hash, |position| is_at(&self.rows, position, key))
+    fn position(&self, key: &K) -> Option<u32> {
+        let last = self.last.get();
+        if is_at(&self.rows, last, key) {
+            return Some(last);
+        }
+        let position = self.table.find(self.hasher.hash_one(key), |position| is_at(&self.rows, position, key))?;
+        self.last.set(position);
+        Some(position)
     }
 
     /// Gives an id that is not there a row, which is to be filled at once.
     ///
     /// # Panics
     /// When there are more than 32 bits can count, for which no memory suffices.
-    fn add(&mut self, hash: u64) -> u32 {
+    fn add(&mut self, key: &K) -> u32 {
         let position = self.free.pop_front().or_else(|| self.rows.push(None)).unwrap_or(NONE);
         assert!(position != NONE, "more entries than 32 bits can count");
-        self.table.put(hash, position, |_| false);
+        self.table.put(self.hasher.hash_one(key), position, |_| false);
+        self.last.set(position);
         self.len += 1;
         position
     }
@@ -115,7 +128,7 @@ impl<K, V> RowMap<K, V> {
 }
 
 fn is_at<K: Eq, V>(rows: &Chunked<Option<(K, V)>>, position: u32, key: &K) -> bool {
-    rows.at(position).as_ref().is_some_and(|(is, _)| is == key)
+    rows.get(position).and_then(Option::as_ref).is_some_and(|(is, _)| is == key)
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl Promises {
     fn add(&mut self, id: HoldId, promise: Promise) -> bool {
         let deadline = (!promise.allocated).then_some(promise.hold.expires_at);
         match self.by_order.get_mut(&id.order) {
-            None => self.by_order.insert(id.order, Lines::one(id.line, promise)),
+            None => self.by_order.add(id.order, Lines::one(id.line, promise)),
             Some(lines) if lines.get(id.line).is_some() => return false,
             Some(lines) => lines.insert(id.line, promise),
         }

@@ -50,7 +50,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Large<K, V> {
     pub(super) fn of(rows: Vec<(K, V)>) -> Self {
         let mut large = Self { table: vec![Arc::default(); PARTS], rows: Vec::new() };
         for (key, value) in rows {
-            large.insert(Spread::of(&key), key, value);
+            large.add(Spread::of(&key), key, value);
         }
         large
     }
@@ -64,15 +64,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Large<K, V> {
         Some(&mut self.row_mut(position).1)
     }
 
-    /// Puts `value` in place of what `key` had.
+    /// Adds a key that is not there.
     ///
     /// # Panics
     /// When there are more than 32 bits can count, for which no memory suffices.
-    pub(super) fn insert(&mut self, spread: Spread, key: K, value: V) {
-        if let Some(position) = self.position(spread, &key) {
-            self.row_mut(position).1 = value;
-            return;
-        }
+    pub(super) fn add(&mut self, spread: Spread, key: K, value: V) {
         let next = u32::try_from(self.len()).unwrap_or(NONE);
         assert!(next != NONE, "more entries than 32 bits can count");
         self.part_mut(spread).put(spread.tag(), next, |_| false);

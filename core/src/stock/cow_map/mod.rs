@@ -111,7 +111,14 @@ impl<K: Clone + Ord + Hash, V: Clone> CowMap<K, V> {
 
     /// Puts `value` in place of what `key` had.
     pub(super) fn insert(&mut self, key: K, value: V) {
-        let spread = Spread::of(&key);
+        match self.get_mut(&key) {
+            Some(before) => *before = value,
+            None => self.add(key, value),
+        }
+    }
+
+    /// Adds a key that is not there.
+    pub(super) fn add(&mut self, key: K, value: V) {
         match self {
             Self::Empty => *self = Self::Small(Arc::new(Small::new())),
             Self::Small(small) => {
@@ -121,10 +128,11 @@ impl<K: Clone + Ord + Hash, V: Clone> CowMap<K, V> {
             }
             Self::Large(_) => {}
         }
+        let spread = Spread::of(&key);
         match self {
             Self::Empty => {}
-            Self::Small(small) => small.insert(spread, key, value),
-            Self::Large(large) => large.insert(spread, key, value),
+            Self::Small(small) => small.add(spread, key, value),
+            Self::Large(large) => large.add(spread, key, value),
         }
     }
 

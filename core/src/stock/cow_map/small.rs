@@ -49,18 +49,12 @@ impl<K: Clone + Eq + Hash, V: Clone> Small<K, V> {
         Some(&mut Arc::make_mut(self).rows[position as usize].1)
     }
 
-    /// Puts `value` in place of what `key` had. There is room for one more.
-    pub(super) fn insert(self: &mut Arc<Self>, spread: Spread, key: K, value: V) {
-        let known = self.position(spread, &key);
+    /// Adds a key that is not there. There is room for one more.
+    pub(super) fn add(self: &mut Arc<Self>, spread: Spread, key: K, value: V) {
         let Self { table, rows } = Arc::make_mut(self);
-        match (known, u32::try_from(rows.len())) {
-            (Some(position), _) => rows[position as usize].1 = value,
-            (None, Ok(next)) => {
-                table.put(spread.tag(), next, |_| false);
-                rows.push((key, value));
-            }
-            (None, Err(_)) => unreachable!("a small map has at most {MOST} rows"),
-        }
+        let Ok(next) = u32::try_from(rows.len()) else { unreachable!("a small map has at most {MOST} rows") };
+        table.put(spread.tag(), next, |_| false);
+        rows.push((key, value));
     }
 
     pub(super) fn remove(self: &mut Arc<Self>, spread: Spread, key: &K) -> Option<V> {
