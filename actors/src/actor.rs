@@ -13,7 +13,9 @@ use crate::{
     gate::Gate,
     mailbox::{Mailbox, Wake},
     message::Envelope,
+    reused_keys,
     shard::{Shard, ShardFigures},
+    view::Views,
 };
 
 /// Runs one shard.
@@ -26,6 +28,7 @@ pub(crate) struct ShardRun {
     /// What the last pass took, empty again: its room becomes the mailbox's at the next.
     pub(crate) inbox: Vec<Envelope>,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) views: Arc<Views>,
     pub(crate) clock: Clock,
     pub(crate) figures: Arc<RwLock<ShardFigures>>,
 }
@@ -75,6 +78,7 @@ impl ShardRun {
     /// Takes everything that waits, in turns of bounded size.
     fn pass(&mut self) {
         self.mailbox.take(&mut self.inbox);
+        reused_keys::turn_away(&mut self.inbox, &self.views);
         let mut inbox = self.inbox.drain(..);
         loop {
             self.shard.look_ahead(inbox.as_slice());

@@ -243,10 +243,7 @@ impl Gate {
     fn release(&self, mut output: Output) -> Output {
         self.views.apply_all(&mut output.views);
         for (port, outcome) in output.answers.drain(..) {
-            let ReplyPort { sender, _permit, guard } = port;
-            drop(guard);
-            // A caller that hung up needs no answer; what was decided stays decided.
-            let _ = sender.send(outcome);
+            port.answer(outcome);
         }
         if !output.outgoing.is_empty() {
             self.outbound.send(&mut output.outgoing);

@@ -33,6 +33,7 @@ mod rebuild;
 pub mod recovery;
 mod releases;
 mod retention;
+mod reused_keys;
 mod role;
 pub mod router;
 mod rows;

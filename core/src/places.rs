@@ -37,6 +37,11 @@ impl Places {
         Self { places: Vec::new(), filled: 0 }
     }
 
+    /// An empty table that takes so many positions before it grows.
+    pub fn with_room_for(positions: usize) -> Self {
+        Self { places: vec![EMPTY; positions + positions / 4 + 1], filled: 0 }
+    }
+
     /// How many positions there are.
     pub const fn len(&self) -> usize {
         self.filled

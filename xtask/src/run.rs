@@ -1,6 +1,7 @@
 //! Runs groups one after the other, and says at the end what each took and how it ended.
 
 use std::{
+    env,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -110,6 +111,7 @@ fn summarize(results: &[(&str, Outcome, Duration)]) {
 
 /// The repository's root: the folder above this package's.
 pub(crate) fn root() -> anyhow::Result<PathBuf> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(package.parent().context("xtask has no folder above it")?.to_path_buf())
+    // Where cargo runs it, and not where it was built: clones that share a target folder may share the program.
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Ok(Path::new(&package).parent().context("xtask has no folder above it")?.to_path_buf())
 }

@@ -131,7 +131,7 @@ impl Checkout {
         deadline: Timestamp,
         guard: KeyGuard,
     ) -> Result<CheckoutOutcome, CheckoutError> {
-        let order = self.order_of(&request, &lines)?;
+        let order = self.order_here(&request, &lines)?;
         if let Some(refusal) = self.sold_out(&request, order, &lines) {
             return Err(refusal.into());
         }
@@ -181,6 +181,17 @@ impl Checkout {
                 Ok(CheckoutOutcome { order: *order, replayed: true })
             }
             _ => Err(CheckoutError::KeyReused),
+        }
+    }
+
+    /// The order this request makes, all in one shard. If that is of this node it will see itself whether the key has made another
+    /// ([`reused_keys`](crate::reused_keys)).
+    fn order_here(&self, request: &CheckoutRequest, lines: &[PlaceLine]) -> Result<OrderId, CheckoutError> {
+        let first = lines.first().ok_or(CheckoutError::NoLines)?;
+        let slot = first.sku.slot();
+        match self.router.local(self.router.shards().shard_of(slot)) {
+            Some(_) => Ok(OrderId::from_key(request.key_digest, slot)),
+            None => self.order_of(request, lines),
         }
     }
 

@@ -49,6 +49,16 @@ pub struct ReplyPort {
     pub(crate) guard: Option<KeyGuard>,
 }
 
+impl ReplyPort {
+    /// Gives the reply.
+    pub(crate) fn answer(self, outcome: Outcome) {
+        let Self { sender, _permit, guard } = self;
+        drop(guard);
+        // A caller that hung up needs no answer; what was decided stays decided.
+        let _ = sender.send(outcome);
+    }
+}
+
 /// A line held for an order of another shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldLine {

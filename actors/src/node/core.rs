@@ -167,7 +167,8 @@ impl NodeCore {
         }
         let figures = Arc::clone(self.figures.get(index)?);
         *figures.write() = shard.figures();
-        Some(ShardRun { shard: Box::new(shard), mailbox, inbox: Vec::new(), gate, clock: self.clock.clone(), figures })
+        let (views, clock) = (Arc::clone(&self.views), self.clock.clone());
+        Some(ShardRun { shard: Box::new(shard), mailbox, inbox: Vec::new(), gate, views, clock, figures })
     }
 
     fn shard_parts(&self, id: ShardId) -> ShardParts {

@@ -5,11 +5,9 @@
 
 mod chunked;
 mod map;
-mod seen;
 mod table;
 
 pub(crate) use chunked::Chunked;
 pub(crate) use holdfast_core::places::NONE;
 pub(crate) use map::RowMap;
-pub(crate) use seen::Seen;
 pub(crate) use table::Table;

@@ -149,6 +149,11 @@ impl Views {
         self.orders.of_key(key_digest)
     }
 
+    /// Whether the idempotency key of one of these orders has made another order, and that is durable.
+    pub(crate) fn any_key_is_of_another(&self, orders: impl Iterator<Item = OrderId> + Clone) -> bool {
+        self.orders.any_key_is_of_another(orders)
+    }
+
     /// The units of all SKUs together. Looks at every SKU: for an operator's glance, not for a request.
     pub fn total_units(&self) -> StockLevel {
         self.catalog.total_units()

@@ -132,7 +132,21 @@ async fn a_key_with_another_body_is_refused_also_when_its_first_line_lives_elsew
     let other_shard = shop.buy(1, &[(&names[1], 1)]).await;
     assert_eq!(other_shard.expect_err("refused"), CheckoutError::KeyReused);
     assert_eq!(shop.level(&names[1]).available(), 10, "no trace");
-    shop.close().await;
+    // Also among others that come with it.
+    let shop = Arc::new(shop);
+    let mut crowd = tokio::task::JoinSet::new();
+    for key in [2, 3, 1, 4, 5] {
+        let (shop, name) = (Arc::clone(&shop), names[1].clone());
+        crowd.spawn(async move { (key, shop.buy(key, &[(&name, 1)]).await) });
+    }
+    while let Some(answered) = crowd.join_next().await {
+        match answered.expect("no request panics") {
+            (1, outcome) => assert_eq!(outcome.expect_err("refused"), CheckoutError::KeyReused),
+            (key, outcome) => assert!(outcome.is_ok(), "{key}"),
+        }
+    }
+    shop.wait_for_level(&names[1], 0, 4).await;
+    Arc::into_inner(shop).expect("the crowd is gone").close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     id_map::IdHasher,
-    rows::{Chunked, NONE, Seen, Table},
+    rows::{Chunked, NONE, Table},
     view::OrderEntry,
 };
 
@@ -28,8 +28,6 @@ const CHAIN_REACH: usize = 256;
 pub(super) struct Index {
     pub(super) rows: Chunked<Row>,
     ids: Table,
-    /// The keys of all orders: nearly every key that is asked for is new.
-    keys: Seen,
     /// Positions of rows by time placed, oldest first.
     pub(super) by_time: Vec<u32>,
     /// The newest row of each buyer.
@@ -48,7 +46,6 @@ impl Default for Index {
         Self {
             rows: Chunked::default(),
             ids: Table::default(),
-            keys: Seen::default(),
             by_time: Vec::new(),
             buyers: Table::default(),
             customers: Names::default(),
@@ -86,9 +83,7 @@ impl Index {
         }
         let Some(numbers) = self.numbers(entry) else { return };
         let Some(position) = self.rows.push(Row::new(entry, &numbers)) else { return };
-        let hash = self.hasher.hash_one(entry.id.key_digest());
-        self.ids.put(hash, position, |_| false);
-        self.keys.put(hash);
+        self.ids.put(self.hasher.hash_one(entry.id.key_digest()), position, |_| false);
         self.file(position);
     }
 
@@ -109,12 +104,8 @@ impl Index {
 
     pub(super) fn of_key(&self, key_digest: u128) -> Option<OrderId> {
         let digest = OrderId::from_u128(key_digest).key_digest();
-        let hash = self.hasher.hash_one(digest);
-        if !self.keys.may_have(hash) {
-            return None;
-        }
         let same_key = |position: u32| self.rows.at(position).id().key_digest() == digest;
-        self.ids.find(hash, same_key).map(|position| self.rows.at(position).id())
+        self.ids.find(self.hasher.hash_one(digest), same_key).map(|position| self.rows.at(position).id())
     }
 
     /// The buyer's newest order, or [`NONE`].
@@ -123,10 +114,14 @@ impl Index {
         self.buyers.find(self.hasher.hash_one(buyer), same_buyer).unwrap_or(NONE)
     }
 
-    /// Has the processor fetch what looking for the order begins with, and what looking for its buyer does.
-    pub(super) fn touch(&self, entry: &OrderEntry) {
-        self.ids.touch(self.hasher.hash_one(entry.id.key_digest()));
-        self.buyers.touch(self.hasher.hash_one(entry.buyer));
+    /// Has the processor fetch what looking for the order begins with.
+    pub(super) fn touch(&self, id: OrderId) {
+        self.ids.touch(self.hasher.hash_one(id.key_digest()));
+    }
+
+    /// Has the processor fetch what looking for the buyer begins with.
+    pub(super) fn touch_buyer(&self, buyer: BuyerId) {
+        self.buyers.touch(self.hasher.hash_one(buyer));
     }
 
     /// The newest order of the customer of this number, or [`NONE`].
@@ -242,7 +237,6 @@ mod tests {
         fn allocated_bytes(&self) -> usize {
             self.rows.allocated_bytes()
                 + self.ids.allocated_bytes()
-                + self.keys.allocated_bytes()
                 + self.buyers.allocated_bytes()
                 + self.customers.allocated_bytes()
                 + self.skus.allocated_bytes()

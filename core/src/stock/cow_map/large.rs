@@ -3,8 +3,8 @@
 //!
 //! Invariant: every piece of rows but the last has [`ROWS`], and none is empty.
 
-use alloc::{sync::Arc, vec, vec::Vec};
-use core::{hash::Hash, mem};
+use alloc::{sync::Arc, vec::Vec};
+use core::{hash::Hash, iter, mem};
 
 use super::{FEW, Spread};
 use crate::places::{NONE, Places};
@@ -48,7 +48,10 @@ impl<K, V> Large<K, V> {
 
 impl<K: Clone + Eq + Hash, V: Clone> Large<K, V> {
     pub(super) fn of(rows: Vec<(K, V)>) -> Self {
-        let mut large = Self { table: vec![Arc::default(); PARTS], rows: Vec::new() };
+        // They are not spread evenly, and more will come: three times what a part has on average lasts for a while.
+        let part = Places::with_room_for(rows.len().div_ceil(PARTS).saturating_mul(3));
+        let table = iter::repeat_with(|| Arc::new(part.clone())).take(PARTS).collect();
+        let mut large = Self { table, rows: Vec::new() };
         for (key, value) in rows {
             large.add(Spread::of(&key), key, value);
         }
