@@ -3,7 +3,8 @@
 //! An order lives where its first line does, so that under a key with another first line it would be placed beside the one that
 //! the key has made, in a shard that does not know of it. The views know. They are asked here, and not where the request came in, because
 //! here many are asked about at once: their index is large and in no cache, and waiting for one place after the other took as
-//! long as a twentieth of everything else.
+//! long as a thirtieth of everything else. In a cluster, where shards move and a view may be behind another node's, they are asked
+//! there as well.
 //!
 //! Two requests of one key do not pass at once: the key is taken until the first has its answer
 //! ([`KeysInFlight`](crate::key::KeysInFlight)), and the views know what was answered.

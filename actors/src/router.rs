@@ -18,6 +18,11 @@ pub trait Router: Send + Sync + 'static {
     /// How many shards there are.
     fn shards(&self) -> ShardCount;
 
+    /// Whether every shard is of this node, and stays so.
+    fn has_every_shard(&self) -> bool {
+        false
+    }
+
     /// The mailbox of a shard that this node owns; `None` when another node does. The way of every hot request.
     fn local(&self, shard: ShardId) -> Option<&Arc<Mailbox>>;
 

@@ -28,6 +28,10 @@ impl Router for LocalRouter {
         self.shards
     }
 
+    fn has_every_shard(&self) -> bool {
+        true
+    }
+
     fn local(&self, shard: ShardId) -> Option<&Arc<Mailbox>> {
         self.mailboxes.get(usize::from(shard.0))
     }

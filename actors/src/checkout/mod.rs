@@ -184,15 +184,14 @@ impl Checkout {
         }
     }
 
-    /// The order this request makes, all in one shard. If that is of this node it will see itself whether the key has made another
-    /// ([`reused_keys`](crate::reused_keys)).
+    /// The order this request makes, all in one shard. Where all shards are of this node, its shard will see itself whether the key has
+    /// made another ([`reused_keys`](crate::reused_keys)); where they move, another node may not have heard of that one yet.
     fn order_here(&self, request: &CheckoutRequest, lines: &[PlaceLine]) -> Result<OrderId, CheckoutError> {
-        let first = lines.first().ok_or(CheckoutError::NoLines)?;
-        let slot = first.sku.slot();
-        match self.router.local(self.router.shards().shard_of(slot)) {
-            Some(_) => Ok(OrderId::from_key(request.key_digest, slot)),
-            None => self.order_of(request, lines),
+        if !self.router.has_every_shard() {
+            return self.order_of(request, lines);
         }
+        let first = lines.first().ok_or(CheckoutError::NoLines)?;
+        Ok(OrderId::from_key(request.key_digest, first.sku.slot()))
     }
 
     /// The order this request makes; refused when its key has made one that lives elsewhere.

@@ -8,7 +8,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -116,7 +116,9 @@ impl PaymentDriver {
 
     /// Tells the gateway which calls are about to be made: [`PaymentGateway::look_ahead`].
     pub fn look_ahead(&self, requests: &[GatewayRequest]) {
-        self.gateway.look_ahead(requests);
+        if catch_unwind(AssertUnwindSafe(|| self.gateway.look_ahead(requests))).is_err() {
+            tracing::error!("the adaptor to the payment gateway panicked while it looked ahead");
+        }
     }
 
     /// How many further calls could start now without waiting.

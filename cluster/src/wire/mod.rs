@@ -12,8 +12,9 @@ use serde::Serialize;
 pub use answer::Answer;
 pub use header::{Header, Kind, Split};
 
-/// The version of everything here. It is the first byte of whatever is asked.
-pub const VERSION: u8 = 1;
+/// The version of everything here. It is the first byte of whatever is asked. Since 2 a request that names its lines has no
+/// fingerprint: a node of version 1 would take every such request under one key for the same.
+pub const VERSION: u8 = 2;
 
 /// What was received is not of this wire.
 #[derive(Debug, thiserror::Error)]

@@ -175,6 +175,8 @@ async fn cancel(outside: &Outside, order: OrderId) {
 async fn misuse(outside: &Outside, plan: &Plan, request: &CheckoutRequest, order: OrderId) {
     let mut other = request.clone();
     match &mut other.source {
+        // Another first line, and so another order, perhaps in another shard; or more of the same.
+        CheckoutSource::Lines(lines) if lines.len() > 1 && plan.number.is_multiple_of(2) => lines.rotate_left(1),
         CheckoutSource::Lines(lines) => lines.extend(lines.first().cloned()),
         CheckoutSource::Cart { .. } => other.fingerprint = request.fingerprint.wrapping_add(1),
     }

@@ -17,7 +17,7 @@ const LINE: [&str; 5] =
 const SERVERS: &str = "holdfast-servers";
 
 /// What pure core may use: values and maps of them, nothing that does anything.
-const CORE_MAY_USE: [&str; 5] = ["compact_str", "foldhash", "hashbrown", "serde", "thiserror"];
+const CORE_MAY_USE: [&str; 4] = ["compact_str", "foldhash", "serde", "thiserror"];
 
 /// Features that only tests and benches turn on in crates that the server is made of too. None changes what a server does.
 const ONLY_IN_TESTS: [(&str, &str); 4] = [

@@ -80,12 +80,12 @@ impl Orders {
 
     /// Whether the key of one of these orders has made another one. Looks for all of them at once.
     pub(super) fn any_key_is_of_another(&self, orders: impl Iterator<Item = OrderId> + Clone) -> bool {
-        let mut rest = orders.clone().skip(1).peekable();
+        let Some(first) = orders.clone().next() else { return false };
         let index = self.index.read();
-        if rest.peek().is_some() {
-            orders.clone().for_each(|order| index.touch(order));
-        }
-        orders.into_iter().any(|order| index.of_key(order.as_u128()).is_some_and(|made| made != order))
+        index.touch(first);
+        orders.clone().skip(1).for_each(|order| index.touch(order));
+        let mut orders = orders;
+        orders.any(|order| index.of_key(order.as_u128()).is_some_and(|made| made != order))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -114,7 +114,9 @@ impl<K: Clone + Eq + Hash, V: Clone> Large<K, V> {
         match self.rows.last_mut() {
             Some(last) if last.len() < ROWS => {
                 let last = Arc::make_mut(last);
-                last.reserve_exact(ROWS.saturating_sub(last.len()));
+                if last.len() == last.capacity() {
+                    last.reserve_exact(last.len().max(FEW).min(ROWS.saturating_sub(last.len())));
+                }
                 last.push(row);
             }
             _ => {
