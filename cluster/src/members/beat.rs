@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::boot::BootId;
 
 /// The version of the requests between nodes that this node speaks.
-pub const WIRE_VERSION: u8 = 1;
+pub const WIRE_VERSION: u8 = crate::wire::VERSION;
 
 /// One beat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
