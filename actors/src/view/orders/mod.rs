@@ -79,12 +79,11 @@ impl Orders {
     }
 
     /// Whether the key of one of these orders has made another one. Looks for all of them at once.
-    pub(super) fn any_key_is_of_another(&self, orders: impl Iterator<Item = OrderId> + Clone) -> bool {
+    pub(super) fn any_key_is_of_another(&self, mut orders: impl Iterator<Item = OrderId> + Clone) -> bool {
         let Some(first) = orders.clone().next() else { return false };
         let index = self.index.read();
         index.touch(first);
         orders.clone().skip(1).for_each(|order| index.touch(order));
-        let mut orders = orders;
         orders.any(|order| index.of_key(order.as_u128()).is_some_and(|made| made != order))
     }
 
