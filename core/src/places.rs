@@ -6,7 +6,7 @@
 //! Invariants: every position put in is found again by its tag, until it is taken out; a table that has places has an empty one.
 #![expect(clippy::arithmetic_side_effects, reason = "indices of places, all below the length of a vector")]
 
-use alloc::{vec, vec::Vec};
+use alloc::{boxed::Box, vec};
 use core::mem;
 
 /// No position: the end of a chain, an empty place in a table.
@@ -20,7 +20,7 @@ const EMPTY: Place = Place { tag: 0, position: NONE };
 /// A table of positions with open addressing and linear probing, at most 4/5 full.
 #[derive(Debug, Default, Clone)]
 pub struct Places {
-    places: Vec<Place>,
+    places: Box<[Place]>,
     filled: usize,
 }
 
@@ -33,13 +33,13 @@ struct Place {
 
 impl Places {
     /// An empty table.
-    pub const fn new() -> Self {
-        Self { places: Vec::new(), filled: 0 }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// An empty table that takes so many positions before it grows.
     pub fn with_room_for(positions: usize) -> Self {
-        Self { places: vec![EMPTY; positions + positions / 4 + 1], filled: 0 }
+        Self { places: vec![EMPTY; positions + positions / 4 + 1].into(), filled: 0 }
     }
 
     /// How many positions there are.
@@ -50,6 +50,11 @@ impl Places {
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.filled == 0
+    }
+
+    /// All positions with their tags.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.places.iter().filter(|place| place.position != NONE).map(|place| (place.tag, place.position))
     }
 
     /// The position with this tag that `is_it` accepts.
@@ -90,7 +95,7 @@ impl Places {
 
     /// Memory of the places, in bytes.
     pub fn allocated_bytes(&self) -> usize {
-        self.places.capacity() * size_of::<Place>()
+        size_of_val(&*self.places)
     }
 
     /// The place where `tag` belongs.
@@ -164,10 +169,9 @@ impl Places {
     }
 
     fn resize(&mut self, places: usize) {
-        let before = mem::replace(&mut self.places, vec![EMPTY; places]);
-        self.filled = 0;
-        for entry in before.into_iter().filter(|place| place.position != NONE) {
-            self.fill(entry, |_| false);
+        let before = mem::replace(self, Self { places: vec![EMPTY; places].into(), filled: 0 });
+        for (tag, position) in before.iter() {
+            self.fill(Place { tag, position }, |_| false);
         }
     }
 }

@@ -16,7 +16,7 @@ pub(in crate::stock) struct Small<K, V> {
 }
 
 impl<K, V> Small<K, V> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { table: Places::new(), rows: Vec::new() }
     }
 
