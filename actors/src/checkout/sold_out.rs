@@ -1,9 +1,6 @@
 //! Sold out, said from the durable view: no turn of the shard, so that a refusal is as quick as a sale.
 
-use holdfast_core::{
-    OrderId,
-    stock::{SalePolicy, StockRejection},
-};
+use holdfast_core::{OrderId, stock::StockRejection};
 
 use super::{Checkout, CheckoutRequest};
 use crate::{error::CommandError, message::PlaceLine};
@@ -25,12 +22,9 @@ impl Checkout {
         // While its shard recovers the view is not whole. The order lives where its first line does.
         let home = self.router.shards().shard_of(order.slot());
         self.router.local(home).filter(|mailbox| mailbox.is_open())?;
-        let stock = self.views.stock(&line.sku)?;
-        let (available, requested) = (stock.level.available(), line.quantity.get());
-        if stock.policy != SalePolicy::default() || available >= u64::from(requested) {
-            return None;
-        }
-        if self.views.order_of_key(request.key_digest).is_some() || self.views.product(&line.sku).is_none() {
+        let requested = line.quantity.get();
+        let available = self.views.shortage(&line.sku, requested.into())?;
+        if self.views.order_of_key(request.key_digest).is_some() {
             return None;
         }
         // The shard may have gone to another node while the view was read.

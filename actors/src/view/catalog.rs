@@ -111,6 +111,16 @@ impl Catalog {
         self.skus.get(sku).map(|entry| entry.stock_view(sku))
     }
 
+    /// How many units can be sold now, if that is fewer than `wanted` and nothing else is to be said of the SKU: it is in the catalog
+    /// and sold to everybody at any time.
+    pub(super) fn shortage(&self, sku: &SkuId, wanted: u64) -> Option<u64> {
+        let entry = self.skus.get(sku)?;
+        let available = entry.level.available();
+        // In this order: of goods that are not sold out nothing else is read.
+        let is_short = available < wanted && entry.policy == SalePolicy::default() && entry.details.is_some();
+        is_short.then_some(available)
+    }
+
     pub(super) fn total_units(&self) -> StockLevel {
         self.skus.iter().fold(StockLevel::default(), |sum, entry| StockLevel {
             on_hand: sum.on_hand.saturating_add(entry.level.on_hand),

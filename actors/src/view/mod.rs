@@ -121,6 +121,12 @@ impl Views {
         self.catalog.stock(sku)
     }
 
+    /// How many units of a SKU in the catalog can be sold now, if that is fewer than `wanted` and its sale has neither a window nor
+    /// limits.
+    pub(crate) fn shortage(&self, sku: &SkuId, wanted: u64) -> Option<u64> {
+        self.catalog.shortage(sku, wanted)
+    }
+
     /// The units of a SKU as they change, starting with how they are; `None` if it is not in the catalog, or if
     /// [`Views::close_watches`] was called. A slow reader skips to the newest. The channel closes when the product is
     /// removed.
