@@ -1,7 +1,8 @@
 //! Deadlines: hold expiry, payment deadlines, cart expiry. One ordered index per shard.
 //!
 //! Invariant: an entity with a deadline has an agenda entry that is not later. The entry may be earlier: a hot SKU with
-//! 100,000 holds keeps one entry, asks when it comes due, and is entered again for what is then next.
+//! 100,000 holds keeps one entry, asks when it comes due, and is entered again for what is then next. A SKU that has no hold any more
+//! keeps its entry as well, until then.
 
 use std::collections::BTreeSet;
 
@@ -35,6 +36,8 @@ impl Shard {
         let entry = match (live.scheduled, next) {
             (Some(entered), Some(next)) if entered <= next => return,
             (None, None) => return,
+            // A SKU that sells is held again soon, and finds its entry then.
+            (Some(_), None) if matches!(address, EntityId::Stock(_)) => return,
             (_, next) => next,
         };
         if let Some(entered) = live.scheduled.take() {
