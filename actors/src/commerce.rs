@@ -340,7 +340,7 @@ fn cart_reply(reply: Reply) -> Result<Cart, CommandError> {
 
 fn order_reply(reply: Reply) -> Result<Order, CommandError> {
     match reply {
-        Reply::Order(order) => Ok(*order),
+        Reply::Order(order) => Ok(order),
         _ => Err(OrderRejection::NotFound.into()),
     }
 }

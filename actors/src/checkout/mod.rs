@@ -157,7 +157,7 @@ impl Checkout {
         };
         let outcome = ask(self.router.as_ref(), order.slot(), Request::Place(Box::new(place)), guard).await;
         match outcome {
-            Ok(Reply::Placed { order, replayed }) => Ok(CheckoutOutcome { order: *order, replayed }),
+            Ok(Reply::Placed { order, replayed }) => Ok(CheckoutOutcome { order, replayed }),
             Ok(_) => Err(self.unknown().into()),
             Err(CommandError::Rejected(Rejection::Order(OrderRejection::FingerprintMismatch))) => {
                 Err(CheckoutError::KeyReused)
@@ -178,7 +178,7 @@ impl Checkout {
             |placed: &Placement| placed.is_for(*buyer, customer.as_ref(), payment_token, *fingerprint, named(lines));
         match ask(self.router.as_ref(), order.slot(), Request::ReadOrder(order), None).await? {
             Reply::Order(order) if order.placement().is_some_and(is_same) => {
-                Ok(CheckoutOutcome { order: *order, replayed: true })
+                Ok(CheckoutOutcome { order, replayed: true })
             }
             _ => Err(CheckoutError::KeyReused),
         }

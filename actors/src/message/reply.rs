@@ -23,11 +23,11 @@ pub enum Reply {
     /// The cart.
     Cart(Box<Cart>),
     /// The order.
-    Order(Box<Order>),
+    Order(Order),
     /// The order was placed (or had been before).
     Placed {
         /// The order.
-        order: Box<Order>,
+        order: Order,
         /// Whether an earlier request of the same key had placed it.
         replayed: bool,
     },

@@ -98,7 +98,7 @@ impl Shard {
 
     fn show_placed(&self, order: OrderId) -> Outcome {
         match self.tables.orders.get(&order) {
-            Some(order) => Ok(Reply::Placed { order: Box::new(order.clone()), replayed: false }),
+            Some(order) => Ok(Reply::Placed { order: order.clone(), replayed: false }),
             None => Err(OrderRejection::NotFound.into()),
         }
     }
@@ -108,7 +108,7 @@ impl Shard {
 fn replay(order: &Order, place: &Place) -> Outcome {
     match order.placement() {
         Some(placement) if place.is_repeat_of(placement) || planted!(FingerprintIgnored) => {
-            Ok(Reply::Placed { order: Box::new(order.clone()), replayed: true })
+            Ok(Reply::Placed { order: order.clone(), replayed: true })
         }
         _ => Err(OrderRejection::FingerprintMismatch.into()),
     }

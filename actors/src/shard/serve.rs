@@ -219,7 +219,7 @@ impl Shard {
         match self.tables.orders.live.get_mut(&order) {
             Some(live) => {
                 live.touched = now;
-                Ok(Reply::Order(Box::new(live.entity.clone())))
+                Ok(Reply::Order(live.entity.clone()))
             }
             None => Err(OrderRejection::NotFound.into()),
         }
