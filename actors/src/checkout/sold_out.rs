@@ -23,7 +23,7 @@ impl Checkout {
         let home = self.router.shards().shard_of(order.slot());
         self.router.local(home).filter(|mailbox| mailbox.is_open())?;
         let requested = line.quantity.get();
-        let available = self.views.shortage(&line.sku, requested.into())?;
+        let available = self.views.available_if_short(&line.sku, requested.into())?;
         if self.views.order_of_key(request.key_digest).is_some() {
             return None;
         }

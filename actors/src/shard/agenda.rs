@@ -2,7 +2,7 @@
 //!
 //! Invariant: an entity with a deadline has an agenda entry that is not later. The entry may be earlier: a hot SKU with
 //! 100,000 holds keeps one entry, asks when it comes due, and is entered again for what is then next. A SKU that has no hold any more
-//! keeps its entry as well, until then.
+//! keeps its entry as well, until that comes due.
 
 use std::collections::BTreeSet;
 
@@ -36,8 +36,6 @@ impl Shard {
         let entry = match (live.scheduled, next) {
             (Some(entered), Some(next)) if entered <= next => return,
             (None, None) => return,
-            // A SKU that sells is held again soon, and finds its entry then.
-            (Some(_), None) if matches!(address, EntityId::Stock(_)) => return,
             (_, next) => next,
         };
         if let Some(entered) = live.scheduled.take() {
@@ -46,6 +44,19 @@ impl Shard {
         if let Some(due) = entry {
             agenda.insert((due, address.clone()));
             live.scheduled = Some(due);
+        }
+    }
+
+    /// Brings the agenda in line with an entity of which something has just been decided. A SKU that sells is held again soon, and
+    /// finds its entry then. (A shard that follows takes every entry out: nothing comes due there.)
+    pub(super) fn schedule_decided<E: Entity>(
+        agenda: &mut BTreeSet<(Timestamp, EntityId)>,
+        address: &EntityId,
+        live: &mut Live<E>,
+        not_before: Timestamp,
+    ) {
+        if !matches!(address, EntityId::Stock(_)) || live.entity.next_deadline().is_some() {
+            Self::schedule(agenda, address, live, not_before);
         }
     }
 

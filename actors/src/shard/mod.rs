@@ -95,7 +95,7 @@ pub(crate) struct Shard {
     now: Timestamp,
     /// The last sequence handed to the journal.
     sequence: u64,
-    /// Deadlines of entities: never later than the entity's own.
+    /// Deadlines of entities: never later than the entity's own, and some of SKUs that have none any more.
     agenda: BTreeSet<(Timestamp, EntityId)>,
     /// When to pursue an order's unanswered steps again.
     retries: BTreeSet<(Timestamp, OrderId)>,

@@ -143,7 +143,7 @@ impl Shard {
         if !mem::replace(&mut live.unseen, true) {
             self.staged.unseen.push(address.clone());
         }
-        Self::schedule(&mut self.agenda, &address, live, now);
+        Self::schedule_decided(&mut self.agenda, &address, live, now);
         if is_new {
             self.watch_idle(address);
         }

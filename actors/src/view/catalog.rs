@@ -113,7 +113,7 @@ impl Catalog {
 
     /// How many units can be sold now, if that is fewer than `wanted` and nothing else is to be said of the SKU: it is in the catalog
     /// and sold to everybody at any time.
-    pub(super) fn shortage(&self, sku: &SkuId, wanted: u64) -> Option<u64> {
+    pub(super) fn available_if_short(&self, sku: &SkuId, wanted: u64) -> Option<u64> {
         let entry = self.skus.get(sku)?;
         let available = entry.level.available();
         // In this order: of goods that are not sold out nothing else is read.
@@ -271,4 +271,42 @@ impl Watched {
 /// `a/b/c`, `a/b` and `a`.
 fn with_ancestors(category: &str) -> impl Iterator<Item = &str> {
     std::iter::once(category).chain(category.rmatch_indices('/').map(|(end, _)| &category[..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_core::{Currency, Money, Quantity};
+
+    use super::*;
+
+    fn details() -> Arc<ProductDetails> {
+        Arc::new(ProductDetails {
+            name: "Headphones".to_owned(),
+            description: String::new(),
+            price: Money::new(9_900, Currency::EUR),
+            category: "audio".to_owned(),
+            images: Vec::new(),
+            variants: Vec::new(),
+            metadata: BTreeMap::new(),
+        })
+    }
+
+    #[test]
+    fn goods_are_short_when_fewer_are_left_and_nothing_else_is_to_be_said() {
+        let catalog = Catalog::default();
+        let sku = SkuId::parse("HP-1").expect("a SKU");
+        let level = StockLevel { on_hand: 9, held: 3, allocated: 4, fulfilled: 0 };
+        assert_eq!(catalog.available_if_short(&sku, 1), None, "nobody knows it");
+        catalog.set_stock(&sku, level, SalePolicy::default(), 1);
+        assert_eq!(catalog.available_if_short(&sku, 3), None, "it is not in the catalog");
+        catalog.set_product(&sku, Some(details()), 1);
+        assert_eq!(catalog.available_if_short(&sku, 2), None, "there are enough");
+        assert_eq!(catalog.available_if_short(&sku, 3), Some(2));
+        let limited = SalePolicy { per_order_limit: Some(Quantity::ONE), ..SalePolicy::default() };
+        catalog.set_stock(&sku, level, limited, 2);
+        assert_eq!(catalog.available_if_short(&sku, 3), None, "its shard says whether the limit is what refuses it");
+        catalog.set_stock(&sku, level, SalePolicy::default(), 3);
+        catalog.set_product(&sku, None, 2);
+        assert_eq!(catalog.available_if_short(&sku, 3), None, "it has left the catalog");
+    }
 }

@@ -123,8 +123,8 @@ impl Views {
 
     /// How many units of a SKU in the catalog can be sold now, if that is fewer than `wanted` and its sale has neither a window nor
     /// limits.
-    pub(crate) fn shortage(&self, sku: &SkuId, wanted: u64) -> Option<u64> {
-        self.catalog.shortage(sku, wanted)
+    pub(crate) fn available_if_short(&self, sku: &SkuId, wanted: u64) -> Option<u64> {
+        self.catalog.available_if_short(sku, wanted)
     }
 
     /// The units of a SKU as they change, starting with how they are; `None` if it is not in the catalog, or if

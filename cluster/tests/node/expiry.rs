@@ -28,6 +28,36 @@ async fn an_unpaid_order_expires_and_its_units_are_free_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_keeps_its_time_whatever_became_of_the_holds_before_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = Shop::open(dir.path()).await;
+    shop.stock("HP-1", 5).await;
+    // The only hold of its SKU becomes an allocation, and nothing is left that could lapse.
+    let paid = shop.buy(1, &[("HP-1", 1)]).await.expect("placed").order.id();
+    shop.wait_for(paid, OrderStatus::Confirmed).await;
+    shop.clock.advance(ttl_ms() / 2);
+    let mut unpaid = request(2, &[("HP-1", 2)]);
+    unpaid.payment_token = token("tok_never");
+    let unpaid = shop.commerce().checkout(unpaid).await.expect("placed").order.id();
+    // The first hold's time comes, and then nearly the second's.
+    for ms in [ttl_ms() / 2, ttl_ms() / 2 - 1] {
+        shop.clock.advance(ms);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        assert_eq!(shop.level("HP-1").held, 2, "not a millisecond early");
+    }
+    shop.clock.advance(1);
+    shop.wait_for(unpaid, OrderStatus::Expired).await;
+    assert_eq!(shop.wait_for_level("HP-1", 0, 1).await.available(), 4);
+    // And once more, after everything has come due.
+    let mut unpaid = request(3, &[("HP-1", 4)]);
+    unpaid.payment_token = token("tok_never");
+    let unpaid = shop.commerce().checkout(unpaid).await.expect("placed").order.id();
+    shop.clock.advance(ttl_ms());
+    shop.wait_for(unpaid, OrderStatus::Expired).await;
+    assert_eq!(shop.wait_for_level("HP-1", 0, 1).await.available(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_over_several_shards_expires_everywhere() {
     let dir = tempfile::tempdir().expect("a directory");
     let shop = Shop::open(dir.path()).await;
