@@ -1,12 +1,19 @@
 //! Time: holds that lapse, orders that expire, payments that come too late.
 
 use holdfast_actors::RuntimeSettings;
-use holdfast_core::order::OrderStatus;
+use holdfast_core::{OrderId, order::OrderStatus};
 
 use crate::shop::{Setup, Shop, request, skus_apart, token};
 
 fn ttl_ms() -> u64 {
     u64::try_from(RuntimeSettings::default().hold_ttl_ms).expect("positive")
+}
+
+/// Places an order that the gateway never answers for.
+async fn place_unpaid(shop: &Shop, key: u32, lines: &[(&str, i64)]) -> OrderId {
+    let mut unpaid = request(key, lines);
+    unpaid.payment_token = token("tok_never");
+    shop.commerce().checkout(unpaid).await.expect("placed").order.id()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -15,14 +22,12 @@ async fn an_unpaid_order_expires_and_its_units_are_free_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let shop = Shop::open(dir.path()).await;
     shop.stock("HP-1", 5).await;
-    let mut unpaid = request(1, &[("HP-1", 5)]);
-    unpaid.payment_token = token("tok_never");
-    let placed = shop.commerce().checkout(unpaid).await.expect("placed");
+    let unpaid = place_unpaid(&shop, 1, &[("HP-1", 5)]).await;
     shop.clock.advance(ttl_ms() - 1);
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert_eq!(shop.level("HP-1").held, 5, "not a millisecond early");
     shop.clock.advance(1);
-    shop.wait_for(placed.order.id(), OrderStatus::Expired).await;
+    shop.wait_for(unpaid, OrderStatus::Expired).await;
     let level = shop.wait_for_level("HP-1", 0, 0).await;
     assert_eq!(level.available(), 5);
 }
@@ -36,9 +41,7 @@ async fn a_hold_keeps_its_time_whatever_became_of_the_holds_before_it() {
     let paid = shop.buy(1, &[("HP-1", 1)]).await.expect("placed").order.id();
     shop.wait_for(paid, OrderStatus::Confirmed).await;
     shop.clock.advance(ttl_ms() / 2);
-    let mut unpaid = request(2, &[("HP-1", 2)]);
-    unpaid.payment_token = token("tok_never");
-    let unpaid = shop.commerce().checkout(unpaid).await.expect("placed").order.id();
+    let unpaid = place_unpaid(&shop, 2, &[("HP-1", 2)]).await;
     // The first hold's time comes, and then nearly the second's.
     for ms in [ttl_ms() / 2, ttl_ms() / 2 - 1] {
         shop.clock.advance(ms);
@@ -49,9 +52,7 @@ async fn a_hold_keeps_its_time_whatever_became_of_the_holds_before_it() {
     shop.wait_for(unpaid, OrderStatus::Expired).await;
     assert_eq!(shop.wait_for_level("HP-1", 0, 1).await.available(), 4);
     // And once more, after everything has come due.
-    let mut unpaid = request(3, &[("HP-1", 4)]);
-    unpaid.payment_token = token("tok_never");
-    let unpaid = shop.commerce().checkout(unpaid).await.expect("placed").order.id();
+    let unpaid = place_unpaid(&shop, 3, &[("HP-1", 4)]).await;
     shop.clock.advance(ttl_ms());
     shop.wait_for(unpaid, OrderStatus::Expired).await;
     assert_eq!(shop.wait_for_level("HP-1", 0, 1).await.available(), 4);
@@ -66,11 +67,9 @@ async fn an_order_over_several_shards_expires_everywhere() {
         shop.stock(name, 2).await;
     }
     let lines: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), 2)).collect();
-    let mut unpaid = request(1, &lines);
-    unpaid.payment_token = token("tok_never");
-    let placed = shop.commerce().checkout(unpaid).await.expect("placed");
+    let unpaid = place_unpaid(&shop, 1, &lines).await;
     shop.clock.advance(ttl_ms());
-    shop.wait_for(placed.order.id(), OrderStatus::Expired).await;
+    shop.wait_for(unpaid, OrderStatus::Expired).await;
     for name in &names {
         assert_eq!(shop.wait_for_level(name, 0, 0).await.available(), 2);
     }
