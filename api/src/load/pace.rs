@@ -105,15 +105,20 @@ impl Pace {
 }
 
 fn requests_in(duration: Duration, interval: Duration) -> u64 {
-    let requests = duration.as_nanos() / interval.as_nanos().max(1);
-    u64::try_from(requests).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX))
+    intervals(duration, interval).clamp(1, u64::from(u32::MAX))
+}
+
+/// How many have passed by now.
+fn intervals(elapsed: Duration, interval: Duration) -> u64 {
+    u64::try_from(elapsed.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u64::MAX)
 }
 
 /// Lets requests go when they are due, then one more per connection so that each of them learns that the run is over.
 fn tick(watch: Stopwatch, interval: Duration, total: u64, connections: usize, due: &Semaphore) {
     let mut released = 0;
     while released < total {
-        let reached = requests_in(watch.elapsed(), interval).min(total);
+        // The first is due at once, and the one after so many intervals with the end of the last of them.
+        let reached = intervals(watch.elapsed(), interval).saturating_add(1).min(total);
         let fresh = usize::try_from(reached.saturating_sub(released)).unwrap_or(usize::MAX);
         due.add_permits(fresh);
         released = released.max(reached);
@@ -144,5 +149,18 @@ mod tests {
         }
         assert_eq!(due, (0..5).map(Duration::from_millis).collect::<Vec<_>>());
         assert_eq!(pace.issued(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_its_own_time_and_not_for_the_one_after() {
+        let interval = Duration::from_millis(400);
+        let pace = Pace::open(2.5, Duration::from_millis(1_200), 1);
+        let mut late = Vec::new();
+        while let Some(turn) = pace.next().await {
+            late.push(pace.watch().elapsed().saturating_sub(turn.due));
+        }
+        assert_eq!(late.len(), 3);
+        // On a machine that stands still one of them may be late, but not each after the first by a whole interval.
+        assert!(late.iter().skip(1).any(|late| *late < interval), "{late:?}");
     }
 }
