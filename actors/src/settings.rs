@@ -35,7 +35,7 @@ pub struct RuntimeSettings {
     /// An entity untouched for so long leaves memory, in milliseconds.
     pub passivate_after_ms: i64,
     /// The most entities all shards of a node keep in memory together; above it the longest idle leave early. A cart takes
-    /// up to 500 bytes, an order about 700.
+    /// up to 500 bytes, an order of one line about 1,050.
     pub max_live_entities: usize,
     /// A shard checkpoints after so many journal records: about what a restart replays per second and core.
     pub checkpoint_records: u64,

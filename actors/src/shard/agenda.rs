@@ -20,8 +20,8 @@ use crate::{
     outbound::Outgoing,
 };
 
-/// The most due deadlines of one turn, so that a mass expiry never stalls a sale: the rest follows in the next turns.
-const DUE_PER_TURN: usize = 1_024;
+/// The most due entries of one turn, and the most due retries: the rest follows in the next turns.
+pub(super) const DUE_PER_TURN: usize = 1_024;
 
 impl Shard {
     /// Brings the agenda in line with an entity that has just changed.
@@ -60,14 +60,14 @@ impl Shard {
         }
     }
 
-    /// Runs what has come due, up to a limit.
+    /// Runs what has come due, up to a limit: a mass expiry leaves half of each turn to the sale.
     pub(super) fn run_due(&mut self) {
         if self.writable().is_err() {
             return; // Nothing may change now; what is due stays due.
         }
         for _ in 0..DUE_PER_TURN {
             match self.agenda.first() {
-                Some((due, _)) if *due <= self.now && !self.is_full() => {}
+                Some((due, _)) if *due <= self.now && !self.is_half_full() => {}
                 _ => break,
             }
             let Some((_, address)) = self.agenda.pop_first() else { break };

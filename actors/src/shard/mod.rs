@@ -22,7 +22,10 @@ mod table;
 mod turn;
 mod weight;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use holdfast_core::{EntityId, OrderId, ShardCount, ShardId, Timestamp};
 use holdfast_persistence::{Journal, SnapshotStore};
@@ -37,6 +40,7 @@ use crate::{
     error::CommandError,
     fatal::Fatal,
     id_map::IdMap,
+    message::Envelope,
     outbound::Life,
     payment::Backoff,
     releases::Releases,
@@ -116,6 +120,8 @@ pub(crate) struct Shard {
     reported: Share,
     /// Requests served so far.
     requests: u64,
+    /// What has waited for an entity that is here now: it comes before everything that arrives later, in turns of bounded size as well.
+    held_back: VecDeque<Envelope>,
 
     /// Of this turn.
     staged: Staged,
@@ -149,6 +155,7 @@ impl Shard {
             metrics: ShardMetrics::new(),
             reported: Share::default(),
             requests: 0,
+            held_back: VecDeque::new(),
             staged: Staged::new(id),
         }
     }
@@ -181,7 +188,7 @@ impl Shard {
     pub(crate) fn has_more_now(&self) -> bool {
         // A checkpoint appends nothing.
         let due = self.next_due() <= self.now && self.parts.journal.writable(self.parts.id).is_ok();
-        due || self.has_more_to_checkpoint()
+        due || !self.held_back.is_empty() || self.has_more_to_checkpoint()
     }
 
     pub(crate) fn figures(&self) -> ShardFigures {

@@ -9,7 +9,7 @@ use holdfast_core::{
     stock::{StockCommand, StockItem},
 };
 
-use super::Shard;
+use super::{Shard, agenda::DUE_PER_TURN};
 use crate::{
     message::{Message, Reply},
     outbound::Outgoing,
@@ -144,12 +144,13 @@ impl Shard {
         self.retry_at(order, at);
     }
 
-    /// Pursues the orders whose time has come again.
+    /// Pursues the orders whose time has come again, up to a limit: most of them record nothing, and only ask.
     pub(super) fn run_retries(&mut self) {
-        while let Some((due, order)) = self.retries.first().copied()
-            && due <= self.now
-            && !self.is_full()
-        {
+        for _ in 0..DUE_PER_TURN {
+            let Some((due, order)) = self.retries.first().copied() else { break };
+            if due > self.now || self.is_half_full() {
+                break;
+            }
             self.retries.pop_first();
             if let Some(pursuit) = self.pursuits.get_mut(&order) {
                 pursuit.retry_at = None;

@@ -82,7 +82,7 @@ impl Shard {
         CommandError::Panicked(blamed)
     }
 
-    /// Takes in an entity that was read, and everything that waited for it.
+    /// Takes in an entity that was read, and has the turn go on with everything that waited for it.
     pub(super) fn install(&mut self, entity: &EntityId, state: Result<Option<EntityState>, String>) {
         let state = match state {
             Ok(state) => state,
@@ -113,9 +113,7 @@ impl Shard {
                 tracing::error!(%order, %error, "an order could not be pursued");
             }
         }
-        for envelope in waiting {
-            self.receive(envelope);
-        }
+        self.held_back.extend(waiting);
     }
 
     fn install_as<E: Hosted>(&mut self, key: &E::Key, state: Option<E>) -> Vec<Envelope> {
@@ -179,13 +177,11 @@ impl Shard {
                 // What the store is done with wakes the shard.
                 Some(_) if leaving.len() >= room => break,
                 Some(_) => {
-                    leaving.extend(on_table!(&entity, self.tables, |table, key| table.hand_out(key)));
+                    leaving.extend(on_table!(&entity, self.tables, |table, key| table.hand_out_to_leave(key)));
                     if planted!(PassivatedTooEarly) {
                         let saved: Vec<_> = leaving.iter().map(|state| (state.id(), state.version())).collect();
                         self.note_saved(&saved);
                     }
-                    // Looked at again if it is touched before its snapshot is durable.
-                    self.idle.push_back((self.now, entity));
                 }
             }
             self.idle.pop_front();
@@ -214,10 +210,12 @@ impl Shard {
     pub(super) fn note_saved(&mut self, entities: &[(EntityId, u64)]) {
         let idle_before = self.idle_before();
         for (entity, version) in entities {
-            let is_idle = on_table!(entity, self.tables, |table, key| table.note_saved(key, *version, idle_before));
+            let saved = on_table!(entity, self.tables, |table, key| table.note_saved(key, *version, idle_before));
             // Asked only of the few that are idle: a checkpoint's thousands are told at once, and a sale waits meanwhile.
-            if is_idle && let Some((_, true)) = self.idleness(entity) {
-                self.evict(entity);
+            let may_leave = saved.is_idle && matches!(self.idleness(entity), Some((_, true)));
+            let has_left = may_leave && self.evict(entity);
+            if saved.is_leaving && !has_left {
+                self.watch_idle(entity.clone());
             }
         }
     }
@@ -225,7 +223,9 @@ impl Shard {
     /// These could not be written: they may be handed out again.
     pub(super) fn note_unsaved(&mut self, entities: &[EntityId]) {
         for entity in entities {
-            on_table!(entity, self.tables, |table, key| table.note_unsaved(key));
+            if on_table!(entity, self.tables, |table, key| table.note_unsaved(key)) {
+                self.watch_idle(entity.clone());
+            }
         }
     }
 

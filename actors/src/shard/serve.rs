@@ -156,8 +156,12 @@ impl Shard {
 
     fn create_product(&mut self, new: NewProduct) -> Outcome {
         let NewProduct { sku, details, policy, units } = new;
-        let on_hand = self.tables.stock.get(&sku).map_or(0, |stock| stock.level().on_hand);
-        let delta = i64::try_from(units).ok().filter(|_| on_hand.checked_add(units).is_some());
+        // What was fulfilled counts too: nothing is applied before all of it is known to be possible.
+        let ever = self.tables.stock.get(&sku).map_or(Some(0), |stock| {
+            let level = stock.level();
+            level.on_hand.checked_add(level.fulfilled)
+        });
+        let delta = i64::try_from(units).ok().filter(|_| ever.and_then(|ever| ever.checked_add(units)).is_some());
         let Some(delta) = delta else { return Err(CommandError::stock(sku, StockRejection::Overflow)) };
         let created = self
             .decide::<Product>(&sku, ProductCommand::Create(details))

@@ -20,6 +20,10 @@ const COLD_BYTES: usize = 40;
 
 /// An entity in memory with what the shard keeps beside it.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent of each other, and in every entity in memory: a byte each"
+)]
 pub(crate) struct Live<E> {
     pub(crate) entity: E,
     /// When it was last asked anything.
@@ -32,6 +36,9 @@ pub(crate) struct Live<E> {
     pub(crate) handed_out: u64,
     /// The newest version whose snapshot is known to be durable; 0 when none is.
     pub(crate) saved: u64,
+    /// It may leave memory once the snapshot that is on its way is durable: whoever hears of that is the one to look, and no list of
+    /// the idle has it meanwhile.
+    pub(crate) leaving: bool,
     /// Changed in this turn: its view is owed an update.
     pub(crate) unseen: bool,
     /// The views know it already: its next update need not be whole.
@@ -45,6 +52,15 @@ pub(crate) enum Trouble {
     Loading(Vec<Envelope>),
     /// It panicked too often.
     Quarantined,
+}
+
+/// What is to be known of an entity that was saved.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Saved {
+    /// It is in memory and was not touched for long.
+    pub(crate) is_idle: bool,
+    /// It was to leave once what was on its way is saved, and that is so now.
+    pub(crate) is_leaving: bool,
 }
 
 /// All entities of one kind in a shard.
@@ -87,6 +103,7 @@ impl<E> Live<E> {
             dirty: false,
             handed_out: 0,
             saved: 0,
+            leaving: false,
             unseen: false,
             listed: false,
         }
@@ -148,19 +165,29 @@ impl<E: Hosted> Table<E> {
         is_new.then(|| live.entity.state_ref().cloned())
     }
 
-    /// What was handed out could not be written.
-    pub(crate) fn note_unsaved(&mut self, key: &E::Key) {
+    /// As [`Table::hand_out`], of one that may leave memory as soon as that is written.
+    pub(crate) fn hand_out_to_leave(&mut self, key: &E::Key) -> Option<EntityState> {
         if let Some(live) = self.live.get_mut(key) {
-            live.handed_out = live.saved;
+            live.leaving = true;
         }
+        self.hand_out(key)
     }
 
-    /// A snapshot of this version is durable. Whether it is of an entity in memory that was not touched since `idle_before`.
-    pub(crate) fn note_saved(&mut self, key: &E::Key, version: u64, idle_before: Timestamp) -> bool {
+    /// What was handed out could not be written. Whether it was to leave after that.
+    pub(crate) fn note_unsaved(&mut self, key: &E::Key) -> bool {
         self.live.get_mut(key).is_some_and(|live| {
-            live.saved = live.saved.max(version);
-            live.touched <= idle_before
+            live.handed_out = live.saved;
+            mem::take(&mut live.leaving)
         })
+    }
+
+    /// A snapshot of this version is durable.
+    pub(crate) fn note_saved(&mut self, key: &E::Key, version: u64, idle_before: Timestamp) -> Saved {
+        let Some(live) = self.live.get_mut(key) else { return Saved::default() };
+        live.saved = live.saved.max(version);
+        let is_leaving = live.leaving && live.saved >= live.handed_out;
+        live.leaving &= !is_leaving;
+        Saved { is_idle: live.touched <= idle_before, is_leaving }
     }
 
     /// Keeps only its version, if a snapshot of that is durable and nobody touched it since `idle_before`. Whether it left.

@@ -29,7 +29,8 @@ impl Shard {
         if self.ownership.is_ours() {
             self.run_due();
         }
-        for envelope in inbox.take(self.parts.settings.turn_messages) {
+        for _ in 0..self.parts.settings.turn_messages {
+            let Some(envelope) = self.held_back.pop_front().or_else(|| inbox.next()) else { break };
             self.receive(envelope);
             if self.is_full() {
                 break;
@@ -49,6 +50,11 @@ impl Shard {
     /// Whether the turn's batch has come near the journal's limit: the rest waits for the next turn.
     pub(super) fn is_full(&self) -> bool {
         self.staged.bytes() >= self.parts.settings.turn_bytes
+    }
+
+    /// Whether what has come due has taken as much of the turn as it may.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.staged.bytes() >= self.parts.settings.turn_bytes / 2
     }
 
     pub(super) fn receive(&mut self, envelope: Envelope) {

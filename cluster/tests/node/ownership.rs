@@ -142,7 +142,7 @@ fn home() -> ShardId {
 }
 
 /// Waits until something is so; the real time this takes has a bound only against hanging.
-async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let wait = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use holdfast_actors::RuntimeSettings;
-use holdfast_core::{CartId, Currency, EntityId, OrderId, ShardId, order::OrderStatus};
+use holdfast_actors::{RuntimeSettings, message::Request};
+use holdfast_core::{CartId, Currency, EntityId, OrderId, ShardCount, ShardId, cart::CartCommand, order::OrderStatus};
 use holdfast_persistence::{EncodedSnapshot, EntityState, SnapshotSource, SnapshotStore, snapshot::SnapshotError};
 
 use crate::{
+    ownership::eventually,
     recovery::busy_shop,
     shop::{Setup, Shop, quantity, sku},
 };
@@ -37,10 +38,12 @@ async fn an_idle_cart_leaves_memory_and_comes_back_when_it_is_asked_for() {
     let cart = CartId::from_u128(0xca57);
     shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
     shop.commerce().add_item(cart, sku("HP-1"), quantity(3), None).await.expect("added");
-    wait_until_idle_left(&shop, 1).await;
-    let cart = shop.commerce().cart(cart).await.expect("it comes back");
-    assert_eq!(cart.lines().len(), 1);
-    assert_eq!(cart.lines()[0].quantity, quantity(3));
+    for time in 1..=3 {
+        wait_until_idle_left(&shop, 1).await;
+        let cart = shop.commerce().cart(cart).await.expect("it comes back");
+        assert_eq!(cart.lines().len(), 1, "time {time}");
+        assert_eq!(cart.lines()[0].quantity, quantity(3));
+    }
     shop.close().await;
 }
 
@@ -77,7 +80,7 @@ type Written = Arc<Mutex<BTreeMap<OrderId, u32>>>;
 struct Counted {
     store: Arc<dyn SnapshotStore>,
     orders: Written,
-    /// Nothing is written while this is held.
+    /// Nothing is written or read while this is held.
     stuck: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -92,6 +95,7 @@ impl Counted {
 
 impl SnapshotSource for Counted {
     fn load(&self, shard: ShardId, entity: &EntityId) -> Result<Option<(u64, EntityState)>, SnapshotError> {
+        drop(self.stuck.blocking_lock());
         self.store.load(shard, entity)
     }
 
@@ -165,5 +169,41 @@ async fn a_store_that_is_stuck_is_handed_two_batches_and_no_more() {
     let writes: u32 = written.lock().expect("nobody panicked").values().sum();
     let most = ORDERS + 2 * u32::try_from(BATCH).expect("few");
     assert!((ORDERS..=most).contains(&writes), "{writes} writes of {ORDERS} orders");
+    shop.close().await;
+}
+
+/// However many wait for it: a batch that the journal does not take ends the shard, and all of them with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_waits_for_an_entity_to_be_read_is_answered_in_turns_of_bounded_size() {
+    const CROWD: usize = 8_000;
+    let long = "H".repeat(60);
+    let dir = tempfile::tempdir().expect("a directory");
+    let stuck = Arc::new(tokio::sync::Mutex::new(()));
+    let setup = Counted::setup(RuntimeSettings::default(), &Written::default(), &stuck);
+    let shop = Shop::open_with(dir.path(), Setup { small_batches: true, ..setup }).await;
+    shop.stock(&long, 10).await;
+    let cart = CartId::from_u128(0xca57);
+    shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
+    wait_until_idle_left(&shop, 1).await;
+    let held = stuck.lock().await;
+    let home = ShardCount::new(16).expect("16 shards").shard_of(cart.slot());
+    let mailbox = &shop.mailboxes[usize::from(home.0)];
+    let add_one = || {
+        let expires_at = shop.clock.now().saturating_add_millis(60_000);
+        let (sku, quantity) = (sku(&long), quantity(1));
+        let command = CartCommand::AddItem { sku, quantity, expires_at, expected_version: None };
+        mailbox.request(Request::Cart { cart, command }, None).expect("taken in")
+    };
+    let crowd = futures_util::future::join_all((0..CROWD).map(|_| add_one()));
+    let let_go = async {
+        eventually("all of them wait", || mailbox.depth() == CROWD).await;
+        drop(held);
+    };
+    let (answers, ()) = tokio::join!(crowd, let_go);
+    for answer in answers {
+        answer.expect("answered").expect("added");
+    }
+    let cart = shop.commerce().cart(cart).await.expect("it is there");
+    assert_eq!(cart.lines()[0].quantity, quantity(CROWD as i64));
     shop.close().await;
 }

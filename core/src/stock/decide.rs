@@ -122,7 +122,7 @@ impl StockItem {
 
     fn lapse(&self, now: Timestamp) -> Vec<StockEvent> {
         let now = if planted!(HoldReleasedEarly) { now.saturating_add_millis(60_000) } else { now };
-        let due = self.promises.due(now).take(Self::MAX_LAPSES_PER_TURN);
+        let due = self.promises.due(now).take(Self::MAX_LAPSES_AT_ONCE);
         due.map(|hold| StockEvent::Lapsed { hold }).collect()
     }
 

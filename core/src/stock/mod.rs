@@ -78,8 +78,8 @@ impl StockLevel {
 }
 
 impl StockItem {
-    /// The most holds that lapse in one turn; what is left is due at once, so the shard asks again.
-    pub const MAX_LAPSES_PER_TURN: usize = 1_024;
+    /// The most holds that lapse in one decision; what is left is due at once, so the shard asks again.
+    pub const MAX_LAPSES_AT_ONCE: usize = 1_024;
 
     /// The stock of `sku` before anything has happened to it: it does not exist yet.
     pub const fn new(sku: SkuId) -> Self {

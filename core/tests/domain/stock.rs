@@ -82,13 +82,13 @@ fn a_lapsed_hold_returns_its_units() {
 
 #[test]
 fn many_holds_lapse_in_bounded_turns_and_the_rest_is_due_at_once() {
-    let outstanding = StockItem::MAX_LAPSES_PER_TURN as u128 + 5;
+    let outstanding = StockItem::MAX_LAPSES_AT_ONCE as u128 + 5;
     let mut stock = stock_with(100_000);
     for order in 0..outstanding {
         tell(&mut stock, hold(order, 1), at(1)).unwrap();
     }
     let first = tell(&mut stock, StockCommand::Lapse, at(500)).unwrap();
-    assert_eq!(first.len(), StockItem::MAX_LAPSES_PER_TURN);
+    assert_eq!(first.len(), StockItem::MAX_LAPSES_AT_ONCE);
     assert_eq!(stock.next_deadline(), Some(at(100)));
     assert_eq!(tell(&mut stock, StockCommand::Lapse, at(500)).unwrap().len(), 5);
     assert_eq!((stock.next_deadline(), stock.available()), (None, 100_000));
