@@ -21,6 +21,7 @@ use holdfast_api::load::{
     server_process::{Launch, ServerProcess},
     shop::Shop,
     target::Target,
+    workers,
 };
 
 use super::{console, parent::ParentArguments, span};
@@ -100,6 +101,9 @@ pub(crate) struct EchoServerArguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Threads that answer: with 1 the main thread alone, as a shop on two processors does. Default: one for each processor.
+    #[arg(long)]
+    workers: Option<NonZeroUsize>,
     /// Write the address and the process id to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -127,16 +131,12 @@ impl LoadArguments {
     }
 
     fn runtime(&self) -> anyhow::Result<tokio::runtime::Runtime> {
-        let mut builder = match self.threads.get() {
-            1 => tokio::runtime::Builder::new_current_thread(),
-            _ => tokio::runtime::Builder::new_multi_thread(),
-        };
-        builder.worker_threads(self.threads.get()).enable_all().build().context("the operating system gave no threads")
+        workers::runtime(Some(self.threads)).context("the operating system gave no threads")
     }
 
     fn show(&self, report: &Report) -> anyhow::Result<ExitCode> {
         console::say_either(self.json, report, report.table())?;
-        Ok(if report.errors == 0 && report.oversold == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
@@ -178,8 +178,7 @@ fn echo(arguments: &EchoArguments) -> anyhow::Result<ExitCode> {
 
 fn echo_server(arguments: &EchoServerArguments) -> anyhow::Result<ExitCode> {
     arguments.parent.watch();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    workers::runtime(arguments.workers)?.block_on(async {
         let server = EchoServer::bind(arguments.listen).await;
         let server = server.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let ready = server.ready();

@@ -12,7 +12,7 @@ use super::{
     echo,
     flash_sale::{self, FlashSaleError, Load},
     order::fresh_run,
-    report::Report,
+    report::{Report, median},
     shop::Shop,
 };
 
@@ -74,7 +74,7 @@ async fn round(echo: &Shop, shop: &Shop, load: Load) -> Result<Round, FlashSaleE
     Ok(Round { echo, orders, refusals, orders_ratio, refusals_ratio })
 }
 
-/// Requests per second of `of` over those of `to`, counting only answers of the kind asked for.
+/// Requests per second of `of` over those of `to`. [`Comparison::is_clean`] says whether all were answered as asked for.
 fn ratio(of: &Report, to: &Report) -> f64 {
     of.rps / to.rps.max(f64::EPSILON)
 }
@@ -90,10 +90,12 @@ impl Comparison {
         }
     }
 
-    /// Whether nothing was oversold, and nothing but sales, clean refusals and echoes was answered.
+    /// Whether nothing was oversold and everything was answered as asked for: echoes by echoes, orders by sales, and orders of what is
+    /// sold out by refusals.
     pub fn is_clean(&self) -> bool {
-        let reports = self.rounds.iter().flat_map(|round| [&round.echo, &round.orders, &round.refusals]);
-        reports.map(|report| report.errors.saturating_add(report.oversold)).sum::<u64>() == 0
+        let as_asked =
+            |round: &Round| round.echo.is_all_sold() && round.orders.is_all_sold() && round.refusals.is_all_refused();
+        self.rounds.iter().all(as_asked)
     }
 
     /// One line per round and one of medians.
@@ -145,23 +147,5 @@ impl Round {
             errors.iter().sum::<u64>().to_string(),
             self.orders.oversold.saturating_add(self.refusals.oversold).to_string(),
         ]
-    }
-}
-
-/// The middle value, the upper one of two; 0 of none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_bad_round_does_not_move_the_median() {
-        assert!((median([0.6, 0.1, 0.7].into_iter()) - 0.6).abs() < f64::EPSILON);
-        assert!(median(std::iter::empty()).abs() < f64::EPSILON);
     }
 }

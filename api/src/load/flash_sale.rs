@@ -40,7 +40,8 @@ pub enum FlashSaleError {
 }
 
 impl Load {
-    pub(super) fn plan(&self, shop: &Shop) -> Plan {
+    /// What a crowd does with it at `shop`.
+    pub fn plan(&self, shop: &Shop) -> Plan {
         Plan {
             address: shop.target().address(),
             connections: self.connections,
@@ -73,7 +74,9 @@ pub async fn sell_restocked(shop: &Shop, sku: String, stock: u64, load: Load) ->
         let signed = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
         shop.adjust(&sku, signed(stock).saturating_sub(signed(available))).await?;
     }
-    sell(shop, &[sku], load).await
+    let report = sell(shop, &[sku], load).await?;
+    // Somebody else's order may be canceled meanwhile.
+    Ok(Report { lost: 0, ..report })
 }
 
 async fn sell(shop: &Shop, skus: &[String], load: Load) -> Result<Report, FlashSaleError> {
@@ -85,7 +88,9 @@ async fn sell(shop: &Shop, skus: &[String], load: Load) -> Result<Report, FlashS
     let elapsed = crowd::run(plan, |_| PassingShopper { orders: orders.clone() }, Arc::clone(&ledger)).await;
     drop(progress);
     let mut report = Report::new(&ledger.tally(), elapsed, load.connections, load.rate);
-    report.oversold = oversold(&before, &units_of(shop, skus).await?, report.sold);
+    let after = units_of(shop, skus).await?;
+    report.oversold = oversold(&before, &after, report.sold);
+    report.lost = lost(&before, &after, report.sold);
     Ok(report)
 }
 
@@ -100,17 +105,23 @@ async fn units_of(shop: &Shop, skus: &[String]) -> Result<Vec<Units>, ShopError>
 /// Units sold that were not there: acknowledged beyond what was available of all SKUs, or taken beyond what was available or missing
 /// in the server's own books of each.
 pub fn oversold(before: &[Units], after: &[Units], sold: u64) -> u64 {
-    let sum = |units: &mut dyn Iterator<Item = u64>| units.fold(0, u64::saturating_add);
     let acknowledged = sold.saturating_sub(sum(&mut before.iter().map(|units| units.available)));
     let taken = sum(&mut before
         .iter()
         .zip(after)
         .map(|(before, after)| after.taken().saturating_sub(before.taken()).saturating_sub(before.available)));
-    let unbalanced = sum(&mut after.iter().map(|units| {
-        let parts = units.available.saturating_add(units.held).saturating_add(units.allocated);
-        parts.abs_diff(units.on_hand)
-    }));
+    let unbalanced = sum(&mut after.iter().map(Units::unbalanced));
     acknowledged.max(taken).max(unbalanced)
+}
+
+/// Units that were acknowledged and that the server's own books do not have as taken.
+pub fn lost(before: &[Units], after: &[Units], sold: u64) -> u64 {
+    let taken = |units: &[Units]| sum(&mut units.iter().map(Units::taken));
+    sold.saturating_sub(taken(after).saturating_sub(taken(before)))
+}
+
+fn sum(units: &mut dyn Iterator<Item = u64>) -> u64 {
+    units.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -142,6 +153,13 @@ mod tests {
             3,
             "one more was sold than there were of that SKU"
         );
+    }
+
+    #[test]
+    fn one_order_that_the_books_do_not_have_shows() {
+        let after = Units { on_hand: 100, held: 10, allocated: 80, available: 10, fulfilled: 0 };
+        assert_eq!(lost(&[BEFORE], &[after], 90), 0);
+        assert_eq!(lost(&[BEFORE], &[after], 91), 1);
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub struct Report {
     pub errors: u64,
     /// Units sold beyond the stock, read back from the server; always 0 for an echo.
     pub oversold: u64,
-    /// Requests per second.
+    /// Orders acknowledged that the server's own books do not have, of products that nobody else buys; always 0 for an echo.
+    pub lost: u64,
+    /// Requests per second, whatever became of them.
     pub rps: f64,
     /// Latency of answered requests.
     #[serde(flatten)]
@@ -50,6 +52,7 @@ impl Report {
             shed: tally.shed,
             errors: tally.failed,
             oversold: 0,
+            lost: 0,
             rps: per_second(orders, elapsed),
             latency: tally.percentiles(),
             connections,
@@ -58,6 +61,21 @@ impl Report {
             echo: false,
             first_error: tally.first_failure.clone(),
         }
+    }
+
+    /// Whether nothing was oversold or lost, and nothing but sales and clean refusals was answered.
+    pub fn is_clean(&self) -> bool {
+        self.errors == 0 && self.shed == 0 && self.oversold == 0 && self.lost == 0
+    }
+
+    /// Whether it is clean and everybody was sold something: only then are its requests per second orders per second.
+    pub fn is_all_sold(&self) -> bool {
+        self.is_clean() && self.refused == 0
+    }
+
+    /// Whether it is clean and everybody was refused.
+    pub fn is_all_refused(&self) -> bool {
+        self.is_clean() && self.sold == 0
     }
 
     /// The report as a table.
@@ -73,6 +91,7 @@ impl Report {
         row("shed (503)", self.shed.to_string());
         row("errors", self.errors.to_string());
         row("oversold", self.oversold.to_string());
+        row("lost", self.lost.to_string());
         row("requests/s", format!("{:.0}", self.rps));
         row("p50 / p95 / p99 / max ms", self.latency.to_string());
         if let Some(error) = &self.first_error {
@@ -87,6 +106,13 @@ impl std::fmt::Display for Percentiles {
         let Self { p50_ms, p95_ms, p99_ms, max_ms, .. } = self;
         write!(f, "{p50_ms:.2} / {p95_ms:.2} / {p99_ms:.2} / {max_ms:.2}")
     }
+}
+
+/// The middle value, the upper one of two; 0 of none.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a run has far fewer than 2^52 requests")]
@@ -105,10 +131,34 @@ mod tests {
         ledger.answered(Verdict::Sold, 1_500);
         let report = Report::new(&ledger.tally(), Duration::from_secs(2), 64, None);
         let json = serde_json::to_value(report).unwrap();
-        let fields = ["orders", "sold", "refused", "errors", "oversold", "rps", "p50_ms", "p95_ms", "p99_ms", "max_ms"];
+        let fields =
+            ["orders", "sold", "refused", "errors", "oversold", "lost", "rps", "p50_ms", "p95_ms", "p99_ms", "max_ms"];
         for field in fields {
             assert!(json[field].is_number(), "{field}: {json}");
         }
         assert!((json["rps"].as_f64().unwrap() - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn one_bad_round_does_not_move_the_median() {
+        assert!((median([0.6, 0.1, 0.7]) - 0.6).abs() < f64::EPSILON);
+        assert!(median([]).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn overload_is_neither_a_sale_nor_a_clean_refusal() {
+        let of = |verdicts: &[Verdict]| {
+            let ledger = Ledger::default();
+            for verdict in verdicts {
+                ledger.answered(*verdict, 1);
+            }
+            let report = Report::new(&ledger.tally(), Duration::from_secs(1), 1, None);
+            (report.is_clean(), report.is_all_sold(), report.is_all_refused())
+        };
+        assert_eq!(of(&[Verdict::Sold]), (true, true, false));
+        assert_eq!(of(&[Verdict::Refused]), (true, false, true));
+        assert_eq!(of(&[Verdict::Sold, Verdict::Refused]), (true, false, false));
+        assert_eq!(of(&[Verdict::Sold, Verdict::Shed]), (false, false, false));
+        assert_eq!(of(&[Verdict::Sold, Verdict::Failed]), (false, false, false));
     }
 }

@@ -149,6 +149,13 @@ impl Launch {
         }
     }
 
+    /// The same with one worker thread, for a server that takes `--workers`.
+    #[must_use]
+    pub fn with_one_worker(mut self) -> Self {
+        self.command.extend(["--workers".into(), "1".into()]);
+        self
+    }
+
     /// A payment gateway (`holdfast gateway`) with its book in `folder`.
     pub fn gateway(program: PathBuf, folder: &Path) -> Self {
         let filter = (format!("{SETTING_PREFIX}LOG__FILTER"), "warn".to_owned());

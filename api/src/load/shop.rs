@@ -83,8 +83,12 @@ pub enum ShopError {
 impl Units {
     /// Whether `on_hand = available + held + allocated`.
     pub fn balance(&self) -> bool {
-        let parts = self.available.checked_add(self.held).and_then(|units| units.checked_add(self.allocated));
-        parts == Some(self.on_hand)
+        self.unbalanced() == 0
+    }
+
+    /// Units by which `on_hand` is not `available + held + allocated`.
+    pub fn unbalanced(&self) -> u64 {
+        self.available.saturating_add(self.held).saturating_add(self.allocated).abs_diff(self.on_hand)
     }
 
     /// Units that orders have taken.

@@ -29,6 +29,9 @@ const SERVER: &str = "HOLDFAST_BIN";
 pub(crate) enum Kind {
     /// An axum handler that sends the order back: the ceiling.
     Echo,
+    /// The echo on one thread, as ours is on two processors.
+    #[value(name = "echo-1")]
+    Echo1,
     /// Holdfast with its embedded journal.
     Holdfast,
     /// Holdfast with a PostgreSQL beside it, which gets every order after its answer.
@@ -44,6 +47,9 @@ pub(crate) enum Kind {
     RedisEverysec,
     /// Redis, syncing before it answers.
     RedisAlways,
+    /// The same with one thread in front of it.
+    #[value(name = "redis-always-1")]
+    RedisAlways1,
     /// PostgreSQL over two connections.
     #[value(name = "postgres-2")]
     Postgres2,
@@ -89,12 +95,14 @@ impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Echo => "echo",
+            Self::Echo1 => "echo-1",
             Self::Holdfast => "holdfast",
             Self::HoldfastPostgres => "holdfast+postgres",
             Self::HoldfastCluster1 => "holdfast-cluster-1",
             Self::HoldfastCluster3 => "holdfast-cluster-3",
             Self::RedisEverysec => "redis-everysec",
             Self::RedisAlways => "redis-always",
+            Self::RedisAlways1 => "redis-always-1",
             Self::Postgres2 => "postgres-2",
             Self::Postgres32 => "postgres-32",
         }
@@ -103,13 +111,14 @@ impl Kind {
     /// What an acknowledged order survives.
     pub(crate) const fn durability(self) -> &'static str {
         match self {
-            Self::Echo => "nothing is kept",
+            Self::Echo | Self::Echo1 => "nothing is kept",
             Self::RedisEverysec => "up to 1 s lost at a power cut",
             Self::HoldfastCluster3 => "fsync on two of three servers before the answer",
             Self::Holdfast
             | Self::HoldfastPostgres
             | Self::HoldfastCluster1
             | Self::RedisAlways
+            | Self::RedisAlways1
             | Self::Postgres2
             | Self::Postgres32 => "fsync before the answer",
         }
@@ -117,7 +126,7 @@ impl Kind {
 
     /// Whether it sells, and so can be held to promises.
     pub(crate) fn sells(self) -> bool {
-        self != Self::Echo
+        !matches!(self, Self::Echo | Self::Echo1)
     }
 }
 
@@ -152,6 +161,11 @@ impl Field {
         Ok(field)
     }
 
+    /// Where the contenders keep their data.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The contender of this kind.
     pub(crate) fn get(&self, kind: Kind) -> Option<&Contender> {
         self.contenders.iter().find(|contender| contender.kind == kind)
@@ -182,6 +196,7 @@ impl Field {
         Ok(match kind {
             Kind::HoldfastCluster1 | Kind::HoldfastCluster3 => bail!("a cluster is several processes"),
             Kind::Echo => (Launch::echo(server()?, &folder), None, None),
+            Kind::Echo1 => (Launch::echo(server()?, &folder).with_one_worker(), None, None),
             Kind::Holdfast => {
                 let token = format!("{}{}", fresh_run()?, fresh_run()?);
                 (Launch::shop(server()?, &folder, &token), None, Some(token))
@@ -189,6 +204,10 @@ impl Field {
             Kind::HoldfastPostgres => self.beside_postgres(&folder)?,
             Kind::RedisEverysec => self.on_redis(AppendFsync::EverySecond, &folder)?,
             Kind::RedisAlways => self.on_redis(AppendFsync::Always, &folder)?,
+            Kind::RedisAlways1 => {
+                let (launch, behind, token) = self.on_redis(AppendFsync::Always, &folder)?;
+                (launch.with_one_worker(), behind, token)
+            }
             Kind::Postgres2 => self.on_postgres(2, &folder)?,
             Kind::Postgres32 => self.on_postgres(32, &folder)?,
         })

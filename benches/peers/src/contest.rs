@@ -11,13 +11,14 @@ use tokio::runtime::{Builder, Runtime};
 use crate::{
     contender::{Contender, Field, Kind},
     goods::{Goods, Sale, closed},
+    machine::Machine,
     promises::{self, Broken},
     rest,
     standing::{Standing, Standings},
 };
 
 /// Who takes part unless told otherwise: the ceiling and ours first.
-pub(crate) const ALL: [Kind; 9] = [
+pub(crate) const ALL: [Kind; 11] = [
     Kind::Echo,
     Kind::Holdfast,
     Kind::RedisEverysec,
@@ -25,6 +26,8 @@ pub(crate) const ALL: [Kind; 9] = [
     Kind::Postgres2,
     Kind::Postgres32,
     Kind::HoldfastPostgres,
+    Kind::Echo1,
+    Kind::RedisAlways1,
     Kind::HoldfastCluster1,
     Kind::HoldfastCluster3,
 ];
@@ -59,7 +62,7 @@ pub(crate) struct ContestArguments {
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
     pub(crate) report: Report,
-    /// Processor time of the contender's processes, until they are at rest again, over the orders it answered.
+    /// Processor time of the contender's processes, until they are at rest again, over the orders it took.
     pub(crate) cpu_us_per_order: f64,
     /// What of it the servers behind its HTTP servers used: a database, the NATS servers.
     pub(crate) behind_us_per_order: f64,
@@ -72,11 +75,13 @@ pub(crate) fn run(arguments: &ContestArguments) -> anyhow::Result<ExitCode> {
         peers => ALL.into_iter().filter(|kind| *kind == Kind::Holdfast || peers.contains(kind)).collect(),
     };
     let field = Field::start(&kinds)?;
+    let machine = Machine::of(field.folder())?;
+    eprintln!("{}", machine.line());
     let runtime = generator()?;
     let mut standings = Vec::new();
     for contender in &field.contenders {
         let broken = if contender.kind.sells() {
-            runtime.block_on(promises::check(contender.shop())).with_context(|| contender.kind.name())?
+            runtime.block_on(promises::check(&contender.shops)).with_context(|| contender.kind.name())?
         } else {
             Broken::default()
         };
@@ -86,11 +91,15 @@ pub(crate) fn run(arguments: &ContestArguments) -> anyhow::Result<ExitCode> {
     let (rounds, seconds) = if arguments.quick { (1, 2) } else { (arguments.rounds.get(), arguments.seconds) };
     let load = closed(arguments.connections.get(), Duration::from_secs(seconds));
     if !arguments.quick {
-        let warm_up = closed(load.connections, Duration::from_secs(1));
-        field.contenders.iter().try_for_each(|one| measure(&runtime, one, Goods::One, warm_up).map(drop))?;
+        warm_up(&runtime, &field, load.connections)?;
     }
     for round in 0..rounds {
-        for standing in &mut standings {
+        // Every other round the other way round: a machine that drifts within a round favors nobody.
+        let mut turns: Vec<&mut Standing> = standings.iter_mut().collect();
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for standing in turns {
             let contender = field.get(standing.kind).context("a contender is gone")?;
             if arguments.json {
                 eprintln!("round {} of {rounds}: {}, {}", round + 1, standing.kind.name(), standing.goods.name());
@@ -98,9 +107,15 @@ pub(crate) fn run(arguments: &ContestArguments) -> anyhow::Result<ExitCode> {
             standing.turns.push(measure(&runtime, contender, standing.goods, load)?);
         }
     }
-    let standings = Standings::new(standings, load);
+    let standings = Standings::new(standings, load, machine);
     standings.print(arguments.json)?;
     Ok(if standings.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A short sale at each contender that nobody looks at: the first one meets cold code and empty tables.
+pub(crate) fn warm_up(runtime: &Runtime, field: &Field, connections: usize) -> anyhow::Result<()> {
+    let short = closed(connections, Duration::from_secs(1));
+    field.contenders.iter().try_for_each(|one| measure(runtime, one, Goods::One, short).map(drop))
 }
 
 /// One measurement of one contender.
@@ -117,7 +132,7 @@ pub(crate) fn measure(runtime: &Runtime, contender: &Contender, goods: Goods, lo
     let used = (processor::used(&all).saturating_sub(before.0), processor::used(behind).saturating_sub(before.1));
     report.oversold = runtime.block_on(sale.oversold(report.sold)).with_context(failed)?;
     #[expect(clippy::cast_precision_loss, reason = "a run has fewer orders than 2^52")]
-    let orders = report.orders.max(1) as f64;
+    let orders = report.sold.max(1) as f64;
     let per_order = |used: Duration| used.as_secs_f64() * 1e6 / orders;
     Ok(Turn { report, cpu_us_per_order: per_order(used.0), behind_us_per_order: per_order(used.1) })
 }

@@ -1,15 +1,15 @@
 //! What is sold: one hot SKU, or a thousand that share the crowd evenly.
 //!
-//! Invariant: units are counted in the peer's own books before and after, so what it acknowledged and does not have shows.
+//! Invariant: the units of a sale are its own, and what has become of them is read from the peer's own books afterwards, so that what
+//! it acknowledged and does not have shows.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use holdfast_api::load::{
-    crowd::{self, Patience, Plan, Shopper},
+    crowd::{self, Shopper},
     flash_sale::Load,
     order::{Assortment, fresh_run, verdict},
-    pace::Until,
     report::Report,
     shop::Shop,
     tally::{Ledger, Verdict},
@@ -43,24 +43,12 @@ impl Goods {
     }
 }
 
-/// The crowd's plan on `shop`.
-pub(crate) fn plan(shop: &Shop, load: Load) -> Plan {
-    Plan {
-        address: shop.target().address(),
-        connections: load.connections,
-        until: Until::Elapsed(load.duration),
-        rate: load.rate,
-        patience: Patience::None,
-        grace: load.grace,
-    }
-}
-
 /// A closed loop of so many connections, for so long.
 pub(crate) fn closed(connections: usize, duration: Duration) -> Load {
     Load { connections, duration, rate: None, grace: Duration::from_secs(10) }
 }
 
-/// SKUs that were put up to be sold, and what was there before.
+/// SKUs that were put up to be sold.
 pub(crate) struct Sale<'a> {
     contender: &'a Contender,
     /// The orders for each address it sells at, each with keys of its own.
@@ -90,7 +78,7 @@ impl<'a> Sale<'a> {
         let crowds = shops.iter().zip(&self.orders).enumerate().map(async |(node, (shop, orders))| {
             let ledger = Arc::new(Ledger::default());
             let shopper = |_| Buyer { kind: self.contender.kind, orders: orders.clone() };
-            let elapsed = crowd::run(plan(shop, share(load, node, shops.len())), shopper, Arc::clone(&ledger)).await;
+            let elapsed = crowd::run(share(load, node, shops.len()).plan(shop), shopper, Arc::clone(&ledger)).await;
             (ledger.tally(), elapsed)
         });
         let (mut tally, mut longest) = (Ledger::default().tally(), Duration::ZERO);
@@ -109,8 +97,7 @@ impl<'a> Sale<'a> {
         let (mut taken, mut unbalanced) = (0_u64, 0_u64);
         for sku in &self.skus {
             let units = self.contender.shop().units(sku).await?;
-            let parts = units.available.saturating_add(units.held).saturating_add(units.allocated);
-            unbalanced = unbalanced.saturating_add(parts.abs_diff(units.on_hand));
+            unbalanced = unbalanced.saturating_add(units.unbalanced());
             taken = taken.saturating_add(units.taken());
         }
         Ok(unbalanced.saturating_add(sold.saturating_sub(taken)))
@@ -137,10 +124,10 @@ impl Shopper for Buyer {
     }
 
     fn judge(&mut self, _number: u64, status: StatusCode, body: &[u8]) -> Verdict {
-        match (self.kind, status) {
-            (Kind::Echo, StatusCode::OK) => Verdict::Sold,
-            (Kind::Echo, _) => Verdict::Failed,
-            _ => verdict(status, body),
+        match status {
+            _ if self.kind.sells() => verdict(status, body),
+            StatusCode::OK => Verdict::Sold,
+            _ => Verdict::Failed,
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`sale`] is what every peer has to do, [`front`] the HTTP in front of it; [`redis_shop`] and
 //! [`postgres_shop`] do it; [`contender`] says who takes part and how durable each is, [`cluster`] starts ours as several nodes; [`promises`] checks that nobody
-//! oversells or breaks a limit; [`contest`] measures them in turns and [`standing`] is the ratio table; [`sweep`] and
+//! oversells or breaks a limit; [`contest`] measures them in turns, [`machine`] says on what, and [`standing`] is the ratio table; [`sweep`] and
 //! [`chart`] make the plots of docs/performance.md.
 //!
 //! Invariant: every contender gets the same requests from the same generator over HTTP, and is held to the same promises.
@@ -15,6 +15,7 @@ mod contender;
 mod contest;
 mod front;
 mod goods;
+mod machine;
 #[cfg(test)]
 mod memory_shop;
 mod postgres_shop;
@@ -25,9 +26,10 @@ mod sale;
 mod standing;
 mod sweep;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use holdfast_api::load::workers;
 
 // The allocator of the `holdfast` binary: no peer loses by another one.
 use mimalloc as _;
@@ -92,6 +94,9 @@ struct ListenerArguments {
     ready_file: PathBuf,
     #[arg(long)]
     leave_with_parent: bool,
+    /// Threads that answer. Default: one for each processor.
+    #[arg(long)]
+    workers: Option<NonZeroUsize>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -102,14 +107,12 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-#[tokio::main]
-async fn serve(stack: Stack) -> anyhow::Result<()> {
+fn serve(stack: Stack) -> anyhow::Result<()> {
     match stack {
-        Stack::Redis { server, listener } => {
-            front::serve(redis_shop::RedisShop::connect(&server).await?, &listener).await
-        }
-        Stack::Postgres { server, password, pool, listener } => {
+        Stack::Redis { server, listener } => workers::runtime(listener.workers)?
+            .block_on(async { front::serve(redis_shop::RedisShop::connect(&server).await?, &listener).await }),
+        Stack::Postgres { server, password, pool, listener } => workers::runtime(listener.workers)?.block_on(async {
             front::serve(postgres_shop::PostgresShop::connect(&server, &password, pool).await?, &listener).await
-        }
+        }),
     }
 }

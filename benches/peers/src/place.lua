@@ -25,5 +25,5 @@ if stock[3] then
 end
 redis.call('HINCRBY', KEYS[2], 'available', -quantity)
 redis.call('SET', KEYS[4], ARGV[6] .. stock[2])
-redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. stock[2] .. ' ' .. ARGV[5], 'EX', 86400)
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. stock[2] .. ' ' .. ARGV[5])
 return { 'placed', stock[2] }

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::goods::{closed, plan};
+use crate::goods::closed;
 
 /// Connections of a check.
 const CROWD: usize = 32;
@@ -57,51 +57,54 @@ impl Broken {
     }
 }
 
-/// Holds the shop to all of them.
-pub(crate) async fn check(shop: &Shop) -> anyhow::Result<Broken> {
+/// Holds a contender to all of them, at all of the addresses it sells at.
+pub(crate) async fn check(shops: &[Shop]) -> anyhow::Result<Broken> {
     let mut broken = Broken::default();
-    scarce(shop, &mut broken).await.context("a sale of 150 units")?;
-    limited(shop, &mut broken).await.context("a sale with a limit per customer")?;
-    one_key(shop, &mut broken).await.context("one key fifty times")?;
+    scarce(shops, &mut broken).await.context("a sale of 150 units")?;
+    limited(shops, &mut broken).await.context("a sale with a limit per customer")?;
+    one_key(shops, &mut broken).await.context("one key fifty times")?;
     Ok(broken)
 }
 
 /// More buyers than units, and more than a limit lets through: all units go, and not one more.
-async fn scarce(shop: &Shop, broken: &mut Broken) -> anyhow::Result<()> {
+async fn scarce(shops: &[Shop], broken: &mut Broken) -> anyhow::Result<()> {
     let units = 150;
-    let sale = Sale::put_up(shop, units).await?;
-    let book = sale.run(shop).await;
+    let sale = Sale::put_up(&shops[0], units).await?;
+    let book = sale.run(shops).await;
     broken.oversold = broken.oversold.saturating_add(book.sold.abs_diff(units));
     broken.count(&book);
-    balance(shop, &sale.sku, book.sold, broken).await
+    balance(&shops[0], &sale.sku, book.sold, broken).await
 }
 
 /// More units than the limit lets through: every customer gets exactly the limit.
-async fn limited(shop: &Shop, broken: &mut Broken) -> anyhow::Result<()> {
-    let sale = Sale::put_up(shop, 10 * REQUESTS).await?;
-    let book = sale.run(shop).await;
+async fn limited(shops: &[Shop], broken: &mut Broken) -> anyhow::Result<()> {
+    let sale = Sale::put_up(&shops[0], 10 * REQUESTS).await?;
+    let book = sale.run(shops).await;
     broken.limit = broken.limit.saturating_add(book.sold.abs_diff(CUSTOMERS * LIMIT));
     broken.count(&book);
-    balance(shop, &sale.sku, book.sold, broken).await
+    balance(&shops[0], &sale.sku, book.sold, broken).await
 }
 
-/// What the shop's own books say, beside what it acknowledged.
+/// What the shop's own books say, beside what it acknowledged. A peer's books say what is left, and what is taken follows from that:
+/// whether the parts add up says something of ours only.
 async fn balance(shop: &Shop, sku: &str, sold: u64, broken: &mut Broken) -> anyhow::Result<()> {
     let units = shop.units(sku).await?;
-    let unbalanced = u64::from(!units.balance());
-    broken.oversold = broken.oversold.saturating_add(units.taken().abs_diff(sold)).saturating_add(unbalanced);
+    let wrong = units.taken().abs_diff(sold).saturating_add(units.unbalanced());
+    broken.oversold = broken.oversold.saturating_add(wrong);
     Ok(())
 }
 
 /// The same order fifty times at once, then its key with another body.
-async fn one_key(shop: &Shop, broken: &mut Broken) -> anyhow::Result<()> {
+async fn one_key(shops: &[Shop], broken: &mut Broken) -> anyhow::Result<()> {
+    let shop = &shops[0];
     let sku = format!("key-{}", fresh_run()?);
     shop.put_up(&Shop::plain_product(&sku, 1_000)).await?;
     let key = format!("one-key-{}", fresh_run()?);
     let name = IDEMPOTENCY_KEY;
     let headers = [(name.as_str(), key.as_str())];
     let body = OrderTemplate::body(&sku);
-    let answers = join_all((0..50).map(|_| shop.call(Method::POST, ORDERS, None, &headers, Some(&body)))).await;
+    let everywhere = shops.iter().cycle().take(50);
+    let answers = join_all(everywhere.map(|shop| shop.call(Method::POST, ORDERS, None, &headers, Some(&body)))).await;
     let mut orders = BTreeSet::new();
     for answer in answers {
         let answer = answer?;
@@ -154,19 +157,22 @@ impl Sale {
         Ok(Self { sku, run })
     }
 
-    /// Lets every customer order ten times.
-    async fn run(&self, shop: &Shop) -> Book {
+    /// Lets every customer order ten times, at all of the addresses.
+    async fn run(&self, shops: &[Shop]) -> Book {
         let book = Arc::new(Mutex::new(Book::default()));
-        let plan = Plan { until: Until::Requests(REQUESTS), ..plan(shop, closed(CROWD, Duration::from_mins(1))) };
-        let host = shop.target().authority().to_owned();
-        let shopper = |_| Customer {
-            body: OrderTemplate::body(&self.sku),
-            run: self.run.clone(),
-            host: host.clone(),
-            book: Arc::clone(&book),
-        };
-        let ledger = Arc::new(Ledger::default());
-        crowd::run(plan, shopper, Arc::clone(&ledger)).await;
+        let (ledger, nodes) = (Arc::new(Ledger::default()), shops.len() as u64);
+        let crowds = (0..nodes).zip(shops).map(async |(node, shop)| {
+            let load = closed(CROWD.div_ceil(shops.len()), Duration::from_mins(1));
+            let plan = Plan { until: Until::Requests((REQUESTS + nodes - 1 - node) / nodes), ..load.plan(shop) };
+            let shopper = |_| Customer {
+                body: OrderTemplate::body(&self.sku),
+                run: format!("{}-{node}", self.run),
+                host: shop.target().authority().to_owned(),
+                book: Arc::clone(&book),
+            };
+            crowd::run(plan, shopper, Arc::clone(&ledger)).await;
+        });
+        join_all(crowds).await;
         let mut book = book.lock().clone();
         book.errors = ledger.tally().failed;
         book
@@ -219,7 +225,16 @@ mod tests {
 
     async fn broken_by(flaw: Flaw) -> Broken {
         let mut tasks = JoinSet::new();
-        check(&MemoryShop::open(flaw, &mut tasks).await).await.unwrap()
+        check(&[MemoryShop::open(flaw, &mut tasks).await]).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_know_what_the_first_one_sells_is_found() {
+        let mut tasks = JoinSet::new();
+        let one = MemoryShop::open(Flaw::None, &mut tasks).await;
+        let other = MemoryShop::open(Flaw::None, &mut tasks).await;
+        let broken = check(&[one, other]).await.unwrap();
+        assert!(broken.errors > 0, "{broken:?}");
     }
 
     #[tokio::test]

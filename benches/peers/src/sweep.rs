@@ -8,17 +8,19 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
-use holdfast_api::load::{flash_sale::Load, report::Report};
+use holdfast_api::load::{
+    flash_sale::Load,
+    report::{Report, median},
+};
 use serde_json::Value;
 
 use crate::{
     chart::{Chart, Legend, Series},
     contender::Field,
-    contest::{PLOTTED, generator, measure},
+    contest::{PLOTTED, generator, measure, warm_up},
     goods::{Goods, closed},
-    standing::median,
 };
 
 /// Connections of the sweep over connections.
@@ -96,12 +98,15 @@ fn sweep(
     load: impl Fn(f64) -> Load,
 ) -> anyhow::Result<()> {
     let runtime = generator()?;
+    warm_up(&runtime, field, 64)?;
     for pass in 1..=arguments.passes.get() {
         for spot in &mut *spots {
             let contender = &field.contenders[spot.contender];
-            let Report { rps: rate, latency, .. } = measure(&runtime, contender, Goods::One, load(spot.at))?.report;
-            let measured = Latencies { rate, p50_ms: latency.p50_ms, p99_ms: latency.p99_ms };
+            let report = measure(&runtime, contender, Goods::One, load(spot.at))?.report;
             let (name, at) = (contender.kind.name(), spot.at);
+            ensure!(report.is_all_sold(), "{name} at {at:.0} did not sell to everybody: {report:?}");
+            let Report { rps: rate, latency, .. } = report;
+            let measured = Latencies { rate, p50_ms: latency.p50_ms, p99_ms: latency.p99_ms };
             eprintln!("pass {pass}: {name:>16} at {at:>7.0}: {rate:>7.0}/s, p99 {:.2} ms", latency.p99_ms);
             spot.passes.push(measured);
         }
@@ -156,9 +161,8 @@ fn over_load(arguments: &PlotArguments) -> anyhow::Result<()> {
 /// Reads `<criterion>/growth/<series>/<size>/new/estimates.json`.
 fn over_growth(folder: &Path, criterion: &Path) -> anyhow::Result<()> {
     let from = criterion.join("growth");
-    let entries = fs::read_dir(&from).with_context(|| {
-        format!("no figures in {}: run `cargo bench -p holdfast-benches --bench growth`", from.display())
-    })?;
+    let entries = fs::read_dir(&from)
+        .with_context(|| format!("no figures in {}: run `cargo bench --workspace --bench growth`", from.display()))?;
     let mut all = Vec::new();
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();

@@ -5,6 +5,7 @@
 use std::{fmt, time::Duration};
 
 use clap::ValueEnum;
+use holdfast_api::load::report::median;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -12,7 +13,6 @@ use super::{
     bystanders::Bystanders,
     harm,
     load::{Load, Outcome, put_on},
-    median,
     resident::{forget_peak, grown_mib, peaked_mib, resident_bytes},
     unread,
 };

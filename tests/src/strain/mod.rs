@@ -9,9 +9,3 @@ pub mod harm;
 pub mod load;
 pub mod resident;
 pub mod unread;
-
-/// The middle one of some measurements; 0 if there are none.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
