@@ -12,7 +12,8 @@ use holdfast_core::{
     stock::{StockCommand, StockItem},
 };
 
-/// Measures one command on fresh copies of an entity; copying is not measured.
+/// Measures one command on fresh copies of an entity. Copying is not measured, but for what a stock item shares with its copies until
+/// one is written to: the first command on each copies the promises beside it, up to 1,024 of them.
 fn on<E: Entity + Clone>(criterion: &mut Criterion, name: &str, entity: &E, command: impl Fn() -> E::Command) {
     criterion.bench_function(name, |bencher| {
         let fresh = || (entity.clone(), Some(command()));
@@ -29,6 +30,16 @@ fn of_stock(criterion: &mut Criterion) {
     let sku = sku(0);
     for holds in [0, 100, 10_000] {
         on(criterion, &format!("stock/hold_beside_{holds}"), &stock(&sku, holds), || hold(u64::MAX, &sku));
+    }
+    for holds in [0, 100, 10_000] {
+        criterion.bench_function(&format!("stock/hold_and_release_beside_{holds}"), |bencher| {
+            let (mut stock, mut number) = (stock(&sku, holds), u64::MAX);
+            bencher.iter(|| {
+                number -= 1;
+                carry_out(&mut stock, hold(number, &sku));
+                carry_out(&mut stock, StockCommand::Release { hold: hold_id(number, &sku) });
+            });
+        });
     }
     let held = stock(&sku, 100);
     on(criterion, "stock/allocate", &held, || StockCommand::Allocate { hold: hold_id(50, &sku) });

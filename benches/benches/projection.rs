@@ -1,6 +1,6 @@
 //! How many rows a second does the projection write, beside `COPY` of the same rows and beside one insert per row?
 //!
-//! `cargo bench -p holdfast-benches --bench projection`: one run, one table. It fills a journal by selling, projects all of it into a
+//! `cargo bench --workspace --bench projection`: one run, one table. It fills a journal by selling, projects all of it into a
 //! PostgreSQL of its own on the same machine, copies the very same rows into empty tables of the same shape, and inserts
 //! some of them one by one.
 

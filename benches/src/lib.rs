@@ -1,5 +1,5 @@
 //! Holdfast's benchmarks. Each file in `benches/` asks one question, named in its first line; run one with
-//! `cargo bench -p holdfast-benches --bench <name>`, quickly with `-- --quick`. Without `--bench` (`cargo test --bench <name>`)
+//! `cargo bench --workspace --bench <name>`, quickly with `-- --quick`. Without `--bench` (`cargo test --bench <name>`)
 //! a suite runs each measurement once, on little data, so that CI sees that it still works.
 //!
 //! This library is what they share: the [`Shop`], [`sample`] entities and events, a [`crowd`] of clients, and how large a run

@@ -6,7 +6,7 @@ use holdfast_core::{
     BuyerId, Currency, Entity, EntityId, Event, HoldId, Money, OrderId, Quantity, SkuId, Timestamp,
     cart::{Cart, CartCommand, CartEvent, CartLine},
     order::{AuthorizationOutcome, CapturePolicy, Order, OrderCommand, OrderEvent, OrderLine, PaymentToken, Placement},
-    stock::{StockCommand, StockEvent, StockItem},
+    stock::{SalePolicy, StockCommand, StockEvent, StockItem},
 };
 use holdfast_persistence::Record;
 
@@ -76,12 +76,12 @@ pub fn carry_out<E: Entity>(entity: &mut E, command: E::Command) {
     }
 }
 
-/// Stock of `sku` with ten million units and so many holds.
+/// Stock of `sku` with a million million units and so many holds.
 pub fn stock(sku: &SkuId, holds: u64) -> StockItem {
     let mut stock = StockItem::new(sku.clone());
-    for _ in 0..10 {
-        carry_out(&mut stock, StockCommand::Receive { quantity: Quantity::MAX, expected_version: None });
-    }
+    let reason = String::from("plenty");
+    carry_out(&mut stock, StockCommand::SetPolicy(SalePolicy::default()));
+    carry_out(&mut stock, StockCommand::Adjust { delta: 1_000_000_000_000, reason, expected_version: None });
     (0..holds).for_each(|number| carry_out(&mut stock, hold(number, sku)));
     stock
 }

@@ -12,6 +12,8 @@ use std::{
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use crate::campaign;
+
 /// What libFuzzer is guided by: counters in every edge, and the operands of every comparison.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -87,8 +89,7 @@ fn by_mutations(arguments: &Arguments, root: &Path) -> anyhow::Result<bool> {
 }
 
 fn by_coverage(arguments: &Arguments, root: &Path) -> anyhow::Result<bool> {
-    let target_folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let folder = root.join(target_folder).join("fuzz");
+    let folder = campaign::target_folder()?.join("fuzz");
     let program = build(root, &folder)?;
     let all = TARGETS.map(str::to_owned);
     let targets = if arguments.targets.is_empty() { &all[..] } else { &arguments.targets };

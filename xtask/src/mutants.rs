@@ -6,11 +6,13 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use anyhow::Context as _;
+
+use crate::campaign;
 
 /// The survivors that are explained.
 const LIST: &str = "core/mutants-survivors.md";
@@ -36,8 +38,7 @@ pub(crate) struct Arguments {
 /// Tries the mutants. Whether every survivor is explained.
 pub(crate) fn run(arguments: &Arguments, root: &Path) -> anyhow::Result<bool> {
     anyhow::ensure!(is_installed(), "cargo-mutants is not installed: cargo install cargo-mutants --locked");
-    let out = root.join(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from));
-    let out = out.join("mutants");
+    let out = campaign::target_folder()?.join("mutants");
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let status = command(arguments, root, &out).status().context("cannot run cargo mutants")?;
     let ran = status.code().is_some_and(|code| RAN.contains(&code));

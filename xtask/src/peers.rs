@@ -10,8 +10,7 @@ const PROGRAM: &str = "holdfast-peers";
 /// Measures every contender in turns and prints the ratios. Whether every promise was kept. `shipped`: with builds as they are
 /// shipped, which take many minutes to make, the peers' fronts and the echo included.
 pub(crate) fn run(shipped: bool, arguments: &[String]) -> anyhow::Result<bool> {
-    // Whoever only asks what there is to be said needs no server for it.
-    if !arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+    if !is_question(arguments) {
         ensure_servers()?;
     }
     measure(shipped, &with_command("run", arguments))
@@ -19,17 +18,27 @@ pub(crate) fn run(shipped: bool, arguments: &[String]) -> anyhow::Result<bool> {
 
 /// Draws plots of docs/performance.md.
 pub(crate) fn plot(shipped: bool, arguments: &[String]) -> anyhow::Result<bool> {
-    if arguments.first().is_some_and(|sweep| sweep == "growth") {
-        let mut bench = std::process::Command::new(env!("CARGO"));
-        bench.args(["bench", "--workspace", "--locked", "--bench", "growth"]).current_dir(root()?);
-        bench.arg("--target-dir").arg(campaign::target_folder()?);
-        anyhow::ensure!(bench.status().context("cannot run cargo")?.success(), "the growth suite failed");
-        let figures = campaign::target_folder()?.join("criterion");
-        let from = ["--criterion".to_owned(), figures.display().to_string()];
-        return campaign::run(PROGRAM, &with_command("plot", &[arguments, &from[..]].concat()));
+    let arguments = with_command("plot", arguments);
+    if is_question(&arguments) {
+        return measure(shipped, &arguments);
     }
-    ensure_servers()?;
-    measure(shipped, &with_command("plot", arguments))
+    if !arguments.iter().any(|argument| argument == "growth") {
+        ensure_servers()?;
+        return measure(shipped, &arguments);
+    }
+    anyhow::ensure!(!shipped, "growth is drawn from the figures of a suite, which is not shipped");
+    let target = campaign::target_folder()?;
+    let mut bench = std::process::Command::new(env!("CARGO"));
+    bench.args(["bench", "--workspace", "--locked", "--bench", "growth"]).current_dir(root()?);
+    bench.arg("--target-dir").arg(&target);
+    anyhow::ensure!(bench.status().context("cannot run cargo")?.success(), "the growth suite failed");
+    let from = ["--criterion".to_owned(), target.join("criterion").display().to_string()];
+    campaign::run(PROGRAM, &[arguments, from.to_vec()].concat())
+}
+
+/// Whoever only asks what there is to be said needs no server for it.
+fn is_question(arguments: &[String]) -> bool {
+    arguments.iter().any(|argument| argument == "--help" || argument == "-h")
 }
 
 fn measure(shipped: bool, arguments: &[String]) -> anyhow::Result<bool> {

@@ -14,6 +14,8 @@ use std::{
 
 use anyhow::Context as _;
 
+use crate::campaign;
+
 /// What is installed, with everything it needs.
 const REQUIREMENTS: &str = "tests/schemathesis/requirements.txt";
 /// The checks, and how requests are made.
@@ -84,16 +86,27 @@ struct Server {
 impl Server {
     fn start(root: &Path, folder: &Path) -> anyhow::Result<Self> {
         // With a test beside it, from the crates that the tests were built from: tests/src/binary.rs.
+        let target = campaign::target_folder()?;
         let step = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--locked", "--bin", "holdfast", "--test", "tidy"])
+            .args([
+                "build",
+                "--quiet",
+                "--workspace",
+                "--locked",
+                "--bin",
+                "holdfast",
+                "--test",
+                "tidy",
+                "--target-dir",
+            ])
+            .arg(&target)
             .current_dir(root)
             .status()
             .context("cannot run cargo")?;
         anyhow::ensure!(step.success(), "the server does not build");
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let (ready, log) = (folder.join("ready.json"), folder.join("server.log"));
         let log = fs::File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-        let child = Command::new(root.join(target).join("debug").join("holdfast"))
+        let child = Command::new(target.join("debug").join("holdfast"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data"])
             .arg(folder.join("data"))
             .arg("--ready-file")

@@ -30,7 +30,7 @@ use tokio::{
 
 use crate::{entities::NOW, memory_disk::MemoryDisk, path::Work};
 
-/// As many as a node has by default.
+/// As many as a store has that nobody gives a number; a server makes two for each of its workers.
 const SHARDS: u16 = 16;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;

@@ -51,11 +51,13 @@ pub(crate) fn hold(number: u64, sku: &SkuId) -> StockCommand {
 }
 
 /// Decides and takes in.
+///
+/// # Panics
+/// When the command is refused: that path would be cheap.
 pub(crate) fn carry_out<E: Entity>(entity: &mut E, command: E::Command) {
-    if let Ok(events) = entity.decide(command, NOW) {
-        for event in &events {
-            entity.apply(event);
-        }
+    let Ok(events) = entity.decide(command, NOW) else { panic!("refused") };
+    for event in &events {
+        entity.apply(event);
     }
 }
 

@@ -65,6 +65,8 @@ pub(crate) fn snapshot_round_trip() -> anyhow::Result<Work> {
     let mut order = Order::new(order_id(7, &sku));
     carry_out(&mut order, OrderCommand::Place(Arc::new(placement(&sku)?)));
     anyhow::ensure!(order.version() == 1, "the order was not placed");
+    let snapshot = encode_snapshot(&EntityStateRef::Order(&order))?;
+    decode_snapshot(&snapshot.entity, &snapshot.bytes)?;
     Ok(Work::new(1_000, move || {
         if let Ok(snapshot) = encode_snapshot(&EntityStateRef::Order(&order)) {
             drop(black_box(decode_snapshot(&snapshot.entity, &snapshot.bytes)));
