@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     id_map::IdHasher,
-    rows::{Chunked, Table},
+    rows::{Chunked, Positions},
 };
 
 /// Parts of the accounts, each with a lock of its own. Few, so that the rows last written are in the cache; an order has its part for a
@@ -43,7 +43,7 @@ pub struct Ledger {
 #[derive(Default)]
 struct Accounts {
     rows: Chunked<(OrderId, Account)>,
-    ids: Table,
+    ids: Positions,
 }
 
 /// What happened to the money of one order. Amounts are in minor units of `currency`.

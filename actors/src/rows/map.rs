@@ -13,14 +13,14 @@ use std::{
     hash::{BuildHasher as _, Hash},
 };
 
-use super::{Chunked, NONE, Table};
+use super::{Chunked, NONE, Positions};
 use crate::{chunked_queue::ChunkedQueue, id_map::IdHasher};
 
 /// A map from ids, for as many as 32 bits can count.
 #[derive(Debug)]
 pub(crate) struct RowMap<K, V> {
     rows: Chunked<Option<(K, V)>>,
-    table: Table,
+    table: Positions,
     /// Rows that whoever was in them has left.
     free: ChunkedQueue<u32>,
     /// The row that was found last. Whoever is in it by now says so itself.
@@ -33,7 +33,7 @@ impl<K, V> Default for RowMap<K, V> {
     fn default() -> Self {
         Self {
             rows: Chunked::default(),
-            table: Table::default(),
+            table: Positions::default(),
             free: ChunkedQueue::default(),
             last: Cell::new(NONE),
             len: 0,

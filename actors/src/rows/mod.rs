@@ -5,9 +5,9 @@
 
 mod chunked;
 mod map;
-mod table;
+mod positions;
 
 pub(crate) use chunked::Chunked;
 pub(crate) use holdfast_core::places::NONE;
 pub(crate) use map::RowMap;
-pub(crate) use table::Table;
+pub(crate) use positions::Positions;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     id_map::IdHasher,
-    rows::{Chunked, NONE, Table},
+    rows::{Chunked, NONE, Positions},
     view::OrderEntry,
 };
 
@@ -27,11 +27,11 @@ const CHAIN_REACH: usize = 256;
 
 pub(super) struct Index {
     pub(super) rows: Chunked<Row>,
-    ids: Table,
+    ids: Positions,
     /// Positions of rows by time placed, oldest first.
     pub(super) by_time: Vec<u32>,
     /// The newest row of each buyer.
-    buyers: Table,
+    buyers: Positions,
     pub(super) customers: Names<CustomerId>,
     /// The newest row of each customer, by the customer's number.
     newest_of_customer: Vec<u32>,
@@ -45,9 +45,9 @@ impl Default for Index {
     fn default() -> Self {
         Self {
             rows: Chunked::default(),
-            ids: Table::default(),
+            ids: Positions::default(),
             by_time: Vec::new(),
-            buyers: Table::default(),
+            buyers: Positions::default(),
             customers: Names::default(),
             newest_of_customer: Vec::new(),
             skus: Names::default(),

@@ -4,19 +4,19 @@ use std::hash::{BuildHasher, Hash};
 
 use crate::{
     id_map::IdHasher,
-    rows::{Chunked, Table},
+    rows::{Chunked, Positions},
 };
 
 /// Names in the order of their first mention. A name costs its own size and 10 to 15 bytes.
 pub(super) struct Names<T> {
     list: Chunked<T>,
-    numbers: Table,
+    numbers: Positions,
     hasher: IdHasher,
 }
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Self { list: Chunked::default(), numbers: Table::default(), hasher: IdHasher::default() }
+        Self { list: Chunked::default(), numbers: Positions::default(), hasher: IdHasher::default() }
     }
 }
 

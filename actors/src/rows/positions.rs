@@ -17,18 +17,18 @@ const IN_ONE_PIECE: usize = 4_096;
 
 /// A table of positions.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct Positions {
     /// One, or [`PARTS`].
     parts: Box<[Places]>,
 }
 
-impl Default for Table {
+impl Default for Positions {
     fn default() -> Self {
         Self { parts: Box::new([Places::new()]) }
     }
 }
 
-impl Table {
+impl Positions {
     /// The entry of `hash` that `is_it` accepts.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let (part, tag) = self.split(hash);
@@ -110,7 +110,7 @@ mod tests {
             let hasher = RandomState::new();
             let hash = |key: u64| hasher.hash_one(key) >> (narrow * 20);
             let others = || (0..before).map(|other| (u32::MAX - 1 - other, hasher.hash_one(("other", other))));
-            let mut table = Table::default();
+            let mut table = Positions::default();
             for (position, hash) in others() {
                 table.put(hash, position, |_| false);
             }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn putting_a_key_again_replaces_its_position() {
-        let mut table = Table::default();
+        let mut table = Positions::default();
         table.put(9, 1, |_| false);
         table.put(9, 2, |entry| entry == 1);
         assert_eq!(table.find(9, |_| true), Some(2));
