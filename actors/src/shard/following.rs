@@ -170,14 +170,12 @@ impl Shard {
             for order in owed {
                 self.pursue_soon(order);
             }
-            for envelope in mem::take(&mut self.ownership.early) {
-                self.receive(envelope);
-            }
+            self.held_back.extend(mem::take(&mut self.ownership.early));
         }
         let _ = done.send(Ok(()));
     }
 
-    /// Gives the shard up once nothing that was accepted waits for an entity to be read.
+    /// Gives the shard up once nothing that was accepted waits for an entity to be read, or has waited and is not decided yet.
     pub(super) fn begin_yield(&mut self, done: oneshot::Sender<u64>) {
         if self.ownership.is_ours {
             self.ownership.yielding = Some(done);
@@ -189,7 +187,7 @@ impl Shard {
     /// The end of a turn, as far as whose the shard is: gives it up when that was asked for and can be, and has a shard
     /// that cannot go on recovered.
     pub(super) fn note_ownership(&mut self, gate: &Arc<Gate>) {
-        if self.ownership.yielding.is_some() && !self.is_reading() {
+        if self.ownership.yielding.is_some() && self.held_back.is_empty() && !self.is_reading() {
             let told = self.ownership.yielding.take().is_some_and(|done| done.send(self.sequence).is_ok());
             if told {
                 self.ownership.is_ours = false;

@@ -120,7 +120,7 @@ pub(crate) struct Shard {
     reported: Share,
     /// Requests served so far.
     requests: u64,
-    /// What has waited for an entity that is here now: it comes before everything that arrives later, in turns of bounded size as well.
+    /// What has waited for an entity that is here now, or for the shard to be this node's: it comes before everything that arrives later, in turns of bounded size as well.
     held_back: VecDeque<Envelope>,
 
     /// Of this turn.

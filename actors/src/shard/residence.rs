@@ -162,7 +162,9 @@ impl Shard {
     /// Has entities leave memory that have been idle long enough: at once if a checkpoint has saved them, else once their
     /// snapshot is durable.
     pub(super) fn sweep_idle(&mut self) {
+        // Asked once: other shards' threads count in it too, and who is idle for the list must be idle for the table.
         let after_ms = self.idle_after_ms();
+        let idle_before = self.now.saturating_add_millis(-after_ms);
         let (mut leaving, room) = (Vec::new(), self.snapshot_room());
         for _ in 0..SWEEP_PER_TURN {
             let due = |seen: Timestamp| seen.saturating_add_millis(after_ms) <= self.now;
@@ -171,7 +173,7 @@ impl Shard {
                 None => {}
                 Some((touched, true)) if touched > seen => self.idle.push_back((touched, entity)),
                 Some((_, false)) => self.idle.push_back((self.now, entity)),
-                Some(_) if self.evict(&entity) => {}
+                Some(_) if self.evict(&entity, idle_before) => {}
                 // A page would be written for each by itself. The checkpoint after the sale saves it with its neighbors.
                 Some(_) if self.is_rush() && !self.is_memory_short() => self.idle.push_back((self.now, entity)),
                 // What the store is done with wakes the shard.
@@ -213,7 +215,7 @@ impl Shard {
             let saved = on_table!(entity, self.tables, |table, key| table.note_saved(key, *version, idle_before));
             // Asked only of the few that are idle: a checkpoint's thousands are told at once, and a sale waits meanwhile.
             let may_leave = saved.is_idle && matches!(self.idleness(entity), Some((_, true)));
-            let has_left = may_leave && self.evict(entity);
+            let has_left = may_leave && self.evict(entity, idle_before);
             if saved.is_leaving && !has_left {
                 self.watch_idle(entity.clone());
             }
@@ -230,8 +232,7 @@ impl Shard {
     }
 
     /// Drops an idle entity from memory if its latest version is durable. Whether it did.
-    fn evict(&mut self, entity: &EntityId) -> bool {
-        let idle_before = self.idle_before();
+    fn evict(&mut self, entity: &EntityId, idle_before: Timestamp) -> bool {
         on_table!(entity, self.tables, |table, key| table.evict(key, idle_before))
     }
 

@@ -40,7 +40,9 @@ impl Shard {
         self.sweep_idle();
         self.submit(gate);
         self.note_ownership(gate);
-        if let Some(done) = self.drained.take() {
+        if self.held_back.is_empty()
+            && let Some(done) = self.drained.take()
+        {
             // Whoever drained the node may have given up waiting.
             let _ = done.send(());
         }
@@ -54,7 +56,7 @@ impl Shard {
 
     /// Whether what has come due has taken as much of the turn as it may.
     pub(super) fn is_half_full(&self) -> bool {
-        self.staged.bytes() >= self.parts.settings.turn_bytes / 2
+        self.staged.bytes().saturating_mul(2) >= self.parts.settings.turn_bytes
     }
 
     pub(super) fn receive(&mut self, envelope: Envelope) {

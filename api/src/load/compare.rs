@@ -134,7 +134,10 @@ impl Comparison {
 impl Round {
     fn cells(&self, number: usize) -> [String; 10] {
         let latency = |report: &Report| format!("{:.2} / {:.2}", report.latency.p50_ms, report.latency.p99_ms);
-        let errors = [&self.echo, &self.orders, &self.refusals].map(|report| report.errors.saturating_add(report.shed));
+        // Whatever was not answered as asked for, orders that the books do not have included.
+        let unsold = [&self.echo, &self.orders].map(|report| report.orders.saturating_sub(report.sold));
+        let unrefused = self.refusals.orders.saturating_sub(self.refusals.refused);
+        let errors = unsold.iter().sum::<u64>().saturating_add(unrefused).saturating_add(self.orders.lost);
         [
             number.to_string(),
             format!("{:.0}", self.echo.rps),
@@ -144,7 +147,7 @@ impl Round {
             format!("{:.0}", self.refusals.rps),
             format!("{:.2}", self.refusals_ratio),
             latency(&self.refusals),
-            errors.iter().sum::<u64>().to_string(),
+            errors.to_string(),
             self.orders.oversold.saturating_add(self.refusals.oversold).to_string(),
         ]
     }

@@ -67,7 +67,11 @@ pub async fn run<S: Shopper>(plan: Plan, mut shopper: impl FnMut(usize) -> S, le
         Until::Elapsed(duration) => drop(time::timeout(duration.saturating_add(plan.grace), everyone).await),
         Until::Requests(_) => everyone.await,
     }
-    let elapsed = pace.watch().elapsed();
+    // The last order of an open loop is due one interval before its end.
+    let elapsed = match (plan.rate, plan.until) {
+        (Some(_), Until::Elapsed(duration)) => pace.watch().elapsed().max(duration),
+        _ => pace.watch().elapsed(),
+    };
     crowd.shutdown().await;
     let missing = pace.issued().saturating_sub(ledger.tally().settled());
     ledger.failed(missing, || format!("no answer within {:?} after the end of the run", plan.grace));

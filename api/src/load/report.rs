@@ -22,7 +22,8 @@ pub struct Report {
     pub errors: u64,
     /// Units sold beyond the stock, read back from the server; always 0 for an echo.
     pub oversold: u64,
-    /// Orders acknowledged that the server's own books do not have, of products that nobody else buys; always 0 for an echo.
+    /// Orders acknowledged that the server's own books do not have, of products that nobody else buys; always 0 for an echo. An order
+    /// whose payment is declined counts too: `tok_approve` is not, at the sandbox.
     pub lost: u64,
     /// Requests per second, whatever became of them.
     pub rps: f64,

@@ -75,6 +75,7 @@ pub(crate) fn run(arguments: &ContestArguments) -> anyhow::Result<ExitCode> {
         peers => ALL.into_iter().filter(|kind| *kind == Kind::Holdfast || peers.contains(kind)).collect(),
     };
     let field = Field::start(&kinds)?;
+    rest::settle_disk();
     let machine = Machine::of(field.folder())?;
     eprintln!("{}", machine.line());
     let runtime = generator()?;

@@ -26,8 +26,8 @@ pub(crate) struct Machine {
     kernel: String,
     /// Whether the data of the contenders lies in memory, where a sync costs nothing and keeps nothing.
     pub(crate) data_in_memory: bool,
-    /// What one write of 8 KiB with an `fdatasync` takes, the middle one of fifty, in microseconds: what no order that waits for a
-    /// sync of its own can be quicker than.
+    /// What one write of 8 KiB over what is there takes with its `fdatasync`, the middle one of fifty, in microseconds: what no order
+    /// that waits for a sync of its own can be quicker than.
     sync_us: f64,
 }
 
@@ -66,6 +66,9 @@ fn model(cpuinfo: &str) -> Option<&str> {
 fn sync_us(path: &Path) -> std::io::Result<f64> {
     let file = File::create(path)?;
     let mut took = Vec::new();
+    // As in a journal that is made beforehand: no sync has to note a new length.
+    (0..SYNCS).try_for_each(|number| file.write_all_at(&[0; WRITTEN], number * WRITTEN as u64))?;
+    file.sync_all()?;
     for number in 0..SYNCS {
         let watch = Stopwatch::start();
         file.write_all_at(&[1; WRITTEN], number * WRITTEN as u64)?;

@@ -6,12 +6,15 @@ use std::{
     time::Duration,
 };
 
-use holdfast_actors::{RuntimeSettings, message::Request};
+use holdfast_actors::{
+    Role, RuntimeSettings,
+    message::{Reply, Request},
+};
 use holdfast_core::{CartId, Currency, EntityId, OrderId, ShardCount, ShardId, cart::CartCommand, order::OrderStatus};
 use holdfast_persistence::{EncodedSnapshot, EntityState, SnapshotSource, SnapshotStore, snapshot::SnapshotError};
 
 use crate::{
-    ownership::eventually,
+    ownership::{self, eventually},
     recovery::busy_shop,
     shop::{Setup, Shop, quantity, sku},
 };
@@ -172,15 +175,14 @@ async fn a_store_that_is_stuck_is_handed_two_batches_and_no_more() {
     shop.close().await;
 }
 
-/// However many wait for it: a batch that the journal does not take ends the shard, and all of them with it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_that_waits_for_an_entity_to_be_read_is_answered_in_turns_of_bounded_size() {
+/// Lets a crowd wait for a cart that is read, and `meanwhile` happen before it is there. All of them are answered.
+async fn a_crowd_waits_for_a_cart(meanwhile: impl AsyncFnOnce(&Arc<Shop>, ShardId)) {
     const CROWD: usize = 8_000;
     let long = "H".repeat(60);
     let dir = tempfile::tempdir().expect("a directory");
     let stuck = Arc::new(tokio::sync::Mutex::new(()));
     let setup = Counted::setup(RuntimeSettings::default(), &Written::default(), &stuck);
-    let shop = Shop::open_with(dir.path(), Setup { small_batches: true, ..setup }).await;
+    let (shop, _) = ownership::open(dir.path(), Setup { small_batches: true, ..setup }).await;
     shop.stock(&long, 10).await;
     let cart = CartId::from_u128(0xca57);
     shop.commerce().create_cart(cart, Currency::EUR).await.expect("created");
@@ -197,13 +199,34 @@ async fn a_crowd_that_waits_for_an_entity_to_be_read_is_answered_in_turns_of_bou
     let crowd = futures_util::future::join_all((0..CROWD).map(|_| add_one()));
     let let_go = async {
         eventually("all of them wait", || mailbox.depth() == CROWD).await;
+        meanwhile(&shop, home).await;
         drop(held);
     };
     let (answers, ()) = tokio::join!(crowd, let_go);
-    for answer in answers {
-        answer.expect("answered").expect("added");
+    for (number, answer) in (1..).zip(answers) {
+        let added = answer.expect("answered").expect("added");
+        assert!(matches!(&added, Reply::Cart(cart) if cart.lines()[0].quantity == quantity(number)), "{added:?}");
     }
-    let cart = shop.commerce().cart(cart).await.expect("it is there");
-    assert_eq!(cart.lines()[0].quantity, quantity(CROWD as i64));
-    shop.close().await;
+}
+
+/// However many wait for it: a batch that the journal does not take ends the shard, and all of them with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_waits_for_an_entity_to_be_read_is_answered_in_turns_of_bounded_size() {
+    a_crowd_waits_for_a_cart(async |_, _| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_is_not_given_up_before_a_crowd_that_it_took_in_is_answered() {
+    let given_up = Arc::new(Mutex::new(None));
+    a_crowd_waits_for_a_cart(async |shop, home| {
+        let giving = Arc::clone(shop);
+        let task = tokio::spawn(async move { giving.node.yield_shard(home, Duration::from_secs(20)).await });
+        eventually("the shard is being given up", || shop.node.role(home) == Role::Follower).await;
+        // Its turn of the hand-over: it asks for nothing that could be waited for.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        *given_up.lock().expect("nobody panicked") = Some(task);
+    })
+    .await;
+    let task = given_up.lock().expect("nobody panicked").take().expect("it was asked for");
+    task.await.expect("no panic").expect("it is given up after them");
 }
