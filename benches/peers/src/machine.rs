@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use holdfast_api::load::{report::median, stopwatch::Stopwatch};
+use holdfast_api::load::{report::median, scratch::ScratchFolder, stopwatch::Stopwatch};
 use serde::Serialize;
 
 /// How statfs names file systems that are in memory (linux/magic.h): tmpfs and ramfs.
@@ -37,12 +37,14 @@ impl Machine {
         let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| model(&text).map(str::to_owned));
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let kind = rustix::fs::statfs(folder).context("cannot ask what file system the data is on")?.f_type;
+        // Of its own: several may ask at once.
+        let own = ScratchFolder::new(Some(folder), "sync")?;
         Ok(Self {
             processor: processor.unwrap_or_default(),
             processors: thread::available_parallelism().map_or(1, Into::into),
             kernel: kernel.trim().to_owned(),
             data_in_memory: IN_MEMORY.contains(&kind.cast_unsigned()),
-            sync_us: sync_us(&folder.join("sync-probe")).context("cannot time a sync")?,
+            sync_us: sync_us(&own.path().join("written")).context("cannot time a sync")?,
         })
     }
 
@@ -75,7 +77,6 @@ fn sync_us(path: &Path) -> std::io::Result<f64> {
         file.sync_data()?;
         took.push(watch.elapsed().as_secs_f64() * 1e6);
     }
-    fs::remove_file(path)?;
     Ok(median(took))
 }
 
