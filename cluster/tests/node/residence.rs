@@ -12,6 +12,7 @@ use holdfast_actors::{
 };
 use holdfast_core::{CartId, Currency, EntityId, OrderId, ShardCount, ShardId, cart::CartCommand, order::OrderStatus};
 use holdfast_persistence::{EncodedSnapshot, EntityState, SnapshotSource, SnapshotStore, snapshot::SnapshotError};
+use tokio::task::JoinSet;
 
 use crate::{
     ownership::{self, eventually},
@@ -217,16 +218,15 @@ async fn a_crowd_that_waits_for_an_entity_to_be_read_is_answered_in_turns_of_bou
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_is_not_given_up_before_a_crowd_that_it_took_in_is_answered() {
-    let given_up = Arc::new(Mutex::new(None));
+    let mut given_up = JoinSet::new();
     a_crowd_waits_for_a_cart(async |shop, home| {
         let giving = Arc::clone(shop);
-        let task = tokio::spawn(async move { giving.node.yield_shard(home, Duration::from_secs(20)).await });
+        given_up.spawn(async move { giving.node.yield_shard(home, Duration::from_secs(20)).await });
         eventually("the shard is being given up", || shop.node.role(home) == Role::Follower).await;
         // Its turn of the hand-over: it asks for nothing that could be waited for.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        *given_up.lock().expect("nobody panicked") = Some(task);
     })
     .await;
-    let task = given_up.lock().expect("nobody panicked").take().expect("it was asked for");
-    task.await.expect("no panic").expect("it is given up after them");
+    let given_up = given_up.join_next().await.expect("it was asked for");
+    given_up.expect("no panic").expect("it is given up after them");
 }
