@@ -17,6 +17,7 @@ pub mod serve;
 pub mod settings;
 mod storage;
 pub mod telemetry;
+pub mod workers;
 
 pub use descriptors::TooFewDescriptors;
 pub use serve::{ServeError, Server};

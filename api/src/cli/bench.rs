@@ -11,16 +11,18 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use holdfast_api::load::{
-    compare,
-    echo::{self, EchoServer},
-    flash_sale::{self, FlashSaleError, Load},
-    order::fresh_run,
-    report::Report,
-    scratch::ScratchFolder,
-    server_process::{Launch, ServerProcess},
-    shop::Shop,
-    target::Target,
+use holdfast_api::{
+    load::{
+        compare,
+        echo::{self, EchoServer},
+        flash_sale::{self, FlashSaleError, Load},
+        order::fresh_run,
+        report::Report,
+        scratch::ScratchFolder,
+        server_process::{Launch, ServerProcess},
+        shop::Shop,
+        target::Target,
+    },
     workers,
 };
 

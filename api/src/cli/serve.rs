@@ -1,15 +1,14 @@
 //! `serve`: the server, until SIGTERM or Ctrl-C.
 
-use std::{io, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
 use holdfast_api::{
     load::server_process::Ready,
     serve::{EndSignals, Server},
-    telemetry,
+    telemetry, workers,
 };
-use tokio::runtime::{Builder, Runtime};
 
 use super::{parent, settings::SettingsArguments};
 
@@ -25,19 +24,13 @@ pub(crate) struct ServeArguments {
     parent: parent::ParentArguments,
 }
 
-/// One worker is the thread that starts the server, on a scheduler that shares its work with nobody (ADR 0034). So nothing that
-/// the server does while it starts and ends may block that thread for long, as nothing else may.
-fn runtime(workers: usize) -> io::Result<Runtime> {
-    let mut builder = if workers == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
-    builder.worker_threads(workers).enable_all().build()
-}
-
 /// Runs the server.
 pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let settings = arguments.settings.load()?;
     telemetry::init_logging(&settings.log)?;
     arguments.parent.watch();
-    let runtime = runtime(settings.server.workers()).context("the operating system gave no threads")?;
+    let threads = NonZeroUsize::new(settings.server.workers());
+    let runtime = workers::runtime(threads).context("the operating system gave no threads")?;
     let served = runtime.block_on(async {
         let mut signals = EndSignals::listen()?;
         let server = tokio::select! {

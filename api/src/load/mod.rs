@@ -7,7 +7,7 @@
 //!
 //! Read in this order: [`pace`] (when), [`order`] (what), [`connection`] (how), [`crowd`] (who), [`tally`] and [`report`]
 //! (with what result), [`flash_sale`], [`echo`] and [`compare`] (the benchmarks), [`shop`] and [`server_process`] (the
-//! server seen from outside), [`workers`] (what runs the generator and the echo).
+//! server seen from outside).
 
 pub mod compare;
 pub mod connection;
@@ -24,4 +24,3 @@ pub mod shop;
 pub mod stopwatch;
 pub mod tally;
 pub mod target;
-pub mod workers;

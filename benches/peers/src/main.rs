@@ -29,7 +29,7 @@ mod sweep;
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use holdfast_api::load::workers;
+use holdfast_api::workers;
 
 // The allocator of the `holdfast` binary: no peer loses by another one.
 use mimalloc as _;

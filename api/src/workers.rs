@@ -1,11 +1,13 @@
-//! The runtime of the generator, and of what a shop is compared with.
+//! The runtime of a server, and of what it is compared with and by: so that one thread is the same thing everywhere.
 
 use std::{io, num::NonZeroUsize};
 
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime of so many threads: with one the calling thread alone, as a shop with one worker does it; without a number one for each
-/// processor.
+/// A runtime of so many threads; without a number one for each processor.
+///
+/// One is the calling thread, on a scheduler that shares its work with nobody (ADR 0034). So nothing that a server does while it starts
+/// and ends may block that thread for long, as nothing else may.
 ///
 /// # Errors
 /// When the operating system gives no threads.
